@@ -1,0 +1,71 @@
+# Everything the project can do, one target each; every target sets up .venv first if it is not there.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup lint test mutate docs demo bench evidence
+
+BIN := .venv/bin
+READY := .venv/.ready
+DATA := $(if $(UPSTROKE_DATA),$(UPSTROKE_DATA),$(CURDIR)/../shared/data)
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make .venv with Python 3.11 or later and install everything into it
+
+# pip learnt --group in 25.1. torch goes first, so that the pinned build is there before anything asks for one.
+$(READY): pyproject.toml constraints.txt
+	@for python in python3.11 python3.12 python3.13 python3; do \
+	  if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then break; fi; \
+	  python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "upstroke needs Python 3.11 or later with venv; none was found on PATH" >&2; exit 1; \
+	fi; \
+	[ -x $(BIN)/python ] || { echo "Making .venv with $$($$python --version)"; $$python -m venv .venv; }
+	@echo "Installing into .venv (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --quiet --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --quiet -c constraints.txt torch
+	@$(BIN)/python -m pip install --quiet --quiet -c constraints.txt -e '.[all]' \
+	  --group test --group lint --group docs --group mutate
+	@touch $@
+
+lint: setup  ## format check, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: setup  ## all tests and doctests
+	$(BIN)/python -m pytest
+
+mutate: setup  ## change lines of polyphase, grid and diagnose on purpose; print the changes no test noticed
+	@OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=fast UPSTROKE_DATA=$(DATA) $(BIN)/mutmut run
+	@echo "Not killed (mutmut show NAME prints the change):"
+	@$(BIN)/mutmut results
+
+docs: setup  ## the documentation, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html"
+
+# Print a command as a reader would type it, then run it with .venv first on the path.
+show = @printf '\n$$ %s\n' '$(strip $(1))'; PATH="$(CURDIR)/$(BIN):$$PATH"; $(1)
+
+demo: setup  ## inspect three layers and a picture, plan two nets, draw figures into demo/
+	@mkdir -p demo
+	$(call show,upstroke inspect transposed --kernel 3 --stride 2 --padding 1 --output-padding 1 --plot demo/transposed-k3s2.svg --overwrite)
+	$(call show,upstroke inspect resize --mode linear --scale 2 --plot demo/bilinear.svg --overwrite)
+	$(call show,upstroke inspect shuffle --scale 2 --kernel 3 --padding 1 --plot demo/shuffle.svg --overwrite)
+	$(call show,python examples/make_demo_picture.py demo/ --overwrite)
+	$(call show,upstroke inspect image demo/checkerboard.png --period 2 --plot demo/image.svg --overwrite)
+	$(call show,upstroke plan generator --from 4 --to 64 --kernel 4 --stride 2 --padding 1)
+	$(call show,upstroke plan unet --size 572 --depth 4 --conv valid)
+	$(call show,upstroke plan unet --size 97x131 --depth 4 --conv same)
+	@printf '\nOpen in a browser: %s\n' "demo/transposed-k3s2.svg demo/bilinear.svg demo/shuffle.svg demo/image.svg"
+	@echo "The pictures measured: demo/photograph.png demo/checkerboard.png"
+
+bench: setup  ## time every implementation, each checked first
+	@if [ -f benchmarks/run.py ]; then $(BIN)/python -m benchmarks.run; \
+	else echo "There are no benchmarks yet."; fi
+
+evidence: setup  ## the training comparisons
+	@echo "There are no training comparisons yet."

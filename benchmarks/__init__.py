@@ -1,0 +1,1 @@
+"""Speed of the implementations, measured behind the tests."""

@@ -1,0 +1,92 @@
+"""Words on the command line become one library call, one rendering and one exit code."""
+
+import io
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from upstroke._version import __version__
+from upstroke.cli import plan
+from upstroke.errors import UpstrokeError
+
+__all__ = ["app", "main"]
+
+BAD_USAGE = 2
+ABORTED = 130
+
+
+class OneSentence(TyperGroup):
+    """The one place where an error raised on purpose becomes a sentence on stderr and an exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,  # noqa: ANN401 - what click's own main takes
+    ) -> Any:  # noqa: ANN401 - what click's own main gives
+        """Run the command; with standalone_mode, end the process."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except UpstrokeError as error:
+            typer.echo(f"upstroke: {error}", err=True)
+            code = BAD_USAGE
+        except typer.TyperException as error:
+            sentence = _sentence(error)
+            if sentence:
+                typer.echo(f"upstroke: {sentence}", err=True)
+            code = BAD_USAGE
+        except typer.Abort:
+            code = ABORTED
+        return sys.exit(code or 0)
+
+
+def _sentence(error: typer.TyperException) -> str:
+    """Word a usage error like our own: what was wrong, then what to do; empty where help was shown."""
+    words = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    if not words:
+        return ""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "upstroke"
+    return f"{words[0].lower()}{words[1:]}; see '{command} --help'"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"upstroke {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="upstroke",
+    cls=OneSentence,
+    help="Learned upsampling, measured and mended.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(plan.app, name="plan")
+
+
+@app.callback()
+def upstroke(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version and leave."),
+    ] = False,
+) -> None:
+    """Learned upsampling, measured and mended."""
+
+
+def main() -> None:
+    """Run the command line; a terminal that lacks a character gets a question mark, not a crash."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    app(prog_name="upstroke")

@@ -1,0 +1,287 @@
+"""Turn a layer's operator into the record and the arrays that are shown of it."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+
+from upstroke import diagnose
+from upstroke.cli.inspect_layers import UNIFORM, Subject
+from upstroke.errors import ShapeError
+from upstroke.polyphase import Polyphase, kernel_form, trimmed
+from upstroke.report.figure import LayerFigure
+
+__all__ = ["figure_of", "record_of"]
+
+Plain = list[Any] | int | float | None
+
+# Numbers of one entry that are written out; beyond that its summary has to do.
+MOST_LISTED = 4096
+# Cells per axis of the map on which the loss at the border is stated.
+MAP = 16
+# Phases up to which the replicas of the whole band are searched.
+MOST_REPLICAS = 256
+# Where a plotted response is cut off: below it there is rounding.
+FLOOR = -120.0
+POINTS = {1: 769, 2: 193}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    """One channel pair, counted over all input channels."""
+
+    out: int
+    of_group: int
+    into: int
+
+
+def record_of(subject: Subject) -> dict[str, Any]:
+    """The record `upstroke.inspect/1`: everything that is measured, as plain data without NaN or infinity."""
+    operator = subject.operator
+    covered = diagnose.coverage(operator)
+    gains = diagnose.phase_gain(operator)
+    image = diagnose.image_gain(operator)
+    order = diagnose.strang_fix_order(operator)
+    psv = diagnose.subgrid_variance(operator)
+    masses = diagnose.mass(operator)
+    pair = _most_uneven(operator, gains)
+    left_out: list[str] = []
+
+    def listed(name: str, values: Tensor) -> Plain:
+        if values.numel() > MOST_LISTED:
+            left_out.append(name)
+            return None
+        return _plain(values)
+
+    flat = gains[:, pair.out, pair.of_group]
+    record: dict[str, Any] = {
+        "schema": "upstroke.inspect/1",
+        "layer": subject.layer,
+        "weights": subject.weights,
+        "note": subject.note,
+        "coverage": _plain(covered.counts),
+        "coverage_even": covered.even,
+        "phase_gain": listed("phase_gain", gains),
+        "phase_gain_summary": {
+            "least": float(gains.min()),
+            "most": float(gains.max()),
+            "mean": float(gains.mean()),
+            "channel_pairs": gains[0].numel(),
+            "spread": float(diagnose.gain_spread(operator)),
+            "worst_pair": {
+                "out": pair.out,
+                "in": pair.into,
+                "gain": _plain(flat.reshape(operator.scale)),
+            },
+        },
+        "image_gain_db": _plain(image.decibel),
+        "image_gain": {
+            "worst_db": _number(image.worst),
+            "zero_sum": image.zero_sum,
+            "null_means": (
+                "no reference, because the taps sum to zero" if image.zero_sum else "nothing but rounding"
+            ),
+        },
+        "strang_fix_order": order,
+        "mass": listed("mass", masses),
+        "mass_summary": {
+            "least": float(masses.min()),
+            "most": float(masses.max()),
+            "mean": float(masses.mean()),
+        },
+        "total_kept": _kept(operator),
+        "block_mean_error": _block_mean_error(operator),
+        "psv": {
+            "constant": listed("psv.constant", psv.constant),
+            "white": listed("psv.white", psv.white),
+            "noise_spread": listed("psv.noise_spread", psv.spread),
+            "worst_constant": float(psv.constant.max()),
+            "worst_noise_spread": float(psv.spread.max()),
+        },
+        "replica": _replica(operator),
+        "size": {
+            "scale": list(operator.scale),
+            "excess": list(operator.excess),
+            "least_input": _least_input(operator),
+        },
+        "grid": diagnose.grid_of(operator).as_json(),
+        "centroid": _centroid(operator, masses, is_uniform=subject.weights == UNIFORM),
+        "margin": [list(sides) for sides in operator.margin],
+        "cost": _cost(subject),
+        "pattern": _pattern(operator, covered, image, order),
+    }
+    record["left_out"] = left_out
+    return record
+
+
+def figure_of(subject: Subject, record: dict[str, Any], *, title: str) -> LayerFigure:
+    """The arrays of the figure, for the most uneven channel pair; of three axes, slices of the middle."""
+    operator = subject.operator
+    form = trimmed(kernel_form(operator))
+    gains = diagnose.phase_gain(operator)
+    pair = _most_uneven(operator, gains)
+    footprint = form.kernel[pair.out, pair.of_group].double().numpy()
+    counts = diagnose.coverage(operator).counts.double().numpy()
+    offset = diagnose.grid_of(operator).offset
+    shown = slice(1, None) if operator.ndim == 3 else slice(None)
+    words = []
+    if operator.ndim == 3:
+        middle = footprint.shape[0] // 2
+        phase = (middle - form.crop[0]) % operator.scale[0]
+        footprint, counts = footprint[middle], counts[phase]
+        words.append(f"sample {middle - form.crop[0]} and frequency 0 of the first axis")
+    if gains[0].numel() > 1:
+        words.append(f"footprint: channel {pair.into} to {pair.out}")
+    scale = operator.scale[shown]
+    frequencies = [torch.linspace(-math.pi, math.pi, POINTS[len(scale)], dtype=torch.float64) for _ in scale]
+    zero = torch.zeros(1, dtype=torch.float64)
+    reference = diagnose.response_power(operator, [zero] * operator.ndim).flatten()[0]
+    if record["image_gain"]["zero_sum"]:
+        reference = reference.new_ones(())
+    hidden = [zero] * (operator.ndim - len(scale))
+
+    def level(*grids: Tensor) -> numpy.ndarray:
+        power = diagnose.response_power(operator, [*hidden, *grids]) / reference
+        found = 10 * torch.log10(power.clamp(min=10 ** (FLOOR / 10)))
+        return found.reshape([len(grid) for grid in grids]).numpy()
+
+    before = [zero] * (len(scale) - 1)
+    cut = torch.linspace(0, math.pi, POINTS[1], dtype=torch.float64)
+    images = [2 * math.pi * j / scale[-1] for j in range(1, scale[-1] // 2 + 1)]
+    at_images = torch.tensor(images, dtype=torch.float64)
+    return {
+        "title": title,
+        "scale": scale,
+        "footprint": footprint,
+        "start": [-crop for crop in form.crop][shown],
+        "centre": [float(-o * s) for o, s in zip(offset, operator.scale, strict=True)][shown],
+        "coverage": counts,
+        "frequencies": [grid.numpy() for grid in frequencies],
+        "response": level(*frequencies),
+        "cut_frequencies": cut.numpy(),
+        "cut": level(*before, cut).reshape(-1),
+        "cut_images": images,
+        "cut_image_levels": level(*before, at_images).reshape(-1).tolist() if images else [],
+        "slice": "; ".join(words),
+    }
+
+
+def _most_uneven(operator: Polyphase, gains: Tensor) -> _Pair:
+    """The channel pair whose phase gains lie furthest apart; the loudest where none do."""
+    spread = gains.amax(dim=0) - gains.amin(dim=0)
+    rank = spread if bool(spread.max() > 0) else gains.abs().amax(dim=0)
+    out, of_group = divmod(int(rank.argmax()), gains.shape[2])
+    group = out // (operator.out_channels // operator.groups)
+    return _Pair(out=out, of_group=of_group, into=group * gains.shape[2] + of_group)
+
+
+def _pattern(
+    operator: Polyphase, covered: diagnose.Coverage, image: diagnose.ImageGain, order: int | None
+) -> dict[str, Any]:
+    """What shape and weights each say about a constant input, as words that the text builds on."""
+    if operator.phases == 1:
+        return {"shape": "none", "weights": "none", "amplitude": None}
+    least = int(covered.counts.min())
+    shape = "even" if covered.even else "empty phases" if least == 0 else "uneven"
+    if order is None:
+        weights = "all zero"
+    elif order > 0:
+        weights = "no answer" if image.zero_sum else "balanced"
+    else:
+        weights = "pattern alone" if image.zero_sum else "unbalanced"
+    loud = weights == "unbalanced" and math.isfinite(float(image.worst))
+    amplitude = 10 ** (float(image.worst) / 20) if loud else None
+    return {"shape": shape, "weights": weights, "amplitude": amplitude}
+
+
+def _cost(subject: Subject) -> dict[str, Any]:
+    """The layer as built, and where it is built of several stages, as the one operator that it equals."""
+    built = diagnose.cost(subject.stages, channels=subject.channels)
+    cost: dict[str, Any] = {
+        "parameters": built.parameters,
+        "multiply_adds_per_input": built.multiply_adds_per_input,
+        "bytes_per_input": built.bytes_per_input,
+        "channels": subject.channels,
+        "per_channel": all(stage.shared for stage in subject.stages),
+    }
+    if len(subject.stages) == 1:
+        return cost
+    cost["stages"] = []
+    positions, channels = 1, subject.channels
+    for stage in subject.stages:
+        alone = diagnose.cost(stage, channels=channels)
+        cost["stages"].append(
+            {
+                "parameters": alone.parameters,
+                "multiply_adds_per_input": positions * alone.multiply_adds_per_input,
+            }
+        )
+        positions *= stage.phases
+        channels = channels if stage.shared else stage.out_channels
+    # one pair's cost times the pairs; without weights the operator is one pair that stands for all
+    taps = int(subject.operator.mask.sum())
+    pairs = subject.channels * channels // math.gcd(*(_groups(stage) for stage in subject.stages))
+    cost["as_one"] = {"parameters": taps * pairs, "multiply_adds_per_input": taps * pairs}
+    return cost
+
+
+def _groups(stage: Polyphase) -> int:
+    return 0 if stage.shared else stage.groups
+
+
+def _kept(operator: Polyphase) -> dict[str, Any] | None:
+    """How much of a constant's total a small map keeps where zeros stand outside it, over channel pairs."""
+    size = (MAP,) * operator.ndim
+    if set(operator.border) != {"zero"}:
+        return None
+    try:
+        kept = diagnose.total_kept(operator, size)
+    except ShapeError:
+        return None
+    sound = kept[diagnose.mass(operator).abs() > 1e-9 * operator.taps.abs().sum()]
+    if not sound.numel() or not bool(sound.isfinite().all()):
+        return None
+    return {"size": list(size), "least": float(sound.min()), "most": float(sound.max())}
+
+
+def _block_mean_error(operator: Polyphase) -> float | None:
+    if any(operator.excess) or operator.in_channels != operator.out_channels:
+        return None
+    return float(diagnose.block_mean_error(operator))
+
+
+def _replica(operator: Polyphase) -> dict[str, Any] | None:
+    if not 1 < operator.phases <= MOST_REPLICAS or operator.taps[0].numel() > 10**6:
+        return None
+    found = diagnose.image_rejection(operator)
+    return {"worst_db": _number(found.decibel), "image": list(found.image)}
+
+
+def _centroid(operator: Polyphase, masses: Tensor, *, is_uniform: bool) -> list[float] | None:
+    """Offset that the weights make, weighted by the mass of each pair; None where it says nothing new."""
+    total = masses.abs().sum()
+    if is_uniform or not bool(total > 1e-9 * operator.taps.abs().sum()):
+        return None
+    places = torch.nan_to_num(diagnose.centroid(operator), nan=0.0, posinf=0.0, neginf=0.0)
+    weight = masses.abs() / total
+    return [float(offset) for offset in (places * weight[..., None]).sum(dim=(0, 1))]
+
+
+def _least_input(operator: Polyphase) -> list[int]:
+    """The smallest input per axis that leaves one output sample."""
+    return [max(1, -(-(1 - e) // s)) for e, s in zip(operator.excess, operator.scale, strict=True)]
+
+
+def _number(value: Tensor) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _plain(values: Tensor) -> Plain:
+    """Nested lists, with None for what JSON has no number for."""
+    if values.ndim == 0:
+        return int(values) if not values.is_floating_point() else _number(values)
+    return [_plain(part) for part in values]

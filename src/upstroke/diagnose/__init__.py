@@ -1,0 +1,79 @@
+"""Numbers that follow from an operator or a picture, each in closed form, without thresholds."""
+
+from upstroke.diagnose.cost import Cost, cost
+from upstroke.diagnose.coverage import Coverage, coverage
+from upstroke.diagnose.equivariance import (
+    Equivariance,
+    Spectrum,
+    equivariance_error,
+    field_frequencies,
+    spectral_density,
+)
+from upstroke.diagnose.gain import bias_spread, gain_spread, phase_gain
+from upstroke.diagnose.image import ImageGain, image_gain
+from upstroke.diagnose.keypoint import (
+    Decoder,
+    KeypointError,
+    keypoint_error,
+    keypoint_positions,
+    peak_sample,
+    summarised,
+)
+from upstroke.diagnose.mass import block_mean_error, mass, total_kept
+from upstroke.diagnose.order import strang_fix_order
+from upstroke.diagnose.peaks import SpectralPeaks, spectral_peaks
+from upstroke.diagnose.picture import (
+    PictureSubgrid,
+    SetSubgrid,
+    phase_means,
+    picture_subgrid_variance,
+    set_subgrid_variance,
+)
+from upstroke.diagnose.position import centroid, grid_of
+from upstroke.diagnose.rejection import ImageRejection, image_rejection
+from upstroke.diagnose.response import Response, frequency_response, kernel_transform, response_power
+from upstroke.diagnose.subgrid import Subgrid, subgrid_variance
+
+__all__ = [
+    "Cost",
+    "Coverage",
+    "Decoder",
+    "Equivariance",
+    "ImageGain",
+    "ImageRejection",
+    "KeypointError",
+    "PictureSubgrid",
+    "Response",
+    "SetSubgrid",
+    "SpectralPeaks",
+    "Spectrum",
+    "Subgrid",
+    "bias_spread",
+    "block_mean_error",
+    "centroid",
+    "cost",
+    "coverage",
+    "equivariance_error",
+    "field_frequencies",
+    "frequency_response",
+    "gain_spread",
+    "grid_of",
+    "image_gain",
+    "image_rejection",
+    "kernel_transform",
+    "keypoint_error",
+    "keypoint_positions",
+    "mass",
+    "peak_sample",
+    "phase_gain",
+    "phase_means",
+    "picture_subgrid_variance",
+    "response_power",
+    "set_subgrid_variance",
+    "spectral_density",
+    "spectral_peaks",
+    "strang_fix_order",
+    "subgrid_variance",
+    "summarised",
+    "total_kept",
+]

@@ -1,0 +1,172 @@
+"""Turn pictures into the variance between the phases of a suspected period, beside what chance would give."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Real
+from torch import Tensor
+
+from upstroke.errors import OptionError, ShapeError
+from upstroke.grid import whole_per_axis
+
+__all__ = [
+    "PictureSubgrid",
+    "SetSubgrid",
+    "phase_means",
+    "picture_subgrid_variance",
+    "set_subgrid_variance",
+]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PictureSubgrid:
+    """Periodic subgrid variance (PSV) of one picture; all variances are population variances.
+
+    Attributes:
+        value: PSV, in squared units of the picture.
+        relative: PSV over the picture's variance, dimensionless, 0 to 1; 0 for a constant picture.
+        chance: expected PSV of white content of the same variance and size, in squared units.
+        ratio: PSV over chance, dimensionless; 0 for a constant picture. Natural pictures lie far below 1.
+        size: the part of the picture that was read: whole periods from its first corner on.
+    """
+
+    value: Float[Tensor, ""]
+    relative: Float[Tensor, ""]
+    chance: Float[Tensor, ""]
+    ratio: Float[Tensor, ""]
+    size: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SetSubgrid:
+    """Periodic subgrid variance (PSV) that a set of pictures shares, beside its null distribution.
+
+    Attributes:
+        value: PSV of the mean picture, in squared units of the pictures.
+        null_mean: mean of the null distribution: the same pictures with their alignment destroyed.
+        null_95: its 95 % quantile.
+        null_99: its 99 % quantile.
+        p_value: (1 + draws at or above the value) / (1 + draws): never 0, because draws are finite.
+        pictures: how many there were.
+        draws: how often the null distribution was drawn.
+    """
+
+    value: Float[Tensor, ""]
+    null_mean: Float[Tensor, ""]
+    null_95: Float[Tensor, ""]
+    null_99: Float[Tensor, ""]
+    p_value: Float[Tensor, ""]
+    pictures: int
+    draws: int
+
+
+def phase_means(picture: Real[Tensor, "*space"], period: int | tuple[int, ...]) -> Float[Tensor, "*period"]:
+    """Mean over the samples of each phase, after cutting the picture at its end to whole periods.
+
+    >>> import torch
+    >>> phase_means(torch.tensor([1.0, 2.0, 3.0, 4.0, 9.0]), 2).tolist()
+    [2.0, 3.0]
+    """
+    whole, periods = _whole_periods(picture, period)
+    return _blocks(whole, periods).mean(dim=tuple(range(len(periods))))
+
+
+def picture_subgrid_variance(
+    picture: Real[Tensor, "*space"], period: int | tuple[int, ...]
+) -> PictureSubgrid:
+    """PSV of one picture: the variance over the S phases of a period of the mean of the samples in them.
+
+    PSV = sum over j != 0 of |X(2 pi j / s)|^2 / N^2 with N the number of samples, all of it the power at the
+    image frequencies; chance = variance * (S - 1) / N. The picture is cut at its end to whole periods.
+    Derivation: docs/idea.md#cyclostationary.
+
+    >>> import torch
+    >>> stripes = torch.tensor([[0.0, 1.0], [0.0, 1.0]]).repeat(4, 4)
+    >>> picture_subgrid_variance(stripes, 2).relative.item()
+    1.0
+    """
+    whole, periods = _whole_periods(picture, period)
+    value = _blocks(whole, periods).mean(dim=tuple(range(len(periods)))).var(correction=0)
+    variance = whole.var(correction=0)
+    chance = variance * (math.prod(periods) - 1) / whole.numel()
+    none = torch.zeros_like(value)
+    return PictureSubgrid(
+        value=value,
+        relative=torch.where(variance > 0, value / variance, none),
+        chance=chance,
+        ratio=torch.where(chance > 0, value / chance, none),
+        size=tuple(whole.shape),
+    )
+
+
+def set_subgrid_variance(
+    pictures: Sequence[Real[Tensor, "..."]], period: int | tuple[int, ...], *, draws: int = 500, seed: int = 0
+) -> SetSubgrid:
+    """PSV of the phase means averaged over pictures, which may differ in size, against shuffled alignment.
+
+    The null distribution shifts the phase means of every picture cyclically by its own random amount before
+    they are averaged: what the pictures share by their alignment goes, all else stays.
+
+    >>> import torch
+    >>> noise = torch.randn(20, 8, 8, generator=torch.Generator().manual_seed(1))
+    >>> set_subgrid_variance(list(noise + torch.eye(2).repeat(4, 4)), 2).p_value < 0.01
+    tensor(True)
+    """
+    if not pictures or draws < 1:
+        msg = f"at least one picture and one draw are needed; got {len(pictures)} and {draws}"
+        raise OptionError(msg)
+    means = torch.stack([phase_means(picture, period).cpu() for picture in pictures])
+    periods = tuple(means.shape[1:])
+    generator = torch.Generator().manual_seed(seed)
+    index = torch.arange(math.prod(periods)).reshape(periods)
+    # row r: where each phase comes from after the cyclic shift number r
+    sources = torch.stack(
+        [
+            index.roll([int(i) for i in torch.unravel_index(shift, periods)], dims=list(range(len(periods))))
+            for shift in index.flatten()
+        ]
+    ).flatten(1)
+    flat = means.flatten(1)
+    null = torch.empty(draws, dtype=flat.dtype)
+    for draw in range(draws):
+        shifts = torch.randint(flat.shape[1], (len(flat),), generator=generator)
+        null[draw] = flat.gather(1, sources[shifts]).mean(dim=0).var(correction=0)
+    value = flat.mean(dim=0).var(correction=0)
+    quantiles = torch.quantile(null, null.new_tensor([0.95, 0.99]))
+    return SetSubgrid(
+        value=value,
+        null_mean=null.mean(),
+        null_95=quantiles[0],
+        null_99=quantiles[1],
+        p_value=(1 + (null >= value).sum()) / null.new_tensor(1 + draws),
+        pictures=len(pictures),
+        draws=draws,
+    )
+
+
+def _whole_periods(picture: Tensor, period: int | tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
+    """The picture in float64, cut at its end to whole periods."""
+    if picture.ndim not in (1, 2, 3):
+        msg = f"a picture must have 1, 2 or 3 axes, one channel at a time; got shape {tuple(picture.shape)}"
+        raise ShapeError(msg)
+    periods = whole_per_axis(period, picture.ndim, name="period", least=1)
+    if max(periods) < 2:
+        msg = f"period must be at least 2 on some axis; got {periods}"
+        raise OptionError(msg)
+    if any(n < s for n, s in zip(picture.shape, periods, strict=True)):
+        msg = (
+            f"a picture must hold at least one period per axis; got shape {tuple(picture.shape)} "
+            f"for period {periods}"
+        )
+        raise ShapeError(msg)
+    cut = tuple(slice(n - n % s) for n, s in zip(picture.shape, periods, strict=True))
+    return picture[cut].double(), periods
+
+
+def _blocks(whole: Tensor, periods: tuple[int, ...]) -> Tensor:
+    """Turn (*space) into (*blocks, *period)."""
+    ndim = len(periods)
+    sizes = [part for n, s in zip(whole.shape, periods, strict=True) for part in (n // s, s)]
+    return whole.reshape(sizes).permute(*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2))

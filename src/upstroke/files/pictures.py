@@ -1,0 +1,170 @@
+"""Turn picture files into arrays of grey levels."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy
+from jaxtyping import Float64
+
+from upstroke.errors import FileError, MissingExtraError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["Picture", "Pictures", "Skipped", "read_picture", "read_pictures"]
+
+SIXTEEN_BIT = 257  # 65535 / 255
+LUMINANCE = "luminance 0.299 R + 0.587 G + 0.114 B"
+# modes whose first band is what we want, and has levels 0 to 255
+GREY_FIRST = {"L", "LA", "La", "YCbCr", "LAB"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One picture in grey.
+
+    Attributes:
+        file: where it came from.
+        grey: levels, 0 (black) to 255 (white) with fractions; 32-bit pictures keep the values they store.
+        notes: what had to be decided in reading it, in words; empty for a plain picture.
+    """
+
+    file: str
+    grey: Float64[numpy.ndarray, "height width"]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A file that could not be read as a picture, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """What a file or a folder held."""
+
+    pictures: tuple[Picture, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+def read_pictures(path: Path) -> Pictures:
+    """Read one picture, or every picture of a folder by name; hidden files and subfolders are left alone.
+
+    Raises:
+        FileError: there is nothing there, or nothing that can be read as a picture.
+    """
+    if not path.is_dir():
+        return Pictures(pictures=(read_picture(path),))
+    try:
+        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    except OSError as error:
+        msg = f"{path} could not be listed: {(error.strerror or str(error)).lower()}"
+        raise FileError(msg) from error
+    if not files:
+        msg = f"{path} must be a picture or a folder of pictures; the folder holds no files of its own"
+        raise FileError(msg)
+    read, skipped = [], []
+    for file in files:
+        try:
+            read.append(read_picture(file))
+        except FileError as error:
+            skipped.append(Skipped(file=str(file), reason=str(error)))
+    if not read:
+        msg = (
+            f"{path} must hold pictures; none of its {len(files)} files could be read as one; "
+            f"of the first: {skipped[0].reason}"
+        )
+        raise FileError(msg)
+    return Pictures(pictures=tuple(read), skipped=tuple(skipped))
+
+
+def read_picture(path: Path) -> Picture:
+    """Read one picture as grey levels: as stored if it is grey, the luminance if it has colours.
+
+    Raises:
+        FileError: there is no such file, or it is not a whole picture of a reasonable size.
+        MissingExtraError: pillow is not installed.
+    """
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        msg = "reading pictures needs the package pillow; pip install 'upstroke[train]'"
+        raise MissingExtraError(msg) from error
+    if not path.exists():
+        msg = f"{path} must be a picture or a folder of pictures; there is no such file"
+        raise FileError(msg)
+    if path.is_file() and path.stat().st_size == 0:
+        msg = f"{path} is empty (0 bytes), not a picture"
+        raise FileError(msg)
+    try:
+        with warnings.catch_warnings():
+            # pillow warns of odd metadata, which does not concern us, and of sizes, which does
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+                grey, notes = _grey(image)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        msg = f"{path} has more than {Image.MAX_IMAGE_PIXELS} pixels once unpacked; cut a part out of it"
+        raise FileError(msg) from error
+    except UnidentifiedImageError as error:
+        msg = f"{path} is not a picture that pillow can read"
+        raise FileError(msg) from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:
+        # what pillow raises on broken files differs from format to format
+        msg = f"{path} is not a whole picture: {_one_line(error)}"
+        raise FileError(msg) from error
+    if not numpy.isfinite(grey).all():
+        msg = f"{path} holds values that are NaN or infinite, so it has no means"
+        raise FileError(msg)
+    return Picture(file=str(path), grey=grey, notes=notes)
+
+
+def _grey(image: "Image.Image") -> tuple[Float64[numpy.ndarray, "height width"], tuple[str, ...]]:
+    """The grey levels of a loaded picture, and what was decided on the way."""
+    notes = []
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        notes.append(f"first of {frames} frames")
+    mode = image.mode
+    if mode == "F" or mode == "I":
+        notes.append("32-bit values, kept as stored")
+        return numpy.asarray(image, dtype=numpy.float64), tuple(notes)
+    if mode.startswith("I;16"):
+        notes.append("16 bits, divided by 257")
+        return numpy.asarray(image, dtype=numpy.float64) / SIXTEEN_BIT, tuple(notes)
+    if mode == "1":
+        image = image.convert("L")
+    if mode in {"P", "PA", "CMYK"}:
+        notes.append({"CMYK": "CMYK, turned into RGB"}.get(mode, "palette, looked up"))
+    opacity = _opacity(image)
+    if opacity is not None:
+        notes.append("transparent parts laid over white")
+    if image.mode in GREY_FIRST and not (mode == "L" and "transparency" in image.info):
+        grey = numpy.asarray(image.getchannel(0), dtype=numpy.float64)
+    else:
+        # weighted here and not by pillow, which would round to whole levels
+        red, green, blue = numpy.moveaxis(numpy.asarray(image.convert("RGB"), dtype=numpy.float64), 2, 0)
+        colourless = bool((red == green).all() and (red == blue).all())
+        grey = red if colourless else 0.299 * red + 0.587 * green + 0.114 * blue
+        notes.append(LUMINANCE)
+    if opacity is not None:
+        grey = grey * opacity + 255 * (1 - opacity)
+    return grey, tuple(notes)
+
+
+def _opacity(image: "Image.Image") -> Float64[numpy.ndarray, "height width"] | None:
+    """Alpha from 0 to 1, or None where nothing shows through."""
+    if not image.has_transparency_data:
+        return None
+    alpha = numpy.asarray(image.convert("RGBA").getchannel("A"), dtype=numpy.float64) / 255
+    return None if (alpha == 1).all() else alpha
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,0 +1,175 @@
+"""Turn a weights file into an array, without ever unpickling it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+from jaxtyping import Float
+
+from upstroke.errors import FileError, MissingExtraError
+
+__all__ = ["Weights", "read_weights"]
+
+WANTED = "weights must be a .npy file, or one tensor of a .safetensors file named as FILE:KEY"
+LISTED_KEYS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """The numbers of one array, and where they came from.
+
+    Attributes:
+        array: the numbers, exactly: as float64 if the file stores that or more, else as float32.
+        file: the file they were read from.
+        key: the tensor's name inside the file, or None for a file that holds one array.
+        dtype: the floating type the file stores.
+    """
+
+    array: Float[numpy.ndarray, "*shape"]
+    file: str
+    key: str | None
+    dtype: str
+
+    @property
+    def name(self) -> str:
+        """What a reader would type to read the same numbers again."""
+        return self.file if self.key is None else f"{self.file}:{self.key}"
+
+
+def read_weights(source: str) -> Weights:
+    """Read FILE or FILE:KEY; what the file is follows from its first bytes, never from its name.
+
+    Raises:
+        FileError: there is no such file, it is neither kind, or its numbers cannot be weights.
+        MissingExtraError: the file is a .safetensors one and the package for it is not installed.
+    """
+    path, key = _split(source)
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        msg = f"{WANTED}; {path} could not be read: {(error.strerror or str(error)).lower()}"
+        raise FileError(msg) from error
+    if head.startswith(b"\x93NUMPY"):
+        if key is not None:
+            msg = f"{path} is a .npy file, which holds one array without a name; leave out ':{key}'"
+            raise FileError(msg)
+        return _checked(*_read_npy(path), path=path, key=None)
+    if _looks_like_safetensors(path, head):
+        return _read_safetensors(path, key)
+    msg = f"{WANTED}; {path} is {_kind(head)}"
+    raise FileError(msg)
+
+
+def _split(source: str) -> tuple[Path, str | None]:
+    """Split FILE:KEY at the last colon that leaves an existing file; both parts may hold colons."""
+    if Path(source).exists():
+        return Path(source), None
+    cuts = [place for place, letter in enumerate(source) if letter == ":"]
+    for cut in reversed(cuts):
+        if Path(source[:cut]).is_file():
+            return Path(source[:cut]), source[cut + 1 :]
+    msg = f"{WANTED}; there is no file {source}"
+    raise FileError(msg)
+
+
+def _kind(head: bytes) -> str:
+    """Say in words what a file that is neither kind seems to be."""
+    if not head:
+        return "empty"
+    if head.startswith(b"PK\x03\x04"):
+        return "a zip archive, as .npz and PyTorch's .pt and .pth files are; save the array with numpy.save"
+    if head[:1] == b"\x80":
+        return "a pickle, which is a program and is never run; save the tensors with safetensors"
+    if head.startswith(b"\x89HDF"):
+        return "an HDF5 file; save the array with numpy.save"
+    return "neither; save the array with numpy.save"
+
+
+def _read_npy(path: Path) -> tuple[numpy.ndarray, str]:
+    """Read one array, after checking that its header promises numbers and no more of them than there are."""
+    try:
+        with path.open("rb") as file:
+            # versions above 1 differ in a longer header alone
+            short = numpy.lib.format.read_magic(file) == (1, 0)
+            read = numpy.lib.format.read_array_header_1_0 if short else numpy.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+            there = path.stat().st_size - file.tell()
+    except (ValueError, EOFError, OSError) as error:
+        msg = f"{path} starts like a .npy file, but its header cannot be read; save it again with numpy.save"
+        raise FileError(msg) from error
+    if dtype.hasobject:
+        msg = f"{path} holds pickled Python objects, which are never run; save a plain array of floats"
+        raise FileError(msg)
+    if dtype.kind != "f":
+        msg = f"weights must be floating-point numbers; {path} holds {dtype}; save it with .astype('float32')"
+        raise FileError(msg)
+    wanted = math.prod(shape) * dtype.itemsize
+    if there < wanted:
+        msg = f"{path} is cut short: its header promises {wanted} bytes of numbers and {there} are there"
+        raise FileError(msg)
+    try:
+        return numpy.load(path, allow_pickle=False), str(dtype)
+    except (ValueError, OSError) as error:
+        msg = f"{path} starts like a .npy file, but its numbers cannot be read; save it again with numpy.save"
+        raise FileError(msg) from error
+
+
+def _looks_like_safetensors(path: Path, head: bytes) -> bool:
+    """Whether the first 8 bytes give the length of a JSON header that fits in the file."""
+    length = int.from_bytes(head[:8], "little")
+    return len(head) > 8 and head[8:9] == b"{" and length <= path.stat().st_size - 8
+
+
+def _read_safetensors(path: Path, key: str | None) -> Weights:
+    try:
+        import safetensors
+    except ImportError as error:
+        msg = f"reading {path} needs the package safetensors; pip install 'upstroke[train]'"
+        raise MissingExtraError(msg) from error
+    try:
+        # through torch, because numpy has no bfloat16
+        with safetensors.safe_open(path, framework="pt") as file:
+            keys = list(file.keys())
+            if key is None or key not in keys:
+                shapes = {name: file.get_slice(name).get_shape() for name in keys}
+                raise FileError(_which_key(path, key, shapes))
+            tensor = file.get_tensor(key)
+    except (safetensors.SafetensorError, OSError) as error:
+        if isinstance(error, FileError):
+            raise
+        msg = f"{path} starts like a .safetensors file, but it cannot be read: {error}"
+        raise FileError(msg) from error
+    name = str(tensor.dtype).removeprefix("torch.")
+    if not tensor.is_floating_point():
+        msg = f"weights must be floating-point numbers; {path}:{key} holds {name}; name a tensor of floats"
+        raise FileError(msg)
+    wide = tensor if name == "float64" else tensor.float()
+    return _checked(wide.numpy(), name, path=path, key=key)
+
+
+def _which_key(path: Path, key: str | None, shapes: Mapping[str, Sequence[int]]) -> str:
+    """Name the tensors that could have been meant; kernels, which have 3 axes or more, come first."""
+    if not shapes:
+        return f"{path} holds no tensors; name a file that has some"
+    names = sorted(shapes, key=lambda name: len(shapes[name]) < 3)
+    sizes = ["x".join(map(str, shapes[name])) or "one number" for name in names]
+    listed = ", ".join(f"{name} ({size})" for name, size in zip(names[:LISTED_KEYS], sizes, strict=False))
+    more = f" and {len(names) - LISTED_KEYS} more" if len(names) > LISTED_KEYS else ""
+    came = "no key was given" if key is None else f"there is no {key!r}"
+    return f"name one tensor of {path} as {path}:KEY; {came}; it holds {listed}{more}"
+
+
+def _checked(array: numpy.ndarray, dtype: str, *, path: Path, key: str | None) -> Weights:
+    kind = numpy.float64 if array.dtype.itemsize > 4 else numpy.float32
+    weights = Weights(array=numpy.asarray(array, dtype=kind), file=str(path), key=key, dtype=dtype)
+    if array.ndim == 0 or array.size == 0:
+        msg = f"weights must be an array with one number or more; {weights.name} has shape {array.shape}"
+        raise FileError(msg)
+    lost = int(numpy.count_nonzero(~numpy.isfinite(weights.array)))
+    if lost:
+        msg = f"weights must be finite; {weights.name} holds {lost} of {array.size} that are NaN or infinite"
+        raise FileError(msg)
+    return weights

@@ -1,0 +1,278 @@
+"""Turn an operator into the weights of PyTorch's convolutions, in three exact forms; and back."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from upstroke.errors import NotRepresentableError
+from upstroke.polyphase._extent import dilated, extent, present
+from upstroke.polyphase.kernel_form import KernelForm, from_kernel_form, kernel_form, trimmed
+from upstroke.polyphase.operator import Border, Margin, Polyphase
+
+__all__ = [
+    "ConvShuffleForm",
+    "PhaseConvsForm",
+    "TransposedForm",
+    "as_conv_shuffle",
+    "as_phase_convs",
+    "as_transposed",
+    "from_conv_shuffle",
+    "from_phase_convs",
+    "from_transposed",
+]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TransposedForm:
+    """Pad the input, draw the kernel for every cell, crop the output.
+
+    Attributes:
+        weight: PyTorch's layout for a transposed convolution, (in, out / groups, *kernel).
+        stride, dilation: per axis.
+        pad: cells added to the input (left, right), per axis, filled by the border.
+        crop: samples cut off the full output (left, right), per axis; never negative.
+        border: what the added cells hold, per axis.
+        groups: as in PyTorch.
+        shared: whether the one kernel serves every channel.
+    """
+
+    weight: Float[Tensor, "c_in out_group *kernel"]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    pad: tuple[Margin, ...]
+    crop: tuple[Margin, ...]
+    border: tuple[Border, ...]
+    groups: int
+    shared: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConvShuffleForm:
+    """Pad the input, make every phase by one convolution, interleave, crop at the end.
+
+    Attributes:
+        weight: PyTorch's layout for a convolution, (out * phases, in / groups, *kernel); channel
+            o * phases + p is phase p of channel o, as a pixel shuffle wants it.
+        scale: of the shuffle, per axis.
+        pad: cells added to the input (left, right), per axis; negative where cells are cut.
+        crop: samples cut off the end, per axis.
+        border: what the added cells hold, per axis.
+        groups: as in PyTorch.
+        shared: whether the one kernel serves every channel.
+    """
+
+    weight: Float[Tensor, "out_phases in_group *kernel"]
+    scale: tuple[int, ...]
+    pad: tuple[Margin, ...]
+    crop: tuple[int, ...]
+    border: tuple[Border, ...]
+    groups: int
+    shared: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PhaseConvsForm:
+    """Pad the input, make every phase by its own small convolution, interleave, crop at the end.
+
+    Attributes:
+        weights: per phase PyTorch's layout for a convolution, (out, in / groups, *its own kernel).
+        starts: per phase the first cell of the padded input that its convolution reads, per axis.
+        kernel: taps per axis between which all phases lie.
+        scale, pad, crop, border, groups, shared: as in `ConvShuffleForm`.
+    """
+
+    weights: tuple[Float[Tensor, "..."], ...]
+    starts: tuple[tuple[int, ...], ...]
+    kernel: tuple[int, ...]
+    scale: tuple[int, ...]
+    pad: tuple[Margin, ...]
+    crop: tuple[int, ...]
+    border: tuple[Border, ...]
+    groups: int
+    shared: bool
+
+
+def as_transposed(operator: Polyphase) -> TransposedForm:
+    """The operator as a transposed convolution between a pad and a crop.
+
+    With a zero border the pad is empty unless the output reaches beyond all that is drawn, so that a plain
+    transposed convolution remains.
+
+    >>> from upstroke.polyphase import linear
+    >>> form = as_transposed(linear(2, ndim=1))
+    >>> tuple(form.weight.shape), form.pad, form.crop
+    ((1, 1, 4), ((1, 1),), ((3, 3),))
+    """
+    form = trimmed(kernel_form(operator))
+    pads, crops = [], []
+    for axis, length in enumerate(form.kernel.shape[2:]):
+        s, left = operator.scale[axis], form.crop[axis]
+        right = length - s - operator.excess[axis] - left
+        # zeros draw nothing, so a zero border only needs cells where the output starts before the kernel
+        read = (0, 0) if operator.border[axis] == "zero" else operator.cells_beyond(axis)
+        before, after = max(read[0], -(left // s)), max(read[1], -(right // s))
+        pads.append((before, after))
+        crops.append((left + s * before, right + s * after))
+    dilation = tuple(_spread(form.support, axis) for axis in range(operator.ndim))
+    lattice = tuple(slice(None, None, d) for d in dilation)
+    return TransposedForm(
+        weight=_swap_channels(form.kernel[:, :, *lattice], operator.groups),
+        stride=operator.scale,
+        dilation=dilation,
+        pad=tuple(pads),
+        crop=tuple(crops),
+        border=operator.border,
+        groups=operator.groups,
+        shared=operator.shared,
+    )
+
+
+def from_transposed(form: TransposedForm) -> Polyphase:
+    """The operator that a transposed convolution between a pad and a crop computes.
+
+    Raises:
+        NotRepresentableError: the crop leaves samples that read beyond the pad, where zeros stand, while
+            the border says that something else does.
+
+    >>> from upstroke.polyphase import linear
+    >>> from_transposed(as_transposed(linear(2))).isclose(linear(2))
+    True
+    """
+    kernel, support = dilated(_swap_channels(form.weight, form.groups), form.dilation)
+    grown = zip(form.stride, form.pad, form.crop, kernel.shape[2:], strict=True)
+    operator = from_kernel_form(
+        KernelForm(
+            kernel=kernel,
+            support=support,
+            crop=tuple(c[0] - s * p[0] for s, p, c in zip(form.stride, form.pad, form.crop, strict=True)),
+        ),
+        scale=form.stride,
+        excess=tuple(s * (sum(p) - 1) + length - sum(c) for s, p, c, length in grown),
+        border=form.border,
+        groups=form.groups,
+        shared=form.shared,
+    )
+    for axis, (border, pad) in enumerate(zip(form.border, form.pad, strict=True)):
+        beyond = operator.cells_beyond(axis)
+        if border != "zero" and (beyond[0] > pad[0] or beyond[1] > pad[1]):
+            msg = (
+                f"a transposed convolution with border {border} must crop every sample that reads beyond "
+                f"its pad; axis {axis} reads {beyond} cells beyond the input with a pad of {pad}"
+            )
+            raise NotRepresentableError(msg)
+    return operator
+
+
+def as_conv_shuffle(operator: Polyphase) -> ConvShuffleForm:
+    """The operator as one convolution that makes every phase, and a pixel shuffle.
+
+    >>> from upstroke.polyphase import linear
+    >>> form = as_conv_shuffle(linear(2, ndim=1))
+    >>> tuple(form.weight.shape), form.pad, form.crop
+    ((2, 1, 3), ((1, 1),), (0,))
+    """
+    pads, crops = _cells_for_all_phases(operator)
+    return ConvShuffleForm(
+        weight=operator.taps.transpose(0, 1).flatten(0, 1),
+        scale=operator.scale,
+        pad=pads,
+        crop=crops,
+        border=operator.border,
+        groups=operator.groups,
+        shared=operator.shared,
+    )
+
+
+def from_conv_shuffle(form: ConvShuffleForm) -> Polyphase:
+    """The operator that a convolution and a pixel shuffle compute.
+
+    >>> from upstroke.polyphase import cubic
+    >>> from_conv_shuffle(as_conv_shuffle(cubic(2))).isclose(cubic(2))
+    True
+    """
+    phases = math.prod(form.scale)
+    taps = form.weight.reshape(-1, phases, *form.weight.shape[1:]).transpose(0, 1)
+    return _from_cells_for_all_phases(taps, form)
+
+
+def as_phase_convs(operator: Polyphase) -> PhaseConvsForm:
+    """The operator as one small convolution per phase: no multiplications by absent taps at phase ends.
+
+    >>> from upstroke.polyphase import linear
+    >>> form = as_phase_convs(linear(2, ndim=1))
+    >>> [weight.flatten().tolist() for weight in form.weights], form.starts
+    ([[0.25, 0.75], [0.75, 0.25]], ((0,), (1,)))
+    """
+    weights, starts = [], []
+    for taps, mask in zip(operator.taps, operator.mask, strict=True):
+        start, kernel = [], taps
+        for axis in range(operator.ndim):
+            used = extent(mask, axis) or range(1)
+            start.append(used.start)
+            kernel = kernel.narrow(2 + axis, used.start, len(used))
+        weights.append(kernel)
+        starts.append(tuple(start))
+    pads, crops = _cells_for_all_phases(operator)
+    return PhaseConvsForm(
+        weights=tuple(weights),
+        starts=tuple(starts),
+        scale=operator.scale,
+        pad=pads,
+        crop=crops,
+        border=operator.border,
+        groups=operator.groups,
+        shared=operator.shared,
+        kernel=operator.kernel,
+    )
+
+
+def from_phase_convs(form: PhaseConvsForm) -> Polyphase:
+    """The operator that one small convolution per phase computes.
+
+    >>> from upstroke.polyphase import cubic
+    >>> from_phase_convs(as_phase_convs(cubic(2))).isclose(cubic(2))
+    True
+    """
+    rows = []
+    for weight, start in zip(form.weights, form.starts, strict=True):
+        sizes = zip(form.kernel, weight.shape[2:], start, strict=True)
+        pads = [(first, length - first - own) for length, own, first in sizes]
+        rows.append(torch.nn.functional.pad(weight, [side for axis in reversed(pads) for side in axis]))
+    return _from_cells_for_all_phases(torch.stack(rows), form)
+
+
+def _swap_channels(kernel: Tensor, groups: int) -> Tensor:
+    """Turn (out, in / groups, *length) into (in, out / groups, *length), or the other way round."""
+    return kernel.reshape(groups, -1, *kernel.shape[1:]).transpose(1, 2).flatten(0, 1)
+
+
+def _spread(support: Tensor, axis: int) -> int:
+    """The largest step along an axis that meets every present element."""
+    places = present(support, axis)
+    return math.gcd(*(place - places[0] for place in places)) or 1
+
+
+def _cells_for_all_phases(operator: Polyphase) -> tuple[tuple[Margin, ...], tuple[int, ...]]:
+    """The pad with which a convolution gives every phase of every sample, and the samples too many."""
+    pads, crops = [], []
+    for s, k, o, e in zip(operator.scale, operator.kernel, operator.origin, operator.excess, strict=True):
+        cells = -(-e // s)
+        pads.append((o, cells + k - 1 - o))
+        crops.append(s * cells - e)
+    return tuple(pads), tuple(crops)
+
+
+def _from_cells_for_all_phases(taps: Tensor, form: ConvShuffleForm | PhaseConvsForm) -> Polyphase:
+    sizes = zip(form.scale, form.pad, form.crop, taps.shape[3:], strict=True)
+    return Polyphase(
+        taps=taps,
+        scale=form.scale,
+        origin=tuple(left for left, _ in form.pad),
+        excess=tuple(s * (sum(pad) - k + 1) - crop for s, pad, crop, k in sizes),
+        border=form.border,
+        groups=form.groups,
+        shared=form.shared,
+    )

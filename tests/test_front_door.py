@@ -1,0 +1,42 @@
+"""Hold what `import upstroke` offers and what it costs."""
+
+import re
+import subprocess
+import sys
+
+import upstroke
+
+# Removing a name breaks somebody's code; adding one is a promise. Either is an edit to this list.
+PUBLIC = ()
+HEAVY = {"matplotlib", "onnx", "lightning", "xarray", "triton", "jinja2", "scipy", "typer"}
+BUDGET_MS = 150
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
+
+
+def test_public_names_are_pinned():
+    assert tuple(sorted(upstroke.__all__)) == tuple(sorted(PUBLIC))
+    assert all(hasattr(upstroke, name) for name in upstroke.__all__)
+
+
+def test_import_loads_nothing_heavy():
+    loaded = python("-c", "import upstroke, sys; print(*sys.modules)").stdout.split()
+    assert not HEAVY & set(loaded), f"import upstroke loads {sorted(HEAVY & set(loaded))}"
+
+
+def cost_beyond_torch_ms() -> float:
+    """Read off -X importtime what `import upstroke` costs once torch is loaded."""
+    lines = python("-X", "importtime", "-c", "import torch\nimport upstroke").stderr.splitlines()
+    for line in lines:
+        match = re.fullmatch(r"import time:\s*\d+ \|\s*(\d+) \| upstroke", line)
+        if match:
+            return int(match.group(1)) / 1000
+    message = "-X importtime has no line for upstroke"
+    raise AssertionError(message)
+
+
+def test_import_is_light():
+    best = min(cost_beyond_torch_ms() for _ in range(3))
+    assert best < BUDGET_MS, f"import upstroke costs {best:.0f} ms beyond torch; the budget is {BUDGET_MS} ms"

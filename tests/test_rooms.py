@@ -1,0 +1,157 @@
+"""Hold the table of rooms: which part of src may import which."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "upstroke"
+
+OPEN_TO_ALL = {"errors", "_version"}
+EVERY_ROOM = "all"
+MAY_IMPORT: dict[str, set[str]] = {
+    "polyphase": set(),
+    "grid": set(),
+    "timing": set(),
+    "plan": {"grid"},
+    "layers": {"polyphase", "ops"},
+    "ops": {"polyphase"},
+    "diagnose": {"polyphase", "grid"},
+    "probe": {"polyphase", "grid", "diagnose", "ops"},
+    "files": set(),
+    "report": set(),
+    "cli": {EVERY_ROOM},
+}
+# An Affine is callable and calling it is ops.upsample, so this one import is made late, inside the call.
+LATE_EXCEPTIONS = {("polyphase/affine.py", "ops")}
+NAMES_OF_NOTHING = {"utils.py", "common.py", "helpers.py", "misc.py"}
+
+
+class Import(NamedTuple):
+    """One import of one of our rooms, and where it stands."""
+
+    file: str
+    line: int
+    room: str
+    target: str
+    late: bool
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def room_of(path: Path) -> str:
+    """Name the room of a file: its folder, or the file itself; the front door has no name."""
+    first = Path(relative(path)).parts[0]
+    return "" if first == "__init__.py" else first.removesuffix(".py")
+
+
+def rooms() -> set[str]:
+    return {room_of(path) for path in modules()} - {""} - OPEN_TO_ALL
+
+
+def imported_names(node: ast.AST) -> list[str]:
+    """List the dotted names that a statement imports; `from upstroke import x` counts as upstroke.x."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
+        if node.module == "upstroke":
+            return [f"upstroke.{alias.name}" for alias in node.names]
+        return [node.module]
+    return []
+
+
+def imports_in(path: Path) -> Iterator[Import]:
+    """Walk a file for imports of our rooms, wherever they stand in it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    inside_functions = {
+        id(inner)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for inner in ast.walk(function)
+    }
+    known = {*rooms(), *MAY_IMPORT, *OPEN_TO_ALL}
+    for node in ast.walk(tree):
+        for name in imported_names(node):
+            parts = name.split(".")
+            if parts[0] != "upstroke":
+                continue
+            target = parts[1] if len(parts) > 1 and parts[1] in known else "the front door"
+            yield Import(relative(path), node.lineno, room_of(path), target, id(node) in inside_functions)
+
+
+def imports_between_rooms() -> list[Import]:
+    found = [each for path in modules() for each in imports_in(path)]
+    return [each for each in found if each.room != "" and each.target not in {each.room, *OPEN_TO_ALL}]
+
+
+def test_every_room_is_in_the_table_and_exists():
+    assert rooms() == set(MAY_IMPORT), "src/upstroke and the table of rooms differ"
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
+def test_rooms_open_inwards(path):
+    room = room_of(path)
+    if room in OPEN_TO_ALL:
+        allowed = set()
+    elif room == "" or EVERY_ROOM in MAY_IMPORT[room]:
+        allowed = {*MAY_IMPORT, "the front door"}
+    else:
+        allowed = {room, *MAY_IMPORT[room]}
+    for each in imports_in(path):
+        if each.late and (each.file, each.target) in LATE_EXCEPTIONS:
+            continue
+        assert each.target in allowed | OPEN_TO_ALL, (
+            f"{each.file}:{each.line}: room {each.room or 'front door'} imports {each.target}; "
+            f"it may import {', '.join(sorted(allowed - {room})) or 'nothing of ours'}"
+        )
+
+
+def test_each_exception_is_still_needed():
+    used = {(each.file, each.target) for each in imports_between_rooms() if each.late}
+    assert used >= LATE_EXCEPTIONS, f"no longer needed: {sorted(LATE_EXCEPTIONS - used)}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
+def test_imports_are_absolute(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    lines = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level > 0]
+    assert not lines, f"{relative(path)} imports relatively in lines {lines}; write upstroke.<room>"
+
+
+def test_file_names_say_what_is_inside():
+    nothing = [relative(path) for path in modules() if path.name in NAMES_OF_NOTHING]
+    assert not nothing, f"{nothing} could hold anything; name the file after what it turns into what"
+
+
+@pytest.mark.parametrize("path", modules(), ids=relative)
+def test_each_module_starts_with_one_sentence(path):
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert docstring, f"{relative(path)} has no docstring that says what it turns into what"
+    first = docstring.splitlines()[0]
+    assert first.endswith("."), f"{relative(path)}: the first line must be one whole sentence, got {first!r}"
+    assert not re.search(r"[.?!] +[A-Z]", first), f"{relative(path)}: one sentence, got {first!r}"
+
+
+def table_in_contributing() -> dict[str, set[str]]:
+    """Read the table under the heading "Rooms": | `room` | what it does | `a`, `b` |."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.split("\n## Rooms\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line.strip().strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
+    return {
+        room.strip().strip("`"): {EVERY_ROOM} if may.strip() == "all" else set(re.findall(r"`(\w+)`", may))
+        for room, _, may in rows
+    }
+
+
+def test_contributing_shows_the_same_table():
+    assert table_in_contributing() == MAY_IMPORT
