@@ -43,7 +43,7 @@ def operators(draw, *, ndims=(1, 2), max_scale=3, borders=BORDERS, out_channels=
     origin = tuple(draw(st.integers(-1, k)) for k in kernel)
     excess = tuple(draw(st.lists(st.integers(-4, 4), **per_axis)))
     border = tuple(draw(st.lists(st.sampled_from(borders), **per_axis)))
-    groups = draw(st.sampled_from((1, 1, 2)))
+    groups = draw(st.sampled_from((1, 1, 2))) if out_channels is None else 1
     in_group = draw(st.integers(1, 2))
     per_group = in_group if same_channels else draw(st.integers(1, 3))
     out = groups * per_group if out_channels is None else out_channels
@@ -86,4 +86,4 @@ def sizes(draw, ndim, *, least=5, most=9):
 
 def dense(operator):
     """The operator in one group, for comparison with what is measured from outside."""
-    return operator.expand(1).regroup(1)
+    return operator.expand(operator.in_channels).regroup(1)

@@ -4,12 +4,12 @@ import re
 
 import pytest
 import torch
-from drawn_layers import FAMILIES, resizes, sequences, single_layers
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tolerance import assert_same
 from torch import nn
 
+from drawn_layers import FAMILIES, resizes, sequences, single_layers
+from tolerance import assert_same
 from upstroke import from_module, to_module, upsample
 from upstroke.errors import NotRepresentableError
 from upstroke.layers import Interleave, adjoint_of
@@ -144,7 +144,9 @@ def test_where_a_sequence_is_exact_is_known(layers, margin):
 
 
 def test_a_bias_before_zero_padding_widens_the_margin():
-    layers = nn.Sequential(nn.BatchNorm2d(2), nn.ConvTranspose2d(2, 3, 4, stride=2, padding=1)).double().eval()
+    layers = (
+        nn.Sequential(nn.BatchNorm2d(2), nn.ConvTranspose2d(2, 3, 4, stride=2, padding=1)).double().eval()
+    )
     assert from_module(layers).operator.margin == ((0, 0), (0, 0))
     layers[0].bias.data.fill_(0.5)
     affine, x = from_module(layers), torch.randn(1, 2, 5, 7, dtype=torch.float64)
@@ -234,53 +236,73 @@ class Twice(nn.Conv2d):
     [
         (
             nn.ReLU(),
-            "only layers that are linear in their input have an operator; got ReLU, so lift the layers before "
-            "and after it one by one",
+            (
+                "only layers that are linear in their input have an operator; got ReLU, so lift the layers before "
+                "and after it one by one"
+            ),
         ),
         (
             nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU()),
-            "layer 1 of the sequence has no operator: only layers that are linear in their input have an "
-            "operator; got ReLU, so lift the layers before and after it one by one",
+            (
+                "layer 1 of the sequence has no operator: only layers that are linear in their input have an "
+                "operator; got ReLU, so lift the layers before and after it one by one"
+            ),
         ),
         (
             Twice(1, 1, 1),
-            "Twice replaces the forward of Conv2d, so what it computes is unknown; lift a plain Conv2d with its "
-            "weights instead",
+            (
+                "Twice replaces the forward of Conv2d, so what it computes is unknown; lift a plain Conv2d with its "
+                "weights instead"
+            ),
         ),
         (
             nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
-            "bilinear with align_corners=True samples at a spacing that depends on the input size, so no fixed "
-            "set of phases describes it; use align_corners=False",
+            (
+                "bilinear with align_corners=True samples at a spacing that depends on the input size, so no fixed "
+                "set of phases describes it; use align_corners=False"
+            ),
         ),
         (
             nn.UpsamplingBilinear2d(scale_factor=2),
-            "bilinear with align_corners=True samples at a spacing that depends on the input size, so no fixed "
-            "set of phases describes it; use align_corners=False",
+            (
+                "bilinear with align_corners=True samples at a spacing that depends on the input size, so no fixed "
+                "set of phases describes it; use align_corners=False"
+            ),
         ),
         (
             nn.Upsample(scale_factor=1.5),
-            "Upsample(scale_factor=1.5) is no whole number of output samples per cell, so its phases never "
-            "repeat in step with the cells; use a whole scale_factor",
+            (
+                "Upsample(scale_factor=1.5) is no whole number of output samples per cell, so its phases never "
+                "repeat in step with the cells; use a whole scale_factor"
+            ),
         ),
         (
             nn.Upsample(size=(8, 8)),
-            "Upsample(size=(8, 8)) has a scale that depends on the input size, so no fixed set of phases "
-            "describes it; use scale_factor",
+            (
+                "Upsample(size=(8, 8)) has a scale that depends on the input size, so no fixed set of phases "
+                "describes it; use scale_factor"
+            ),
         ),
         (
             nn.Conv2d(1, 1, 3, stride=2),
-            "a convolution with stride (2, 2) makes maps smaller, so it is no upsampler; adjoint_of(layer) "
-            "gives the operator whose adjoint it is",
+            (
+                "a convolution with stride (2, 2) makes maps smaller, so it is no upsampler; adjoint_of(layer) "
+                "gives the operator whose adjoint it is"
+            ),
         ),
         (
             nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"),
-            "padding_mode='reflect' continues the map as no border of an operator does; use zeros, replicate or "
-            "circular",
+            (
+                "padding_mode='reflect' continues the map as no border of an operator does; use zeros, replicate or "
+                "circular"
+            ),
         ),
         (
             nn.BatchNorm2d(3),
-            "BatchNorm2d that normalises by the batch's own mean and variance is not linear; call eval() on a "
-            "layer that tracks running statistics",
+            (
+                "BatchNorm2d that normalises by the batch's own mean and variance is not linear; call eval() on a "
+                "layer that tracks running statistics"
+            ),
         ),
         (
             nn.Sequential(nn.Identity()),

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from upstroke._version import __version__
-from upstroke.cli import plan
+from upstroke.cli import inspect, plan
 from upstroke.errors import UpstrokeError
 
 __all__ = ["app", "main"]
@@ -72,6 +72,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(inspect.app, name="inspect")
 app.add_typer(plan.app, name="plan")
 
 

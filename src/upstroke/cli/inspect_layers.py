@@ -132,7 +132,14 @@ def transposed_subject(
 
 
 def resize_subject(
-    words: Words, *, mode: str, centre: str | None, a: float | None, weights: str | None, ndim: int | None
+    words: Words,
+    *,
+    mode: str,
+    centre: str | None,
+    a: float | None,
+    channels: tuple[int | None, int | None],
+    weights: str | None,
+    ndim: int | None,
 ) -> Subject:
     """A resize by a fixed kernel, and the convolution that follows it if there is one."""
     axes = _axes(words, ndim)
@@ -145,6 +152,12 @@ def resize_subject(
     if mode == "cubic":
         layer["a"] = -0.75 if a is None else a
     if words["--kernel"] is None and weights is None:
+        for option, count in zip(("--in-channels", "--out-channels"), channels, strict=True):
+            if count is not None:
+                msg = (
+                    f"{option} is that of a convolution after the resize; give its --kernel, or leave it out"
+                )
+                raise OptionError(msg)
         if words["--padding"] is not None:
             msg = "--padding is that of the convolution after the resize; give its --kernel too"
             raise OptionError(msg)
@@ -152,22 +165,26 @@ def resize_subject(
     given = None if weights is None else read_weights(weights)
     kernel = _kernel(words, axes, given)
     padding = _numbers(words, "--padding", axes)
+    c_in, c_out = channels
     if given is None:
-        _check_weights(math.prod(kernel))
+        c_in, c_out = c_in or 1, c_out or 1
+        _check_weights(c_in * c_out * math.prod(kernel))
         weight = _uniform(kernel, total=1)
     else:
         weight = _as_weight(given, axes, kernel, layout="(out, in, *kernel)", bare_channels=(1, 1))
+        c_in = _same(c_in, weight.shape[1], "--in-channels", given)
+        c_out = _same(c_out, weight.shape[0], "--out-channels", given)
     after = convolution(weight, padding=padding)
     layer |= {
         "kernel": list(kernel),
         "padding": list(padding),
-        "in_channels": after.in_channels,
-        "out_channels": after.out_channels,
+        "in_channels": c_in,
+        "out_channels": c_out,
     }
     return Subject(
         operator=compose(fixed, after),
-        stages=(fixed, after),
-        channels=after.in_channels,
+        stages=(fixed, after if given is not None else _widened(after, c_in, c_out)),
+        channels=c_in,
         layer=layer,
         weights=_origin(given),
         note="the numbers are those of the one operator that resize and convolution make together",
@@ -377,7 +394,11 @@ def _as_weight(
     if (len(shape) != ndim + 2 and not bare) or shape[-ndim:] != kernel:
         either = f" or {kernel}" if bare_channels is not None else ""
         wanted = layout.replace("*kernel", ", ".join(map(str, kernel)))
-        msg = f"weights must have shape {wanted}{either} for kernel {_times(kernel)} on {_plural(ndim, 'axis', 'axes')}; {given.name} has shape {shape}"
+        axes = _plural(ndim, "axis", "axes")
+        msg = (
+            f"weights must have shape {wanted}{either} for kernel {_times(kernel)} on {axes}; {given.name} has "
+            f"shape {shape}; give the --kernel and --ndim of these weights"
+        )
         raise ShapeError(msg)
     _check_weights(given.array.size)
     weight = torch.from_numpy(given.array.copy())

@@ -132,9 +132,9 @@ def figure_of(subject: Subject, record: dict[str, Any], *, title: str) -> LayerF
         middle = footprint.shape[0] // 2
         phase = (middle - form.crop[0]) % operator.scale[0]
         footprint, counts = footprint[middle], counts[phase]
-        words.append(f"sample {middle - form.crop[0]} and frequency 0 of the first axis")
+        words.append(f"Sample {middle - form.crop[0]} and frequency 0 of the first axis.")
     if gains[0].numel() > 1:
-        words.append(f"footprint: channel {pair.into} to {pair.out}")
+        words.append(f"Footprint: channel {pair.into} to {pair.out}, the most uneven pair.")
     scale = operator.scale[shown]
     frequencies = [torch.linspace(-math.pi, math.pi, POINTS[len(scale)], dtype=torch.float64) for _ in scale]
     zero = torch.zeros(1, dtype=torch.float64)
@@ -165,7 +165,7 @@ def figure_of(subject: Subject, record: dict[str, Any], *, title: str) -> LayerF
         "cut": level(*before, cut).reshape(-1),
         "cut_images": images,
         "cut_image_levels": level(*before, at_images).reshape(-1).tolist() if images else [],
-        "slice": "; ".join(words),
+        "slice": " ".join(words),
     }
 
 
@@ -200,8 +200,11 @@ def _pattern(
 def _cost(subject: Subject) -> dict[str, Any]:
     """The layer as built, and where it is built of several stages, as the one operator that it equals."""
     built = diagnose.cost(subject.stages, channels=subject.channels)
+    fixed = sum(int(stage.mask.sum()) for stage in subject.stages if stage.shared)
+    learned = sum(diagnose.cost(stage).parameters for stage in subject.stages if not stage.shared)
     cost: dict[str, Any] = {
-        "parameters": built.parameters,
+        "parameters": learned,
+        "fixed_taps": fixed,
         "multiply_adds_per_input": built.multiply_adds_per_input,
         "bytes_per_input": built.bytes_per_input,
         "channels": subject.channels,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from upstroke.errors import ShapeError
 from upstroke.polyphase import Polyphase
@@ -38,7 +39,8 @@ def cost(
 
     Args:
         operators: one, or several in the order in which they are applied.
-        channels: that come in; needed only where every operator is shared by all channels (default 1).
+        channels: that come in; by default what the first operator that is not shared needs, or the fewest
+            that shared ones can take.
         bytes_per_value: 4 for float32.
 
     >>> import torch
@@ -50,20 +52,20 @@ def cost(
     16
     """
     chain = [operators] if isinstance(operators, Polyphase) else list(operators)
-    if channels is None:
-        channels = next((stage.in_channels for stage in chain if not stage.shared), 1)
+    channels = _fewest_channels(chain) if channels is None else channels
     parameters = multiply_adds = values = 0
     positions = 1
     for stage in chain:
-        if not stage.shared and stage.in_channels != channels:
+        copies, rest = divmod(channels, stage.in_channels)
+        if rest or (copies != 1 and not stage.shared):
             msg = f"each operator must take the channels that come to it, here {channels}; got {stage}"
             raise ShapeError(msg)
-        out = channels if stage.shared else stage.out_channels
+        out = copies * stage.out_channels
         values += positions * (channels + stage.phases * out)
         if not _only_copies(stage):
-            taps = int(stage.mask.sum())
-            parameters += taps * math.prod(stage.taps.shape[1:3])
-            multiply_adds += positions * taps * out * stage.taps.shape[2]
+            weights = int(stage.mask.sum()) * math.prod(stage.taps.shape[1:3])
+            parameters += weights
+            multiply_adds += positions * weights * copies
         positions *= stage.phases
         channels = out
     return Cost(
@@ -71,6 +73,20 @@ def cost(
         multiply_adds_per_input=multiply_adds,
         bytes_per_input=values * bytes_per_value,
     )
+
+
+def _fewest_channels(chain: Sequence[Polyphase]) -> int:
+    """The channels that must come in, or the fewest that can where all operators are shared."""
+    fewest = 1
+    # channels at a stage, per channel that comes in
+    ratio = Fraction(1)
+    for stage in chain:
+        if not stage.shared:
+            return int(stage.in_channels / ratio)
+        copies = ratio / stage.in_channels
+        fewest = math.lcm(fewest, copies.denominator)
+        ratio = copies * stage.out_channels
+    return fewest
 
 
 def _only_copies(stage: Polyphase) -> bool:

@@ -1,6 +1,8 @@
 """Turn picture files into arrays of grey levels."""
 
+import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ from upstroke.errors import FileError, MissingExtraError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Picture", "Pictures", "Skipped", "read_picture", "read_pictures"]
+__all__ = ["Picture", "Skipped", "read_picture", "read_pictures"]
 
 SIXTEEN_BIT = 257  # 65535 / 255
 LUMINANCE = "luminance 0.299 R + 0.587 G + 0.114 B"
@@ -44,43 +46,33 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pictures:
-    """What a file or a folder held."""
-
-    pictures: tuple[Picture, ...]
-    skipped: tuple[Skipped, ...] = ()
-
-
-def read_pictures(path: Path) -> Pictures:
-    """Read one picture, or every picture of a folder by name; hidden files and subfolders are left alone.
+def read_pictures(path: Path) -> Iterator[Picture | Skipped]:
+    """Read one picture, or those of a folder one by one; hidden files and subfolders are left alone.
 
     Raises:
         FileError: there is nothing there, or nothing that can be read as a picture.
     """
-    if not path.is_dir():
-        return Pictures(pictures=(read_picture(path),))
+    if not os.path.isdir(path):
+        yield read_picture(path)
+        return
     try:
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     except OSError as error:
-        msg = f"{path} could not be listed: {(error.strerror or str(error)).lower()}"
+        msg = f"{path} must be a folder of pictures; it could not be listed: {(error.strerror or '').lower()}"
         raise FileError(msg) from error
     if not files:
         msg = f"{path} must be a picture or a folder of pictures; the folder holds no files of its own"
         raise FileError(msg)
-    read, skipped = [], []
+    reasons = []
     for file in files:
         try:
-            read.append(read_picture(file))
+            yield read_picture(file)
         except FileError as error:
-            skipped.append(Skipped(file=str(file), reason=str(error)))
-    if not read:
-        msg = (
-            f"{path} must hold pictures; none of its {len(files)} files could be read as one; "
-            f"of the first: {skipped[0].reason}"
-        )
+            reasons.append(str(error))
+            yield Skipped(file=str(file), reason=str(error))
+    if len(reasons) == len(files):
+        msg = f"{path} must hold pictures; none of its {len(files)} files could be read: {reasons[0]}"
         raise FileError(msg)
-    return Pictures(pictures=tuple(read), skipped=tuple(skipped))
 
 
 def read_picture(path: Path) -> Picture:
@@ -95,10 +87,11 @@ def read_picture(path: Path) -> Picture:
     except ImportError as error:
         msg = "reading pictures needs the package pillow; pip install 'upstroke[train]'"
         raise MissingExtraError(msg) from error
-    if not path.exists():
+    # os.path answers no where pathlib raises, for instance for names that are too long
+    if not os.path.isfile(path):
         msg = f"{path} must be a picture or a folder of pictures; there is no such file"
         raise FileError(msg)
-    if path.is_file() and path.stat().st_size == 0:
+    if path.stat().st_size == 0:
         msg = f"{path} is empty (0 bytes), not a picture"
         raise FileError(msg)
     try:

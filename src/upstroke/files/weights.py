@@ -1,6 +1,7 @@
 """Turn a weights file into an array, without ever unpickling it."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,11 +66,12 @@ def read_weights(source: str) -> Weights:
 
 def _split(source: str) -> tuple[Path, str | None]:
     """Split FILE:KEY at the last colon that leaves an existing file; both parts may hold colons."""
-    if Path(source).exists():
+    # os.path answers no where pathlib raises, for instance for names that are too long
+    if os.path.exists(source):
         return Path(source), None
     cuts = [place for place, letter in enumerate(source) if letter == ":"]
     for cut in reversed(cuts):
-        if Path(source[:cut]).is_file():
+        if os.path.isfile(source[:cut]):
             return Path(source[:cut]), source[cut + 1 :]
     msg = f"{WANTED}; there is no file {source}"
     raise FileError(msg)
@@ -151,13 +153,14 @@ def _read_safetensors(path: Path, key: str | None) -> Weights:
 
 
 def _which_key(path: Path, key: str | None, shapes: Mapping[str, Sequence[int]]) -> str:
-    """Name the tensors that could have been meant; kernels, which have 3 axes or more, come first."""
+    """Name the tensors that could have been meant; kernels, which have 3 axes or more, are enough."""
     if not shapes:
         return f"{path} holds no tensors; name a file that has some"
-    names = sorted(shapes, key=lambda name: len(shapes[name]) < 3)
+    kernels = [name for name in shapes if len(shapes[name]) > 2]
+    names = (kernels or list(shapes))[:LISTED_KEYS]
     sizes = ["x".join(map(str, shapes[name])) or "one number" for name in names]
-    listed = ", ".join(f"{name} ({size})" for name, size in zip(names[:LISTED_KEYS], sizes, strict=False))
-    more = f" and {len(names) - LISTED_KEYS} more" if len(names) > LISTED_KEYS else ""
+    listed = ", ".join(f"{name} ({size})" for name, size in zip(names, sizes, strict=True))
+    more = f" and {len(shapes) - len(names)} more" if len(shapes) > len(names) else ""
     came = "no key was given" if key is None else f"there is no {key!r}"
     return f"name one tensor of {path} as {path}:KEY; {came}; it holds {listed}{more}"
 

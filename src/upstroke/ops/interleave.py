@@ -21,8 +21,8 @@ def interleave(
     # A square 2-D pixel shuffle is PyTorch's own, which keeps channels-last without a copy.
     if len(scale) == 2 and scale[0] == scale[1]:
         return torch.nn.functional.pixel_shuffle(maps, scale[0])
-    ndim, (batch, _, *cells) = len(scale), maps.shape
-    blocks = maps.reshape(batch, -1, *scale, *cells)
+    ndim, (batch, channels, *cells) = len(scale), maps.shape
+    blocks = maps.reshape(batch, channels // math.prod(scale), *scale, *cells)
     order = [0, 1] + [place for axis in range(ndim) for place in (2 + ndim + axis, 2 + axis)]
     return blocks.permute(order).reshape(
         batch, blocks.shape[1], *(s * n for s, n in zip(scale, cells, strict=True))

@@ -30,8 +30,8 @@ def upsample(x: Float[Tensor, "b c_in *space"], operator: Polyphase) -> Float[Te
             first = [place - o for place, o in zip(tap, operator.origin, strict=True)]
             pad = [(-f, f + m - n) for f, m, n in zip(first, cells, size, strict=True)]
             seen = extend(x, pad, operator.border)
-            grouped = seen.reshape(x.shape[0], operator.groups, -1, *cells)
+            grouped = seen.reshape(x.shape[0], operator.groups, taps.shape[2], *cells)
             weight = taps[p, :, :, k].reshape(operator.groups, -1, taps.shape[2])
             mixed = torch.einsum("goc,bgc...->bgo...", weight, grouped)
-            y[:, :, *rows] += mixed.reshape(x.shape[0], -1, *cells)
+            y[:, :, *rows] += mixed.reshape(x.shape[0], operator.out_channels, *cells)
     return y

@@ -58,7 +58,7 @@ class Conv:
         return tuple(room // s + 1 for room, s, _, _ in _rooms(self, size))
 
     def unread(self, size: tuple[int, ...]) -> tuple[int, ...]:
-        """Count the samples on the right that no window reaches."""
+        """Count the samples to the right of the last window."""
         return tuple(max(0, room % s - p) for room, s, p, _ in _rooms(self, size))
 
     def grid(self, grid: Grid) -> Grid:
@@ -103,7 +103,7 @@ class Pool:
         return tuple(sizes)
 
     def unread(self, size: tuple[int, ...]) -> tuple[int, ...]:
-        """Count the samples on the right that no window reaches."""
+        """Count the samples to the right of the last window."""
         last_window_ends = [
             (m - 1) * s + reach + 1 - p
             for m, (_, s, p, reach) in zip(self.size(size), _rooms(self, size), strict=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
@@ -377,7 +378,16 @@ def _fits(net: _Net, size: int) -> bool:
     return not any(dropped) and not any(n % 2 for n in spare)
 
 
-def _fit(net: _Net, size: int, *, stride: int) -> Fit:
+@dataclass(frozen=True, kw_only=True)
+class _Fitting:
+    """The least size that runs on an axis, and those that fit among the first period of sizes that run."""
+
+    least: int
+    sizes: tuple[int, ...]
+
+
+@lru_cache(maxsize=64)
+def _fitting(net: _Net, *, period: int) -> _Fitting:
     """Search one axis for the sizes that fit.
 
     Sizes on the way never fall when the input grows, so the sizes that run are all from `least` on. Adding
@@ -389,16 +399,20 @@ def _fit(net: _Net, size: int, *, stride: int) -> Fit:
     while least - too_small > 1:
         middle = (least + too_small) // 2
         too_small, least = (too_small, middle) if _runs(net, middle) else (middle, least)
+    return _Fitting(least=least, sizes=tuple(n for n in range(least, least + period) if _fits(net, n)))
+
+
+def _fit(net: _Net, size: int, *, stride: int) -> Fit:
     period = stride**net.depth
-    fitting = [n for n in range(least, least + period) if _fits(net, n)]
-    above = [n + period * max(0, ceil(Fraction(size - n, period))) for n in fitting]
-    below = [n + period * ((size - n) // period) for n in fitting if n <= size]
+    fitting = _fitting(net, period=period)
+    above = [n + period * max(0, ceil(Fraction(size - n, period))) for n in fitting.sizes]
+    below = [n + period * ((size - n) // period) for n in fitting.sizes if n <= size]
     return Fit(
         exact=size in below,
         period=period,
-        remainders=tuple(sorted(n % period for n in fitting)),
-        least=least,
-        smallest=min(fitting, default=None),
+        remainders=tuple(sorted(n % period for n in fitting.sizes)),
+        least=fitting.least,
+        smallest=min(fitting.sizes, default=None),
         below=max(below, default=None),
         above=min(above, default=None),
     )

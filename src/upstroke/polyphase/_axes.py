@@ -19,7 +19,7 @@ def per_axis(value: Axes, ndim: int, *, name: str, least: int | None = None) -> 
     if ndim not in AXES:
         msg = f"upsampling is defined here for 1, 2 or 3 axes; got ndim={ndim}"
         raise OptionError(msg)
-    numbers = (value,) * ndim if isinstance(value, int) else tuple(value)
+    numbers = tuple(value) if isinstance(value, Sequence) else (value,) * ndim
     if len(numbers) != ndim:
         msg = f"{name} must be one number or {ndim} numbers, one per axis; got {numbers}"
         raise ShapeError(msg)

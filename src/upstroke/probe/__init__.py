@@ -13,6 +13,7 @@ from upstroke.probe.impulse import (
     measured_phase_variance,
     measured_response,
 )
+from upstroke.probe.middle import middle_samples
 from upstroke.probe.noise import MeasuredSubgrid, measured_subgrid_variance
 from upstroke.probe.periodic import on_period
 from upstroke.probe.ramp import MeasuredGrid, measured_grid
@@ -37,5 +38,6 @@ __all__ = [
     "measured_response",
     "measured_subgrid_variance",
     "measured_total",
+    "middle_samples",
     "on_period",
 ]

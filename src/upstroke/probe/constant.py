@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from upstroke.grid import whole_per_axis
+from upstroke.probe.middle import middle_samples
 
 __all__ = ["measured_bias", "measured_phase_gain", "measured_total"]
 
@@ -88,5 +89,4 @@ def _middle_answers(
     x[torch.arange(channels), torch.arange(channels)] = 1
     with torch.no_grad():
         y = fn(x).double()
-    middle = tuple(slice(s * (n // 2), s * (n // 2) + s) for s, n in zip(scale, size, strict=True))
-    return y[:, :, *middle]
+    return middle_samples(y, scale, size)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from upstroke.grid import whole_per_axis
+from upstroke.probe.middle import middle_samples
 
 __all__ = ["MeasuredGrid", "measured_grid"]
 
@@ -66,10 +67,9 @@ def measured_grid(
     maps = torch.stack([*coordinates, torch.ones(size, dtype=dtype), torch.zeros(size, dtype=dtype)])
     with torch.no_grad():
         y = fn(maps[:, None].expand(-1, channels, *size).contiguous()).double()
-    y = y[:-1] - y[-1:]
     # two cells: the middle one and, along each axis, the next
-    cut = tuple(slice(s * m, s * (m + 2)) for s, m in zip(scale, middle, strict=True))
-    block = y[:, :, *cut]
+    block = middle_samples(y, scale, size, blocks=2)
+    block = block[:-1] - block[-1:]
     found = []
     for axis, (s, m) in enumerate(zip(scale, middle, strict=True)):
         others = tuple(slice(None) if i == axis else slice(t) for i, t in enumerate(scale))

@@ -24,6 +24,7 @@ WIDTH = 3.39
 FLOOR = -60.0
 RESOLUTION = 300
 NUMBERED = 7
+DASHED = (0, (3, 1.5))
 
 # Okabe and Ito's colours, told apart by every kind of colour vision.
 INK, GREY, BLUE, ORANGE, PALE = "#1a1a1a", "#8c8c8c", "#0072b2", "#d55e00", "#d6e8f5"
@@ -176,7 +177,7 @@ def _drawn(compose: Callable[["Figure", Data], None], data: Data, file_format: s
 
 
 def _one_axis(figure: "Figure", data: LayerFigure) -> None:
-    figure.set_size_inches(WIDTH, 0.82 * WIDTH)
+    figure.set_size_inches(WIDTH, 0.86 * WIDTH)
     footprint, taps, cut = figure.subplot_mosaic([["footprint", "taps"], ["cut", "cut"]]).values()
     (start,), (scale,), (centre,) = data["start"], data["scale"], data["centre"]
     samples = numpy.arange(len(data["footprint"])) + start
@@ -186,7 +187,7 @@ def _one_axis(figure: "Figure", data: LayerFigure) -> None:
     footprint.plot(samples, data["footprint"], "o", color=BLUE, ms=3, mew=0)
     footprint.plot([centre], [0], marker="+", color=ORANGE, ms=6, mew=1.3, ls="", clip_on=False, zorder=5)
     footprint.set_title("What one cell draws")
-    footprint.set_xlabel("output sample  (+ cell, band: its own)")
+    footprint.set_xlabel("output sample")
     _whole_ticks(footprint.xaxis)
     coverage = data["coverage"]
     bars = taps.bar(range(scale), coverage, color=BLUE, width=0.8)
@@ -200,10 +201,11 @@ def _one_axis(figure: "Figure", data: LayerFigure) -> None:
     _draw_cut(cut, data)
     for axes in (footprint, taps, cut):
         axes.spines[["top", "right"]].set_visible(False)
+    _explain(figure, data)
 
 
 def _two_axes(figure: "Figure", data: LayerFigure) -> None:
-    figure.set_size_inches(WIDTH, 1.06 * WIDTH)
+    figure.set_size_inches(WIDTH, 1.14 * WIDTH if data["slice"] else 1.1 * WIDTH)
     panels = figure.subplot_mosaic([["footprint", "taps"], ["map", "cut"]])
     _draw_footprint(panels["footprint"], data)
     _draw_coverage(panels["taps"], data)
@@ -211,8 +213,35 @@ def _two_axes(figure: "Figure", data: LayerFigure) -> None:
     _draw_cut(panels["cut"], data)
     panels["cut"].spines[["top", "right"]].set_visible(False)
     panels["cut"].set_box_aspect(1)
-    if data["slice"]:
-        figure.supxlabel(data["slice"], fontsize=6, color=GREY, x=0.99, ha="right")
+    _explain(figure, data)
+
+
+def _explain(figure: "Figure", data: LayerFigure) -> None:
+    """One legend for all panels, and what was chosen to be shown."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    line = len(data["scale"]) == 1
+    cell = (
+        Line2D([], [], color=ORANGE, ls="", marker="+", ms=5, mew=1.3)
+        if line
+        else Line2D([], [], color=ORANGE, ls="", marker="o", ms=3, mew=0)
+    )
+    own: Any = Patch(color=PALE) if line else Line2D([], [], color=INK, lw=0.9, ls=DASHED)
+    entries = [
+        (cell, "place of the cell"),
+        (own, "one cell's own samples"),
+        (Line2D([], [], ls="", marker="o", mfc="white", mec=ORANGE, ms=4, mew=1), "image frequency"),
+        (Patch(color=PALE), "the input's own band"),
+    ]
+    if line:
+        # the band and the cell's own samples share their shade
+        entries = [entries[0], (own, "own samples; own band"), entries[2]]
+    figure.legend(
+        *zip(*entries, strict=True), loc="outside lower left", ncols=3 if line else 2, frameon=False,
+        handlelength=1.6, columnspacing=1.2, borderpad=0.2, title=data["slice"] or None,
+        title_fontsize=6, alignment="left",
+    )  # fmt: skip
 
 
 def _draw_footprint(axes: "Axes", data: LayerFigure) -> None:
@@ -227,24 +256,29 @@ def _draw_footprint(axes: "Axes", data: LayerFigure) -> None:
         *edges, values, cmap="PuOr_r" if signed else "Blues",
         vmin=-largest if signed else -0.15 * largest, vmax=largest, edgecolors="white", linewidth=0.4,
     )  # fmt: skip
+    centre = data["centre"]
+    exponent = math.floor(math.log10(largest))
+    exponent = 0 if -1 <= exponent <= 1 else exponent
     if max(rows, columns) <= NUMBERED:
+        # below the dot, where the dot stands in the middle of a square
+        lower = 0.27 if all(abs(place - round(place)) < 0.25 for place in centre) else 0.0
         for row in range(rows):
             for column in range(columns):
                 dark = abs(values[row, column]) > 0.55 * largest
                 axes.text(
-                    column + right, row + down, _short(float(values[row, column])), fontsize=5,
-                    ha="center", va="center", color="white" if dark else INK, clip_on=True,
+                    column + right, row + down + lower, _short(float(values[row, column]) / 10**exponent),
+                    fontsize=5, ha="center", va="center", color="white" if dark else INK,
                 )  # fmt: skip
     height, width = data["scale"]
     own = ([-0.5, width - 0.5, width - 0.5, -0.5, -0.5], [-0.5, -0.5, height - 0.5, height - 0.5, -0.5])
-    axes.plot(*own, color="white", lw=2.0, solid_joinstyle="miter")
-    axes.plot(*own, color=INK, lw=0.9, ls=(0, (3, 1.5)))
-    centre = data["centre"]
+    axes.plot(*own, color="white", lw=2.0, solid_joinstyle="miter", clip_on=False)
+    axes.plot(*own, color=INK, lw=0.9, ls=DASHED, clip_on=False)
     axes.plot([centre[1]], [centre[0]], "o", color="white", ms=4.2, mew=0, zorder=5)
     axes.plot([centre[1]], [centre[0]], "o", color=ORANGE, ms=3, mew=0, zorder=6)
     axes.set_aspect("equal")
     axes.invert_yaxis()
-    axes.set_title("What one cell draws")
+    power = f", × 10$^{{{exponent}}}$" if exponent and max(rows, columns) <= NUMBERED else ""
+    axes.set_title(f"What one cell draws{power}")
     axes.set_xlabel("output sample")
     axes.spines[:].set_visible(False)
     _whole_ticks(axes.xaxis)
@@ -272,7 +306,7 @@ def _draw_coverage(axes: "Axes", data: LayerFigure) -> None:
                     color="white" if dark else INK,
                 )  # fmt: skip
     frame = ([-0.5, columns - 0.5, columns - 0.5, -0.5, -0.5], [-0.5, -0.5, rows - 0.5, rows - 0.5, -0.5])
-    axes.plot(*frame, color=INK, lw=0.9, ls=(0, (3, 1.5)), clip_on=False)
+    axes.plot(*frame, color=INK, lw=0.9, ls=DASHED, clip_on=False)
     axes.set_aspect("equal")
     axes.invert_yaxis()
     axes.set_title("Taps per output sample")
@@ -426,9 +460,8 @@ def _whole_ticks(axis: "Axis") -> None:
 
 
 def _short(value: float) -> str:
-    """Two digits, without the zero before the point, so that it fits a square."""
-    if value == 0:
+    """Two digits behind the point and no zero before it, so that it fits a square."""
+    text = f"{value:.2f}" if abs(value) < 9.995 else f"{value:.1f}"
+    if float(text) == 0:
         return "0"
-    text = f"{value:.2f}" if abs(value) < 10 else f"{value:.3g}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return text.replace("-", "−").replace("0.", ".", 1) if text not in {"", "-"} else "0"
+    return text.replace("-", "−").replace("0.", ".", 1) if abs(value) < 1 else text.replace("-", "−")

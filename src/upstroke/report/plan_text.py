@@ -56,7 +56,8 @@ def _coverage(coverage: Json) -> Text:
     return Text.assemble(
         ("uneven", BAD),
         f": output samples are made by {', '.join(map(str, counts))} taps in turn, which invites a "
-        "checkerboard; even is a kernel that is a multiple of the stride, with a dilation that shares no factor with it",
+        "checkerboard; even is a kernel that is a multiple of the stride, with a dilation that shares no "
+        "factor with it",
     )
 
 
@@ -112,29 +113,31 @@ def _fit(plan: Json, fit: Json, *, size: int) -> Text:
     if fit["smallest"] is None:
         return Text.assemble((f"{size} does not fit exactly", BAD), ", nor does any other")
     if len(fit["remainders"]) == 1:
-        family = f"{fit['smallest']} + {fit['period']}·k fits"
+        family = f"{fit['smallest']}+{fit['period']}k"
     elif len(fit["remainders"]) == fit["period"]:
-        family = f"so does any from {fit['smallest']}"
+        family = f"any from {fit['smallest']}"
     else:
         remainders = ", ".join(map(str, fit["remainders"]))
-        family = f"fitting are those from {fit['smallest']} that leave {remainders} modulo {fit['period']}"
+        family = f"those from {fit['smallest']} that leave {remainders} modulo {fit['period']}"
     if fit["exact"]:
         meaning = (
             "nothing is dropped on the way down, every crop is the same on both sides"
             if plan["conv"] == "valid"
             else "every upsampled map has the size of its join"
         )
-        return Text.assemble((f"{size} fits", GOOD), f": {meaning}; {family}")
+        return Text.assemble((f"{size} fits", GOOD), f": {meaning}; sizes that fit: {family}")
     nearest = " and ".join(str(n) for n in (fit["below"], fit["above"]) if n is not None)
-    return Text.assemble((f"{size} does not fit exactly", BAD), f": nearest {nearest}; {family}")
+    return Text.assemble(
+        (f"{size} does not fit exactly", BAD), f": nearest {nearest}; sizes that fit: {family}"
+    )
 
 
 def _joins(joins: list[Json]) -> Text:
     if any(any(level["drift"]["value"]) for level in joins):
         return Text.assemble(
             ("drift", BAD),
-            ": so many input pixels lie between the two maps of a join; "
-            "negative is an upsampled map too far left",
+            ": the two maps of a join lie that many input pixels apart; "
+            "negative: the upsampled one is too far left",
         )
     return Text.assemble(("no drift", GOOD), ": at every join both maps sit on one grid")
 
