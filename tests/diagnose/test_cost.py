@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -89,6 +90,8 @@ def test_the_channels_that_must_come_in_are_found():
     assert cost([nearest(3), shuffle(2), conv]).bytes_per_input == 4 * (12 * 10 + 9 * 24 + 36 * 11)
     assert cost([linear(2), shuffle(2)]).multiply_adds_per_input == 4 * 16
     assert cost([shuffle(2), shuffle(3)]) == cost([shuffle(2), shuffle(3)], channels=36)
+    spread = replace(nearest(1), taps=torch.ones(1, 4, 1, 1, 1))
+    assert cost([shuffle(2), spread, nearest(1)]) == cost([shuffle(2), spread, nearest(1)], channels=4)
     message = (
         "each operator must take the channels that come to it, here 6; got Polyphase(every 4 -> 1 channels, "
         "scale 2x2, 1x1 taps in each of 4 phases, origin 0x0, excess 0x0, border zero)"

@@ -17,8 +17,9 @@ def test_centre_of_mass_is_biased_by_centroid_minus_footprint(operator):
     found = keypoint_error(operator, sigma=1.5, positions=3)
     nominal = torch.tensor([float(offset) for offset in grid_of(operator).offset], dtype=torch.float64)
     torch.testing.assert_close(found.bias, nominal - centroid(operator))
-    assert found.spread.max() < 1e-9
-    torch.testing.assert_close(found.worst, found.bias.abs(), rtol=1e-9, atol=1e-9)
+    # far from any centre, for next to no mass, nothing is left of the digits that differ
+    torch.testing.assert_close(found.spread, torch.zeros_like(found.spread), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.worst, found.bias.abs(), rtol=1e-6, atol=1e-6)
 
 
 def test_a_narrow_heat_map_has_a_centre_of_its_own():

@@ -78,12 +78,14 @@ def test_phase_means_in_three_axes():
 def test_a_pattern_that_all_pictures_share_is_found():
     generator = torch.Generator().manual_seed(0)
     noise = [torch.randn(8, 12 + 2 * i, generator=generator) for i in range(30)]
-    pattern = torch.tensor([[0.1, 0.0], [0.0, 0.1]])
+    pattern = torch.tensor([[0.3, 0.0], [0.0, 0.3]])
     marked = [picture + pattern.repeat(4, picture.shape[1] // 2) for picture in noise]
     clean, found = set_subgrid_variance(noise, 2), set_subgrid_variance(marked, 2)
     assert clean.p_value > 0.05 > 0.01 > found.p_value
     assert found.null_mean < found.null_95 < found.null_99 < found.value
     assert (found.pictures, found.draws) == (30, 500)
+    # no draw reaches it, and the value itself counts as one
+    assert found.p_value.item() == pytest.approx(1 / 501)
     means = torch.stack([phase_means(picture, 2) for picture in marked]).mean(dim=0)
     torch.testing.assert_close(found.value, means.var(correction=0))
 

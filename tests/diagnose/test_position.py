@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies import operators
-from upstroke.diagnose import centroid, grid_of
+from upstroke.diagnose import centroid, grid_of, mass
 from upstroke.grid import Grid
 from upstroke.polyphase import (
     bspline,
@@ -86,7 +86,9 @@ def test_absent_taps_and_weights_do_not_move_the_grid(operator):
 def test_the_centroid_of_a_symmetric_kernel_is_its_middle(operator):
     even = symmetric(operator)
     nominal = torch.tensor([float(offset) for offset in grid_of(even).offset], dtype=torch.float64)
-    torch.testing.assert_close(centroid(even), nominal.expand(*even.taps.shape[1:3], -1))
+    # where next to no mass is left, rounding decides where it sits
+    heavy = mass(even).abs() > 1e-4
+    torch.testing.assert_close(centroid(even)[heavy], nominal.expand(*heavy.shape, -1)[heavy])
 
 
 def test_the_centroid_follows_the_weights_of_its_own_axis():

@@ -14,7 +14,8 @@ from upstroke import diagnose, probe
 from upstroke.errors import ShapeError
 from upstroke.polyphase import Affine, separable, transposed
 
-WIDE = {1: 31, 2: (17, 15), 3: 11}
+# enough that no drawn kernel, moved by its origin, meets the end of a map cut short by its excess
+WIDE = {1: 31, 2: (21, 19), 3: 17}
 
 
 def impulses(affine):
@@ -86,8 +87,9 @@ def test_block_mean_error(affine):
 def test_centroid(affine):
     expected = diagnose.centroid(dense(affine.operator))
     found = probe.measured_centroid(impulses(affine))
-    drawn = expected.isfinite()
-    torch.testing.assert_close(found[drawn], expected[drawn], rtol=1e-6, atol=1e-6)
+    # where next to no mass is left, rounding decides where it sits
+    heavy = diagnose.mass(dense(affine.operator)).abs() > 1e-4
+    torch.testing.assert_close(found[heavy], expected[heavy])
 
 
 @given(st.data())
@@ -169,9 +171,10 @@ def test_no_gradients_are_kept():
 def test_the_middle_must_be_there(measure):
     blocks = 2 if measure is probe.measured_grid else 1
     shape = "(4, 1, 4, 5)" if blocks == 2 else "(2, 1, 4, 5)"
+    least = (4 + 2 * blocks, 6 + 3 * blocks)
     message = (
-        f"a callable of scale (2, 3) must answer (4, 5) cells with at least "
-        f"{(4 + 2 * blocks, 6 + 3 * blocks)} samples, the middle ones included; got shape {shape}, so give the right scale or more cells"
+        f"a callable of scale (2, 3) must answer (4, 5) cells with at least {least} samples, the middle ones "
+        f"included; got shape {shape}, so give the right scale or more cells"
     )
     with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
         measure(torch.nn.Identity(), (2, 3), cells=(4, 5))

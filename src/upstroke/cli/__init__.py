@@ -58,10 +58,11 @@ def _sentence(error: typer.TyperException) -> str:
     return f"{words[0].lower()}{words[1:]}; see '{command} --help'"
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"upstroke {__version__}")
         raise typer.Exit
+    return wanted
 
 
 app = typer.Typer(

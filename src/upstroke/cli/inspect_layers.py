@@ -370,7 +370,7 @@ def _numbers(words: Words, option: str, ndim: int, *, least: int = 0) -> Numbers
     value = per_axis(text, option=option) if text is not None else (1 if option == "--dilation" else 0)
     numbers = value if isinstance(value, tuple) else (value,) * ndim
     if min(numbers) < least:
-        msg = f"{option} must be at least {least} on every axis; got {_times(numbers)}"
+        msg = f"{option} must be at least {least} on every axis; got {text or _times(numbers)}"
         raise OptionError(msg)
     return numbers
 
@@ -396,8 +396,8 @@ def _as_weight(
         wanted = layout.replace("*kernel", ", ".join(map(str, kernel)))
         axes = _plural(ndim, "axis", "axes")
         msg = (
-            f"weights must have shape {wanted}{either} for kernel {_times(kernel)} on {axes}; {given.name} has "
-            f"shape {shape}; give the --kernel and --ndim of these weights"
+            f"weights must have shape {wanted}{either} for kernel {_times(kernel)} on {axes}; {given.name} "
+            f"has shape {shape}; give the --kernel and --ndim of these weights"
         )
         raise ShapeError(msg)
     _check_weights(given.array.size)

@@ -142,7 +142,7 @@ def picture_figure_of(record: dict[str, Any]) -> PictureFigure:
             if (down, right) != (0, 0)
         ],
         "phase_means": numpy.asarray(worst["phase_means"], dtype=numpy.float64),
-        "phase_title": "Phase means",
+        "phase_title": "Phase means, grey levels",
     }
 
 

@@ -106,7 +106,7 @@ def _read_npy(path: Path) -> tuple[numpy.ndarray, str]:
         msg = f"{path} holds pickled Python objects, which are never run; save a plain array of floats"
         raise FileError(msg)
     if dtype.kind != "f":
-        msg = f"weights must be floating-point numbers; {path} holds {dtype}; save it with .astype('float32')"
+        msg = f"weights must be floating-point numbers; {path} holds {dtype}; save an array of float32"
         raise FileError(msg)
     wanted = math.prod(shape) * dtype.itemsize
     if there < wanted:
@@ -169,10 +169,13 @@ def _checked(array: numpy.ndarray, dtype: str, *, path: Path, key: str | None) -
     kind = numpy.float64 if array.dtype.itemsize > 4 else numpy.float32
     weights = Weights(array=numpy.asarray(array, dtype=kind), file=str(path), key=key, dtype=dtype)
     if array.ndim == 0 or array.size == 0:
-        msg = f"weights must be an array with one number or more; {weights.name} has shape {array.shape}"
+        msg = f"weights must be an array of one number or more; {weights.name} has shape {array.shape}"
         raise FileError(msg)
     lost = int(numpy.count_nonzero(~numpy.isfinite(weights.array)))
     if lost:
-        msg = f"weights must be finite; {weights.name} holds {lost} of {array.size} that are NaN or infinite"
+        msg = (
+            f"weights must be finite; {lost} of the {array.size} in {weights.name} are NaN or infinite; take "
+            "a checkpoint from before they became so"
+        )
         raise FileError(msg)
     return weights

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -118,15 +119,11 @@ def bspline(scale: Axes, *, ndim: int = 2, degree: int = 3, centre: Centre = "ce
         msg = f"degree must be at least 1 (degree 0 is nearest); got {degree}"
         raise OptionError(msg)
 
-    def spline(t: float) -> float:
-        terms = (
-            (-1) ** j * math.comb(degree + 1, j) * max(t + (degree + 1) / 2 - j, 0.0) ** degree
-            for j in range(degree + 2)
-        )
-        return float(sum(terms)) / math.factorial(degree)
-
     scales = per_axis(scale, ndim, name="scale", least=1)
-    return _by_axis([_sampled(spline, Fraction(degree + 1, 2), s, centre) for s in scales], scales)
+    return _by_axis(
+        [_sampled(partial(_spline, degree=degree), Fraction(degree + 1, 2), s, centre) for s in scales],
+        scales,
+    )
 
 
 def kaiser_sinc(
@@ -237,6 +234,15 @@ def pad(before: Axes, after: Axes, *, ndim: int = 2, border: Border = "zero") ->
 
 def _constant(height: float) -> Callable[[float], float]:
     return lambda _: height
+
+
+def _spline(t: float, degree: int) -> float:
+    """The B-spline by its recursion, which only ever adds numbers of one sign, so that no digits cancel."""
+    if degree == 0:
+        return 1.0 if -0.5 <= t < 0.5 else 0.0
+    half = (degree + 1) / 2
+    left, right = _spline(t + 0.5, degree - 1), _spline(t - 0.5, degree - 1)
+    return ((half + t) * left + (half - t) * right) / degree
 
 
 def _positions(scale: int, centre: Centre) -> list[Fraction]:

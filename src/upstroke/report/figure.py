@@ -177,7 +177,7 @@ def _drawn(compose: Callable[["Figure", Data], None], data: Data, file_format: s
 
 
 def _one_axis(figure: "Figure", data: LayerFigure) -> None:
-    figure.set_size_inches(WIDTH, 0.86 * WIDTH)
+    figure.set_size_inches(WIDTH, 0.92 * WIDTH)
     footprint, taps, cut = figure.subplot_mosaic([["footprint", "taps"], ["cut", "cut"]]).values()
     (start,), (scale,), (centre,) = data["start"], data["scale"], data["centre"]
     samples = numpy.arange(len(data["footprint"])) + start
@@ -205,7 +205,7 @@ def _one_axis(figure: "Figure", data: LayerFigure) -> None:
 
 
 def _two_axes(figure: "Figure", data: LayerFigure) -> None:
-    figure.set_size_inches(WIDTH, 1.14 * WIDTH if data["slice"] else 1.1 * WIDTH)
+    figure.set_size_inches(WIDTH, 1.19 * WIDTH if data["slice"] else 1.1 * WIDTH)
     panels = figure.subplot_mosaic([["footprint", "taps"], ["map", "cut"]])
     _draw_footprint(panels["footprint"], data)
     _draw_coverage(panels["taps"], data)
@@ -236,9 +236,9 @@ def _explain(figure: "Figure", data: LayerFigure) -> None:
     ]
     if line:
         # the band and the cell's own samples share their shade
-        entries = [entries[0], (own, "own samples; own band"), entries[2]]
+        entries = [entries[0], (own, "the cell's samples; the input's band"), entries[2]]
     figure.legend(
-        *zip(*entries, strict=True), loc="outside lower left", ncols=3 if line else 2, frameon=False,
+        *zip(*entries, strict=True), loc="outside lower left", ncols=2, frameon=False,
         handlelength=1.6, columnspacing=1.2, borderpad=0.2, title=data["slice"] or None,
         title_fontsize=6, alignment="left",
     )  # fmt: skip
@@ -355,13 +355,14 @@ def _draw_cut(axes: "Axes", data: LayerFigure) -> None:
     """The response along one axis, with the input's own band shaded and the image frequencies marked."""
     band = 1 / data["scale"][-1]
     axes.axvspan(0, band, color=PALE, lw=0)
-    axes.plot(data["cut_frequencies"] / math.pi, numpy.clip(data["cut"], FLOOR, None), color=BLUE, zorder=3)
+    axes.plot(data["cut_frequencies"] / math.pi, data["cut"], color=BLUE, zorder=3)
     top = max(6.0, float(numpy.max(data["cut"])) + 4)
     levels = numpy.maximum(numpy.asarray(data["cut_image_levels"], dtype=float), FLOOR)
     places = numpy.asarray(data["cut_images"], dtype=float) / math.pi
-    axes.vlines(places, FLOOR, top, color=ORANGE, lw=0.6, ls=(0, (2, 2)))
-    for colour, width in (("white", 2.0), (ORANGE, 1.1)):
-        axes.plot(places, levels, "o", mfc="white", mec=colour, ms=4, mew=width, clip_on=False, zorder=5)
+    if len(places):
+        axes.vlines(places, FLOOR, top, color=ORANGE, lw=0.6, ls=(0, (2, 2)))
+        for colour, width in (("white", 2.0), (ORANGE, 1.1)):
+            axes.plot(places, levels, "o", mfc="white", mec=colour, ms=4, mew=width, clip_on=False, zorder=5)
     axes.set_xlim(0, 1)
     axes.set_ylim(FLOOR, top)
     axes.set_yticks([-60, -40, -20, 0], ["−60", "−40", "−20", "0"])
@@ -415,7 +416,7 @@ def _draw_spectrum(axes: "Axes", data: PictureFigure) -> None:
 def _label_peak(axes: "Axes", *, x: float, y: float, text: str) -> None:
     """Write inside the panel, towards its middle from the peak, on white so that it reads on any spectrum."""
     axes.annotate(
-        text, (x, y), xytext=(-7 if x > 0 else 7, 7 if y < 0 else -7), textcoords="offset points",
+        text, (x, y), xytext=(-7 if x > 0 else 7, 9 if y > 0 else -9), textcoords="offset points",
         ha="right" if x > 0 else "left", va="center", fontsize=5.5, zorder=6,
         bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.9},
     )  # fmt: skip
@@ -447,7 +448,7 @@ def _draw_phases(axes: "Axes", data: PictureFigure) -> None:
     axes.set_aspect("equal")
     axes.invert_yaxis()
     axes.set_title(data["phase_title"])
-    axes.set_xlabel("phase  (grey levels from the mean)")
+    axes.set_xlabel("phase")
     axes.spines[:].set_visible(False)
     _whole_ticks(axes.xaxis)
     _whole_ticks(axes.yaxis)

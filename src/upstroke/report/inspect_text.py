@@ -172,7 +172,7 @@ def _depth(values: Any) -> int:  # noqa: ANN401 - nested lists
     return 1 + _depth(values[0]) if isinstance(values, list) else 0
 
 
-def _cell(value: float | None, *, none: str) -> str:
+def _cell(value: int | float | None, *, none: str) -> str:
     if value is None:
         return none
     return str(value) if isinstance(value, int) else _number(value)
@@ -367,7 +367,7 @@ def _mass(record: Json) -> str:
     return words
 
 
-def _mass_meaning(mass: float, phases: int) -> str:
+def _mass_meaning(mass: int | float, phases: int) -> str:
     if math.isclose(mass, phases, rel_tol=1e-6):
         keeps = "keeps the mean of an intensive field (a temperature)"
         return keeps + (" and the total of an extensive one" if phases == 1 else "")
@@ -453,7 +453,7 @@ def _verdict(record: Json) -> Text:
     return Text.assemble((f"{by_shape}, {joint} {by_weights}.", GOOD if good else BAD), f" {why}")
 
 
-def _percent(amplitude: float) -> str:
+def _percent(amplitude: int | float) -> str:
     return f"{100 * amplitude:.3g} %" if amplitude < 10 else f"{amplitude:.3g} times"
 
 
@@ -470,11 +470,11 @@ def _fraction(value: Fraction) -> str:
     return f"{'+' if value > 0 else '−' if value < 0 else ''}{abs(value)}"
 
 
-def _signed(value: float) -> str:
+def _signed(value: int | float) -> str:
     return f"{value:+.3f}".replace("-", "−") + " px"
 
 
-def _number(value: float) -> str:
+def _number(value: int | float) -> str:
     """Four digits, without a sign on zero."""
     text = f"{value:.4g}" if abs(value) >= 5e-13 else "0"
     return text.replace("-", "−")

@@ -45,6 +45,7 @@ def _one(console: Console, record: Json) -> None:
     console.print()
     for row in _phase_map(picture["phase_means"]):
         console.print(Text(row), no_wrap=True, crop=False)
+    of = " of" if psv["ratio_to_chance"] < 1 else ""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
@@ -55,7 +56,7 @@ def _one(console: Console, record: Json) -> None:
     )
     table.add_row(
         "Chance",
-        f"white noise of this size and variance has {psv['chance']:.3g}; PSV is {_ratio(psv)}{' of' if psv['ratio_to_chance'] < 1 else ''} that",
+        f"white noise of this size and variance has {psv['chance']:.3g}; PSV is {_ratio(psv)}{of} that",
     )
     table.add_row("Peaks", _peaks(picture, record["period"]))
     console.print()

@@ -30,7 +30,7 @@ def plan_text(plan: Json, *, width: int = 100, colour: bool = False, detail: boo
         _generator(console, plan)
     else:
         _unet(console, plan, detail=detail)
-    return "".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines())
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).rstrip() + "\n"
 
 
 def _generator(console: Console, plan: Json) -> None:
@@ -82,7 +82,6 @@ def _unet(console: Console, plan: Json, *, detail: bool) -> None:
     facts.add_row("output", _output(plan["output"]))
     console.print(facts)
     if detail:
-        console.print()
         console.print(_all_grids(plan))
 
 
@@ -100,7 +99,7 @@ def _ladder(plan: Json) -> Table:
         is_join = level["drift"] is not None
         cells: list[str | Text] = [str(level["level"]), _way(level["entry"], level["encoder"])]
         if has_crops:
-            cells.append(", ".join(map(_sides, level["crop"])) if is_join else "")
+            cells.append(_crops(level["crop"]) if is_join else "")
         cells.append(_way(level["upsampled"], level["decoder"]) if is_join else "")
         if has_needs:
             cells.append(_needs(level["needs"], axes=len(plan["size"])))
@@ -112,10 +111,10 @@ def _ladder(plan: Json) -> Table:
 def _fit(plan: Json, fit: Json, *, size: int) -> Text:
     if fit["smallest"] is None:
         return Text.assemble((f"{size} does not fit exactly", BAD), ", nor does any other")
-    if len(fit["remainders"]) == 1:
-        family = f"{fit['smallest']}+{fit['period']}k"
-    elif len(fit["remainders"]) == fit["period"]:
+    if len(fit["remainders"]) == fit["period"]:
         family = f"any from {fit['smallest']}"
+    elif len(fit["remainders"]) == 1:
+        family = f"{fit['smallest']}+{fit['period']}k"
     else:
         remainders = ", ".join(map(str, fit["remainders"]))
         family = f"those from {fit['smallest']} that leave {remainders} modulo {fit['period']}"
@@ -197,9 +196,15 @@ def _size(size: list[int]) -> str:
     return "x".join(map(str, size))
 
 
-def _sides(sides: Json) -> str:
-    same = sides["left"] == sides["right"]
-    return str(sides["left"]) if same else f"{sides['left']} left, {sides['right']} right"
+def _crops(crop: list[Json]) -> str:
+    """Write crops, once where all axes have the same, and as one number where both sides have."""
+    axes = [
+        str(sides["left"])
+        if sides["left"] == sides["right"]
+        else f"{sides['left']} left, {sides['right']} right"
+        for sides in crop
+    ]
+    return axes[0] if len(set(axes)) == 1 else "; ".join(axes)
 
 
 def _needs(needs: list[Json], *, axes: int) -> str:
