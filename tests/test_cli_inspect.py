@@ -105,8 +105,8 @@ def test_the_text_of_nearest_on_one_axis():
 Nearest resize ×3
 Weights: fixed by the mode.
 
-taps per phase          gain per phase    image gain, dB
-  1 ██  1 ██  1 ██        1  1  1           0  ·  ·
+taps per phase        gain per phase    image gain, dB
+  1 ██  1 ██  1 ██      1  1  1           0  ·  ·
 
 Size        n → 3n
 Grid        sample i sits at −1/3 + 1/3·i input pixels: half-pixel, registered

@@ -266,6 +266,10 @@ BAD = {
         "unet --size 572 --depth four",
         "--depth must be a whole number such as 4; got 'four'",
     ),
+    "depth in foreign digits": (
+        "unet --size 572 --depth ٤",
+        "--depth must be a whole number such as 4; got '٤'",
+    ),
     "axes": (
         "unet --size 97x131 --kernel 3x3x3",
         (

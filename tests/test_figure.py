@@ -117,3 +117,7 @@ def test_a_missing_matplotlib_names_the_extra(monkeypatch):
     message = "drawing a figure needs the package matplotlib; pip install 'upstroke[report]'"
     with pytest.raises(MissingExtraError, match=f"^{re.escape(message)}$"):
         draw_layer(data, file_format="svg")
+
+
+def test_a_large_kernel_does_not_make_a_large_file():
+    assert len(draw_layer(data_of(layer(kernel="200", stride="64")), file_format="svg")) < 2_000_000

@@ -109,6 +109,16 @@ def test_a_failure_leaves_everything_as_it_was(tmp_path, monkeypatch, call, numb
     assert names(tmp_path) == ["a.txt"]
 
 
+def test_a_file_of_the_same_passing_name_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("upstroke.files.place.secrets.token_hex", lambda count: "taken")
+    write_atomically(tmp_path / "a.txt", "first")
+    (tmp_path / ".upstroke-taken.tmp").write_text("somebody else's")
+    message = f"cannot write {tmp_path / 'b.txt'}: {os.strerror(errno.EEXIST)}; choose another place"
+    refused(tmp_path / "b.txt", message)
+    assert (tmp_path / ".upstroke-taken.tmp").read_text() == "somebody else's"
+    assert names(tmp_path) == [".upstroke-taken.tmp", "a.txt"]
+
+
 def test_an_interrupt_leaves_nothing_behind(tmp_path, monkeypatch):
     def interrupt(descriptor):
         raise KeyboardInterrupt

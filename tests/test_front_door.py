@@ -7,7 +7,17 @@ import sys
 import upstroke
 
 # Removing a name breaks somebody's code; adding one is a promise. Either is an edit to this list.
-PUBLIC = ()
+PUBLIC = (
+    "Affine",
+    "Choice",
+    "Grid",
+    "Polyphase",
+    "__version__",
+    "choose",
+    "from_module",
+    "to_module",
+    "upsample",
+)
 HEAVY = {"matplotlib", "onnx", "lightning", "xarray", "triton", "jinja2", "scipy", "typer"}
 BUDGET_MS = 150
 

@@ -400,6 +400,30 @@ class TestUnet:
         resized = plan_unet((97, 131), 4, conv="same", up=Resize(scale=2))
         assert resized.levels[1].needs == (Need(axis=1, action="pad", left=0, right=1),)
 
+    @pytest.mark.parametrize("name", NETS)
+    @pytest.mark.parametrize("conv", ["valid", "same"])
+    def test_no_other_sides_bring_the_grids_closer(self, name, conv):
+        down, up = NETS[name]
+        for size in range(200, 216):
+            plan = plan_unet(size, 3, conv=conv, kernel=4, convs_per_level=1, down=down, up=up)
+            for level in plan.levels[:-1]:
+                (crop,), (distance,) = level.crop, level.drift
+                spacing = level.encoder.grid.spacing[0]
+                choices = [(crop, -spacing)]
+                choices += [(n, {"pad": -1, "crop": 1}.get(n.action, 0) * spacing) for n in level.needs]
+                for chosen, move in choices:
+                    for left in range(chosen.left + chosen.right + 1):
+                        other = abs(distance + move * (left - chosen.left))
+                        assert abs(distance) < other or (abs(distance) == other and chosen.left <= left)
+
+    def test_an_output_padding_that_pytorch_refuses_is_not_asked_for(self):
+        up = Transposed(kernel=4, stride=2, padding=2)
+        plan = plan_unet((32, 33), 1, conv="same", up=up)
+        assert plan.levels[0].needs == tuple(
+            Need(axis=axis, action="pad", left=1, right=1 + axis) for axis in (0, 1)
+        )
+        assert plan.levels[0].drift == (0, 0)
+
     def test_an_output_padding_that_is_too_much_is_taken_back(self):
         up = Transposed(kernel=3, stride=2, padding=1, output_padding=1)
         plan = plan_unet((97, 98), 1, conv="same", down=CONV_3, up=up)

@@ -50,9 +50,9 @@ def relative(path: Path) -> str:
 
 
 def room_of(path: Path) -> str:
-    """Name the room of a file: its folder, or the file itself; the front door has no name."""
+    """Name the room of a file: its folder, or the file itself; the two front doors have no name."""
     first = Path(relative(path)).parts[0]
-    return "" if first == "__init__.py" else first.removesuffix(".py")
+    return "" if first in ("__init__.py", "__main__.py") else first.removesuffix(".py")
 
 
 def rooms() -> set[str]:

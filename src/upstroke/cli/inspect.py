@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 Kernel = Annotated[
-    str | None, typer.Option("--kernel", metavar="K", help="Kernel size [default: that of the weights]")
+    str | None, typer.Option("--kernel", metavar="K", help="Kernel size (default: that of the weights).")
 ]
 Stride = Annotated[str, typer.Option("--stride", metavar="S", help="Stride, the factor of growth.")]
 Scale = Annotated[str, typer.Option("--scale", metavar="S", help="Factor of growth.")]
@@ -33,7 +33,7 @@ InChannels = Annotated[int | None, typer.Option("--in-channels", min=1, help="Ch
 OutChannels = Annotated[int | None, typer.Option("--out-channels", min=1, help="Channels that go out.")]
 Ndim = Annotated[
     int | None,
-    typer.Option("--ndim", min=1, max=3, help="Axes [default: as many as a per-axis value has, or 2]"),
+    typer.Option("--ndim", min=1, max=3, help="Axes (default: as many as a per-axis value has, or 2)."),
 ]
 WeightsFile = Annotated[
     str | None,
@@ -97,7 +97,7 @@ def resize(
         typer.Option("--centre", help="Half-pixel (cell, the default) or asymmetric (sample)."),
     ] = None,
     a: Annotated[
-        float | None, typer.Option("--a", help="Slope of the cubic kernel [default: -0.75, as PyTorch]")
+        float | None, typer.Option("--a", help="Slope of the cubic kernel (default: -0.75, as PyTorch).")
     ] = None,
     kernel: Annotated[
         str | None, typer.Option("--kernel", metavar="K", help="Kernel of a convolution that follows.")

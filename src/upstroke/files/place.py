@@ -34,8 +34,11 @@ def write_atomically(path: str | Path, data: bytes | str, *, overwrite: bool = F
     _check_target(path, target, overwrite=overwrite)
     beside = target.parent / f".upstroke-{secrets.token_hex(8)}.tmp"
     try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            _write_through(beside, data.encode() if isinstance(data, str) else data, like=target)
+            _write_through(descriptor, data.encode() if isinstance(data, str) else data)
+            if os.path.isfile(target):
+                beside.chmod(stat.S_IMODE(target.stat().st_mode))
             os.replace(beside, target)
         finally:
             beside.unlink(missing_ok=True)
@@ -63,12 +66,9 @@ def _check_target(path: Path, target: Path, *, overwrite: bool) -> None:
         raise FileError(message)
 
 
-def _write_through(beside: Path, data: bytes, *, like: Path) -> None:
-    """Write a new file and wait until the disk has it."""
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+def _write_through(descriptor: int, data: bytes) -> None:
+    """Write to an open file, close it and wait until the disk has it."""
     with os.fdopen(descriptor, "wb") as file:
-        if os.path.isfile(like):
-            beside.chmod(stat.S_IMODE(like.stat().st_mode))
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

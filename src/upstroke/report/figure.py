@@ -24,6 +24,7 @@ WIDTH = 3.39
 FLOOR = -60.0
 RESOLUTION = 300
 NUMBERED = 7
+LARGE = 48
 DASHED = (0, (3, 1.5))
 
 # Okabe and Ito's colours, told apart by every kind of colour vision.
@@ -254,7 +255,8 @@ def _draw_footprint(axes: "Axes", data: LayerFigure) -> None:
     signed = bool((values < 0).any())
     axes.pcolormesh(
         *edges, values, cmap="PuOr_r" if signed else "Blues",
-        vmin=-largest if signed else -0.15 * largest, vmax=largest, edgecolors="white", linewidth=0.4,
+        vmin=-largest if signed else -0.15 * largest, vmax=largest, rasterized=_is_large(values),
+        edgecolors="none" if _is_large(values) else "white", linewidth=0.4,
     )  # fmt: skip
     centre = data["centre"]
     exponent = math.floor(math.log10(largest))
@@ -295,7 +297,7 @@ def _draw_coverage(axes: "Axes", data: LayerFigure) -> None:
     edges = [numpy.arange(size + 1) - 0.5 for size in tiled.shape]
     axes.pcolormesh(
         edges[1], edges[0], tiled, cmap="Blues", vmin=-0.15 * largest, vmax=1.15 * largest,
-        edgecolors="white", linewidth=0.4,
+        rasterized=_is_large(tiled), edgecolors="none" if _is_large(tiled) else "white", linewidth=0.4,
     )  # fmt: skip
     if max(tiled.shape) <= 12:
         for row in range(rows):
@@ -326,6 +328,7 @@ def _draw_map(figure: "Figure", axes: "Axes", data: LayerFigure) -> None:
     )  # fmt: skip
     shown.set_edgecolor("face")
     shown.set_linewidth(0.2)
+    shown.set_rasterized(_is_large(data["footprint"]))
     marks = [
         (wy, wx)
         for wy in _image_places(data["scale"][0])
@@ -454,10 +457,17 @@ def _draw_phases(axes: "Axes", data: PictureFigure) -> None:
     _whole_ticks(axes.yaxis)
 
 
+def _is_large(values: Numbers) -> bool:
+    """Whether so many squares, or so fine a response, are better drawn as pixels than as shapes."""
+    return bool(max(values.shape) > LARGE)
+
+
 def _whole_ticks(axis: "Axis") -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    # three digits and a sign need more room
+    count = 8 if max(map(abs, axis.get_view_interval())) < 99 else 4
+    axis.set_major_locator(MaxNLocator(nbins=count, integer=True, min_n_ticks=1))
 
 
 def _short(value: float) -> str:
