@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "upstroke"
 
-OPEN_TO_ALL = {"errors", "_version"}
+OPEN_TO_ALL = {"errors", "axes", "_version"}
 EVERY_ROOM = "all"
 MAY_IMPORT: dict[str, set[str]] = {
     "polyphase": set(),

@@ -5,13 +5,13 @@ A position is the centre of a footprint, averaged over output phases: the middle
 uniform kernel reads, whatever the trained weights make of it.
 """
 
-import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
 from typing import Any, NamedTuple
 
+from upstroke.axes import fractions_per_axis, whole_per_axis
 from upstroke.errors import OptionError, ShapeError
 
 __all__ = ["Grid", "drift"]
@@ -295,46 +295,6 @@ def drift(a: Grid, b: Grid) -> tuple[Fraction, ...]:
     return tuple(x - y for x, y in zip(a.offset, b.offset, strict=True))
 
 
-def whole_per_axis(
-    value: int | tuple[int, ...], ndim: int, *, name: str, least: int | None = None
-) -> tuple[int, ...]:
-    """Give one whole number per axis, each at least `least`.
-
-    >>> whole_per_axis(2, 3, name="stride")
-    (2, 2, 2)
-    """
-    numbers = (
-        tuple(map(operator.index, value)) if isinstance(value, tuple) else (operator.index(value),) * ndim
-    )
-    _check_count(numbers, ndim, name=name)
-    if least is not None and min(numbers) < least:
-        message = f"{name} must be at least {least} on every axis; got {times(numbers)}"
-        raise OptionError(message)
-    return numbers
-
-
-def fractions_per_axis(
-    value: int | Fraction | tuple[int | Fraction, ...], ndim: int, *, name: str, positive: bool = False
-) -> tuple[Fraction, ...]:
-    """Give one fraction per axis.
-
-    >>> fractions_per_axis((2, Fraction(1, 3)), 2, name="scale")
-    (Fraction(2, 1), Fraction(1, 3))
-    """
-    numbers = tuple(map(Fraction, value)) if isinstance(value, tuple) else (Fraction(value),) * ndim
-    _check_count(numbers, ndim, name=name)
-    if positive and min(numbers) <= 0:
-        message = f"{name} must be positive on every axis; got {times(numbers)}"
-        raise OptionError(message)
-    return numbers
-
-
-def _check_count(numbers: tuple[int, ...] | tuple[Fraction, ...], ndim: int, *, name: str) -> None:
-    if len(numbers) != ndim:
-        message = f"{name} must be one number, or one for each of {ndim} axes; got {times(numbers) or 'none'}"
-        raise ShapeError(message)
-
-
 class _View(NamedTuple):
     """Where an ONNX resize looks on one axis: around origin + n / scale for output sample n."""
 
@@ -400,8 +360,3 @@ def _known(size: int | None, *, why: str) -> int:
 
 def _listed(numbers: Iterable[int | Fraction]) -> str:
     return ", ".join(map(str, numbers))
-
-
-def times(numbers: Iterable[int | Fraction]) -> str:
-    """Write per-axis values as everywhere: 97x131."""
-    return "x".join(map(str, numbers))

@@ -203,19 +203,18 @@ def test_identity_pad_and_shuffle():
 @pytest.mark.parametrize(
     ("make", "kind", "message"),
     [
-        (lambda: nearest(0), OptionError, "scale must be at least 1 on every axis; got (0, 0)"),
+        (lambda: nearest(0), OptionError, "scale must be at least 1 on every axis; got 0x0"),
         (
             lambda: nearest((2, 3, 4)),
             ShapeError,
-            "scale must be one number or 2 numbers, one per axis; got (2, 3, 4)",
+            "scale must be one number, or one for each of 2 axes; got 2x3x4",
         ),
         (
             lambda: nearest(2, ndim=4),
             OptionError,
             "upsampling is defined here for 1, 2 or 3 axes; got ndim=4",
         ),
-        (lambda: nearest(2.5), OptionError, "scale must be made of whole numbers; got (2.5, 2.5)"),
-        (lambda: nearest((2, True)), OptionError, "scale must be made of whole numbers; got (2, True)"),
+        (lambda: nearest(2.5), OptionError, "scale must be made of whole numbers; got 2.5x2.5"),
         (
             lambda: nearest(2, rounding="up"),
             OptionError,

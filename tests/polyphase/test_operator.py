@@ -203,27 +203,27 @@ def test_parts_that_do_not_fit_are_said(change, kind, message):
         (
             lambda: transposed(torch.zeros(2, 2, 2), stride=0),
             OptionError,
-            "stride must be at least 1 on every axis; got (0,)",
+            "stride must be at least 1 on every axis; got 0",
         ),
         (
             lambda: transposed(torch.zeros(2, 2, 2), stride=2, padding=-1),
             OptionError,
-            "padding must be at least 0 on every axis; got (-1,)",
+            "padding must be at least 0 on every axis; got -1",
         ),
         (
             lambda: transposed(torch.zeros(2, 2, 2), stride=2, dilation=0),
             OptionError,
-            "dilation must be at least 1 on every axis; got (0,)",
+            "dilation must be at least 1 on every axis; got 0",
         ),
         (
             lambda: transposed(torch.zeros(2, 2, 2), stride=2, output_padding=2),
             OptionError,
-            "output_padding must be smaller than stride or dilation on every axis; got (2,) with (2,), (1,)",
+            "output_padding must be smaller than stride or dilation on every axis; got 2 with stride 2 and dilation 1",
         ),
         (
             lambda: convolution(torch.zeros(2, 2, 3, 3), padding=(1, 2, 3)),
             ShapeError,
-            "padding must be one number or 2 numbers, one per axis; got (1, 2, 3)",
+            "padding must be one number, or one for each of 2 axes; got 1x2x3",
         ),
         (
             lambda: sub_pixel(torch.zeros(6, 2, 3, 3), scale=2),

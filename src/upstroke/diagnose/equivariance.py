@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from upstroke.axes import whole_per_axis
 from upstroke.diagnose.response import response_power
 from upstroke.errors import OptionError, ShapeError
-from upstroke.grid import whole_per_axis
 from upstroke.polyphase import Polyphase
 
 __all__ = ["Equivariance", "Spectrum", "equivariance_error", "field_frequencies", "spectral_density"]

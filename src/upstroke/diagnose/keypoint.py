@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from upstroke.axes import whole_per_axis
 from upstroke.diagnose.position import centroid, grid_of
 from upstroke.errors import OptionError
-from upstroke.grid import whole_per_axis
 from upstroke.polyphase import Polyphase
 
 __all__ = ["Decoder", "KeypointError", "keypoint_error", "keypoint_positions", "peak_sample", "summarised"]

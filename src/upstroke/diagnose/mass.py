@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from upstroke.axes import whole_per_axis
 from upstroke.errors import ShapeError
-from upstroke.grid import whole_per_axis
 from upstroke.polyphase import Polyphase, kernel_form
 
 __all__ = ["block_mean_error", "mass", "total_kept"]

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Real
 from torch import Tensor
 
+from upstroke.axes import whole_per_axis
 from upstroke.errors import OptionError, ShapeError
-from upstroke.grid import whole_per_axis
 
 __all__ = ["SpectralPeaks", "spectral_peaks"]
 

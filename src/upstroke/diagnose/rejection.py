@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from upstroke.axes import whole_per_axis
 from upstroke.diagnose.response import response_power
-from upstroke.grid import whole_per_axis
 from upstroke.polyphase import Polyphase
 
 __all__ = ["ImageRejection", "image_rejection"]

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from upstroke.axes import whole_per_axis
 from upstroke.errors import ShapeError
-from upstroke.grid import whole_per_axis
 from upstroke.polyphase import Polyphase, kernel_form
 
 __all__ = ["Response", "frequency_response", "kernel_transform", "response_power"]

@@ -5,8 +5,9 @@ from itertools import product
 from math import gcd
 from typing import Any
 
+from upstroke.axes import times, whole_per_axis
 from upstroke.errors import OptionError, ShapeError
-from upstroke.grid import Grid, times, whole_per_axis
+from upstroke.grid import Grid
 from upstroke.plan.layers import Step, Transposed, axes_of, on_axis, window_of
 
 __all__ = ["Coverage", "GeneratorPlan", "plan_generator"]

@@ -9,8 +9,9 @@ from fractions import Fraction
 from math import floor
 from typing import Any, TypeVar
 
+from upstroke.axes import fractions_per_axis, times, whole_per_axis
 from upstroke.errors import OptionError, ShapeError
-from upstroke.grid import Grid, fractions_per_axis, times, whole_per_axis
+from upstroke.grid import Grid
 
 __all__ = [
     "Conv",

@@ -6,8 +6,9 @@ from functools import lru_cache
 from math import ceil
 from typing import Any
 
+from upstroke.axes import times, whole_per_axis
 from upstroke.errors import OptionError, ShapeError
-from upstroke.grid import Grid, drift, times, whole_per_axis
+from upstroke.grid import Grid, drift
 from upstroke.plan.layers import (
     Conv,
     Layer,

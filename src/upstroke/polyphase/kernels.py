@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from upstroke.axes import whole_per_axis
 from upstroke.errors import OptionError
-from upstroke.polyphase._axes import Axes, per_axis
 from upstroke.polyphase._extent import extent
 from upstroke.polyphase.operator import Border, Polyphase
 
@@ -44,7 +44,7 @@ _ROUND: dict[str, Callable[[Fraction], int]] = {
 
 
 def nearest(
-    scale: Axes, *, ndim: int = 2, centre: Centre = "sample", rounding: Rounding = "floor"
+    scale: int | Sequence[int], *, ndim: int = 2, centre: Centre = "sample", rounding: Rounding = "floor"
 ) -> Polyphase:
     """Copy the nearest cell.
 
@@ -66,11 +66,11 @@ def nearest(
         taps[range(s), [cell - least for cell in cells]] = 1
         return taps, taps.ne(0), -least
 
-    scales = per_axis(scale, ndim, name="scale", least=1)
+    scales = _scales(scale, ndim)
     return _by_axis([one_axis(s) for s in scales], scales)
 
 
-def linear(scale: Axes, *, ndim: int = 2, centre: Centre = "cell") -> Polyphase:
+def linear(scale: int | Sequence[int], *, ndim: int = 2, centre: Centre = "cell") -> Polyphase:
     """Interpolate linearly along every axis (bilinear, trilinear).
 
     Centre "cell" is half-pixel interpolation, PyTorch's with align_corners=False: a triangle of length
@@ -80,11 +80,13 @@ def linear(scale: Axes, *, ndim: int = 2, centre: Centre = "cell") -> Polyphase:
     >>> linear(2, ndim=1).taps.squeeze().tolist()
     [[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]]
     """
-    scales = per_axis(scale, ndim, name="scale", least=1)
+    scales = _scales(scale, ndim)
     return _by_axis([_sampled(lambda t: 1 - abs(t), 1, s, centre) for s in scales], scales)
 
 
-def cubic(scale: Axes, *, ndim: int = 2, a: float = -0.75, centre: Centre = "cell") -> Polyphase:
+def cubic(
+    scale: int | Sequence[int], *, ndim: int = 2, a: float = -0.75, centre: Centre = "cell"
+) -> Polyphase:
     """Interpolate by Keys' cubic convolution along every axis (bicubic).
 
     a is the slope at distance 1: PyTorch and OpenCV use -0.75, which returns a ramp off by 0.04 px; -0.5,
@@ -101,11 +103,13 @@ def cubic(scale: Axes, *, ndim: int = 2, a: float = -0.75, centre: Centre = "cel
             return ((a + 2) * t - (a + 3)) * t * t + 1
         return ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
 
-    scales = per_axis(scale, ndim, name="scale", least=1)
+    scales = _scales(scale, ndim)
     return _by_axis([_sampled(keys, 2, s, centre) for s in scales], scales)
 
 
-def bspline(scale: Axes, *, ndim: int = 2, degree: int = 3, centre: Centre = "cell") -> Polyphase:
+def bspline(
+    scale: int | Sequence[int], *, ndim: int = 2, degree: int = 3, centre: Centre = "cell"
+) -> Polyphase:
     """Smooth by the continuous B-spline of this degree, sampled on the output grid (degree 1: linear).
 
     Strang-Fix order degree + 1 at least. A degree above 1 smooths: it does not return the input at the
@@ -119,7 +123,7 @@ def bspline(scale: Axes, *, ndim: int = 2, degree: int = 3, centre: Centre = "ce
         msg = f"degree must be at least 1 (degree 0 is nearest); got {degree}"
         raise OptionError(msg)
 
-    scales = per_axis(scale, ndim, name="scale", least=1)
+    scales = _scales(scale, ndim)
     return _by_axis(
         [_sampled(partial(_spline, degree=degree), Fraction(degree + 1, 2), s, centre) for s in scales],
         scales,
@@ -127,7 +131,7 @@ def bspline(scale: Axes, *, ndim: int = 2, degree: int = 3, centre: Centre = "ce
 
 
 def kaiser_sinc(
-    scale: Axes,
+    scale: int | Sequence[int],
     *,
     ndim: int = 2,
     radius: int = 3,
@@ -168,11 +172,11 @@ def kaiser_sinc(
         taps, support, origin = _sampled(windowed, radius, s, centre)
         return taps / taps.sum(dim=1, keepdim=True), support, origin
 
-    scales = per_axis(scale, ndim, name="scale", least=1)
+    scales = _scales(scale, ndim)
     return _by_axis([one_axis(s) for s in scales], scales)
 
 
-def box(scale: Axes, *, ndim: int = 2, length: Axes | None = None) -> Polyphase:
+def box(scale: int | Sequence[int], *, ndim: int = 2, length: int | Sequence[int] | None = None) -> Polyphase:
     """Draw every cell as a box of this length (default: the scale, which is nearest), height scale / length.
 
     Centred on the cell, so length - scale must be even. Outside the input stand zeros.
@@ -180,8 +184,8 @@ def box(scale: Axes, *, ndim: int = 2, length: Axes | None = None) -> Polyphase:
     >>> box(2, ndim=1, length=4).taps.squeeze().tolist()
     [[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]
     """
-    scales = per_axis(scale, ndim, name="scale", least=1)
-    lengths = scales if length is None else per_axis(length, ndim, name="length", least=1)
+    scales = _scales(scale, ndim)
+    lengths = scales if length is None else whole_per_axis(length, ndim, name="length", least=1)
     if any((n - s) % 2 for n, s in zip(lengths, scales, strict=True)):
         msg = (
             "length - scale must be even on every axis, or the box sits half a sample off the cell; "
@@ -195,7 +199,7 @@ def box(scale: Axes, *, ndim: int = 2, length: Axes | None = None) -> Polyphase:
     return _by_axis(axes, scales, border="zero")
 
 
-def triangle(scale: Axes, *, ndim: int = 2) -> Polyphase:
+def triangle(scale: int | Sequence[int], *, ndim: int = 2) -> Polyphase:
     """Draw every cell as a triangle of length 2 * scale - 1 that peaks on the cell's own first sample.
 
     For scale 2 it is 1/2 1 1/2, a transposed convolution k3 s2 p1 output_padding 1: its overlap is
@@ -204,7 +208,7 @@ def triangle(scale: Axes, *, ndim: int = 2) -> Polyphase:
     >>> triangle(2, ndim=1).taps.squeeze().tolist()
     [[1.0, 0.0], [0.5, 0.5]]
     """
-    scales = per_axis(scale, ndim, name="scale", least=1)
+    scales = _scales(scale, ndim)
     return _by_axis([_sampled(lambda t: 1 - abs(t), 1, s, "sample") for s in scales], scales, border="zero")
 
 
@@ -213,14 +217,16 @@ def identity(*, ndim: int = 2) -> Polyphase:
     return nearest(1, ndim=ndim)
 
 
-def pad(before: Axes, after: Axes, *, ndim: int = 2, border: Border = "zero") -> Polyphase:
+def pad(
+    before: int | Sequence[int], after: int | Sequence[int], *, ndim: int = 2, border: Border = "zero"
+) -> Polyphase:
     """Add samples before and after the map along every axis, filled by the border; cut where negative.
 
     >>> pad(1, -2, ndim=1).output_size((8,))
     (7,)
     """
-    left = per_axis(before, ndim, name="before")
-    right = per_axis(after, ndim, name="after")
+    left = whole_per_axis(before, ndim, name="before")
+    right = whole_per_axis(after, ndim, name="after")
     one = torch.ones((1, 1, 1) + (1,) * ndim, dtype=torch.float64)
     return Polyphase(
         taps=one,
@@ -230,6 +236,13 @@ def pad(before: Axes, after: Axes, *, ndim: int = 2, border: Border = "zero") ->
         border=(border,) * ndim,
         shared=True,
     )
+
+
+def _scales(scale: int | Sequence[int], ndim: int) -> tuple[int, ...]:
+    if not 1 <= ndim <= 3:
+        msg = f"upsampling is defined here for 1, 2 or 3 axes; got ndim={ndim}"
+        raise OptionError(msg)
+    return whole_per_axis(scale, ndim, name="scale", least=1)
 
 
 def _constant(height: float) -> Callable[[float], float]:

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from upstroke.axes import times, whole_per_axis
 from upstroke.errors import OptionError, ShapeError
-from upstroke.polyphase._axes import Axes, per_axis
 from upstroke.polyphase._extent import dilated
 from upstroke.polyphase.compose import compose
 from upstroke.polyphase.kernel_form import KernelForm, from_kernel_form
@@ -20,10 +20,10 @@ __all__ = ["convolution", "separable", "shuffle", "sub_pixel", "transposed"]
 def transposed(
     weight: Float[Tensor, "c_in out_group *kernel"],
     *,
-    stride: Axes,
-    padding: Axes = 0,
-    output_padding: Axes = 0,
-    dilation: Axes = 1,
+    stride: int | Sequence[int],
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Polyphase:
     """Transposed convolution, with PyTorch's weight layout (in, out / groups, *kernel) and names.
@@ -35,13 +35,14 @@ def transposed(
     (9, 20)
     """
     ndim = _spatial_axes(weight)
-    s = per_axis(stride, ndim, name="stride", least=1)
-    p = per_axis(padding, ndim, name="padding", least=0)
-    extra = per_axis(output_padding, ndim, name="output_padding", least=0)
-    d = per_axis(dilation, ndim, name="dilation", least=1)
+    s = whole_per_axis(stride, ndim, name="stride", least=1)
+    p = whole_per_axis(padding, ndim, name="padding", least=0)
+    extra = whole_per_axis(output_padding, ndim, name="output_padding", least=0)
+    d = whole_per_axis(dilation, ndim, name="dilation", least=1)
     if any(e >= max(step, gap) for e, step, gap in zip(extra, s, d, strict=True)):
         msg = (
-            f"output_padding must be smaller than stride or dilation on every axis; got {extra} with {s}, {d}"
+            f"output_padding must be smaller than stride or dilation on every axis; "
+            f"got {times(extra)} with stride {times(s)} and dilation {times(d)}"
         )
         raise OptionError(msg)
     kernel = _swap_channels(weight, groups)
@@ -57,7 +58,7 @@ def convolution(
     weight: Float[Tensor, "c_out in_group *kernel"],
     *,
     padding: int | Sequence[int | Margin] = 0,
-    dilation: Axes = 1,
+    dilation: int | Sequence[int] = 1,
     groups: int = 1,
     border: Border = "zero",
 ) -> Polyphase:
@@ -70,9 +71,9 @@ def convolution(
     """
     ndim = _spatial_axes(weight)
     sides = [(padding, padding)] * ndim if isinstance(padding, int) else [_both(pad) for pad in padding]
-    left = per_axis([one for one, _ in sides], ndim, name="padding", least=0)
-    right = per_axis([two for _, two in sides], ndim, name="padding", least=0)
-    taps, support = dilated(weight, per_axis(dilation, ndim, name="dilation", least=1))
+    left = whole_per_axis([one for one, _ in sides], ndim, name="padding", least=0)
+    right = whole_per_axis([two for _, two in sides], ndim, name="padding", least=0)
+    taps, support = dilated(weight, whole_per_axis(dilation, ndim, name="dilation", least=1))
     return Polyphase(
         taps=taps[None],
         support=support[None],
@@ -84,13 +85,13 @@ def convolution(
     )
 
 
-def shuffle(scale: Axes, *, ndim: int = 2) -> Polyphase:
+def shuffle(scale: int | Sequence[int], *, ndim: int = 2) -> Polyphase:
     """Pixel shuffle: channel o * phases + p becomes phase p of channel o, for any number of channels.
 
     >>> shuffle(2).output_size((5, 7)), shuffle(2).expand(12).out_channels
     ((10, 14), 3)
     """
-    scales = per_axis(scale, ndim, name="scale", least=1)
+    scales = whole_per_axis(scale, ndim, name="scale", least=1)
     phases = math.prod(scales)
     return Polyphase(
         taps=torch.eye(phases, dtype=torch.float64).reshape(phases, 1, phases, *(1,) * ndim),
@@ -105,9 +106,9 @@ def shuffle(scale: Axes, *, ndim: int = 2) -> Polyphase:
 def sub_pixel(
     weight: Float[Tensor, "c_out in_group *kernel"],
     *,
-    scale: Axes,
+    scale: int | Sequence[int],
     padding: int | Sequence[int | Margin] = 0,
-    dilation: Axes = 1,
+    dilation: int | Sequence[int] = 1,
     groups: int = 1,
     border: Border = "zero",
 ) -> Polyphase:
@@ -119,7 +120,7 @@ def sub_pixel(
     (10, 14)
     """
     ndim = _spatial_axes(weight)
-    scales = per_axis(scale, ndim, name="scale", least=1)
+    scales = whole_per_axis(scale, ndim, name="scale", least=1)
     if weight.shape[0] % math.prod(scales):
         msg = (
             f"a pixel shuffle of scale {scales} needs a multiple of {math.prod(scales)} channels; "
@@ -134,10 +135,10 @@ def separable(
     depthwise: Float[Tensor, "channels one *kernel"],
     pointwise: Float[Tensor, "c_out c_in"],
     *,
-    stride: Axes,
-    padding: Axes = 0,
-    output_padding: Axes = 0,
-    dilation: Axes = 1,
+    stride: int | Sequence[int],
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
     depthwise_first: bool = True,
 ) -> Polyphase:
     """Depthwise transposed convolution and a 1x1 convolution, in either order, as one dense operator.

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from upstroke.axes import times
 from upstroke.errors import OptionError, ShapeError
-from upstroke.polyphase._axes import AXES
 from upstroke.polyphase._extent import present
 
 __all__ = ["Border", "Margin", "Polyphase", "Reach"]
@@ -71,7 +71,7 @@ class Polyphase:
     def __post_init__(self) -> None:
         """Check that the parts fit one another, so that nothing downstream has to."""
         ndim = len(self.scale)
-        if ndim not in AXES or self.taps.ndim != 3 + ndim:
+        if not 1 <= ndim <= 3 or self.taps.ndim != 3 + ndim:
             msg = (
                 f"taps must have shape (phases, out, in, *kernel) with one kernel axis for each of the "
                 f"{ndim} numbers in scale, 1 to 3 of them; got shape {tuple(self.taps.shape)}"
@@ -113,8 +113,8 @@ class Polyphase:
             channels += f" in {self.groups} groups"
         borders = self.border[:1] if len(set(self.border)) == 1 else self.border
         text = (
-            f"Polyphase({channels}, scale {_times(self.scale)}, {_times(self.kernel)} taps in each of "
-            f"{self.phases} phases, origin {_times(self.origin)}, excess {_times(self.excess)}, "
+            f"Polyphase({channels}, scale {times(self.scale)}, {times(self.kernel)} taps in each of "
+            f"{self.phases} phases, origin {times(self.origin)}, excess {times(self.excess)}, "
             f"border {' '.join(borders)}"
         )
         exact = all(side == 0 for axis in self.margin for side in axis)
@@ -327,7 +327,3 @@ def _in_window(operator: Polyphase, *, around: tuple[Polyphase, Polyphase]) -> P
         for axis in range(operator.ndim)
     ]
     return operator.padded(before, after)
-
-
-def _times(numbers: Sequence[int]) -> str:
-    return "x".join(str(number) for number in numbers)

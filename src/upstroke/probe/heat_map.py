@@ -5,9 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from upstroke.axes import whole_per_axis
 from upstroke.diagnose import Decoder, KeypointError, keypoint_positions, peak_sample, summarised
 from upstroke.errors import ShapeError
-from upstroke.grid import Grid, whole_per_axis
+from upstroke.grid import Grid
 
 __all__ = ["measured_keypoint_error"]
 

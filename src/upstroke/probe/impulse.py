@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from upstroke.axes import whole_per_axis
 from upstroke.errors import ShapeError
-from upstroke.grid import whole_per_axis
 
 __all__ = [
     "Impulses",

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from upstroke.grid import whole_per_axis
+from upstroke.axes import whole_per_axis
 from upstroke.probe.constant import measured_phase_gain
 from upstroke.probe.periodic import on_period
 

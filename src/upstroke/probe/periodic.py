@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from upstroke.grid import whole_per_axis
+from upstroke.axes import whole_per_axis
 
 __all__ = ["on_period"]
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from upstroke.grid import whole_per_axis
+from upstroke.axes import whole_per_axis
 from upstroke.probe.middle import middle_samples
 
 __all__ = ["MeasuredGrid", "measured_grid"]

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from upstroke.axes import whole_per_axis
 from upstroke.diagnose import Equivariance, Spectrum, field_frequencies, spectral_density
 from upstroke.errors import OptionError, ShapeError
-from upstroke.grid import whole_per_axis
 from upstroke.probe.periodic import on_period
 
 __all__ = ["measured_equivariance"]
