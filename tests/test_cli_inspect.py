@@ -281,7 +281,7 @@ NONSENSE = [
     ((), "--kernel must be given, as a whole number such as 4, unless --weights gives it; got neither"),
     (
         ("--kernel", "4", "--output-padding", "2"),
-        "output_padding must be smaller than stride or dilation on every axis; got (2, 2) with (2, 2), (1, 1)",
+        "output_padding must be smaller than stride or dilation on every axis; got 2x2 with stride 2x2 and dilation 1x1",
     ),
     (
         ("--kernel", "4", "--groups", "2", "--in-channels", "3"),

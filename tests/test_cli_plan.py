@@ -108,8 +108,8 @@ up
  1       49x66     49x66     crop 1 right on axis 0    -1
  2       25x33
 
-size, axis 0  97 does not fit exactly: nearest 96 and 100; sizes that fit: 4+4k
-size, axis 1  131 does not fit exactly: nearest 128 and 132; sizes that fit: 4+4k
+size, axis 0  97 works as the table says; sizes that need nothing: 4+4k, nearest 96 and 100
+size, axis 1  131 works as the table says; sizes that need nothing: 4+4k, nearest 128 and 132
 grids         drift: the two maps of a join lie that many input pixels apart; negative: the
               upsampled one is too far left
 output        sample 0 sits at input pixel -1/2; the output's middle is -0.5 px from the input's
@@ -158,7 +158,7 @@ def test_coverage_is_worded(kernel, words):
 @pytest.mark.parametrize(
     ("size", "settings", "words"),
     [
-        (100, {"up": Transposed(kernel=3, stride=2)}, "100 does not fit exactly, nor does any other\n"),
+        (100, {"up": Transposed(kernel=3, stride=2)}, "100 does not fit exactly; sizes that fit: none\n"),
         (
             (64, 65),
             {"conv": "same", "down": Conv(kernel=1), "up": Resize(scale=1)},

@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": {"polyphase"},
     "diagnose": {"polyphase", "grid"},
     "probe": {"polyphase", "grid", "diagnose", "ops"},
+    "describe": {"polyphase", "grid", "diagnose"},
     "files": set(),
     "report": set(),
     "cli": {EVERY_ROOM},

@@ -1,6 +1,8 @@
 """Hold that pictures of every kind become the right grey levels, or one sentence."""
 
 import re
+import struct
+import zlib
 
 import numpy
 import pytest
@@ -11,6 +13,7 @@ from upstroke.files.pictures import Picture, Skipped, read_picture, read_picture
 
 RAMP = numpy.arange(35, dtype=numpy.uint8).reshape(5, 7) * 7
 COLOURS = numpy.stack([RAMP, RAMP[::-1], 255 - RAMP], axis=2)
+CUT = ("16 bits, cut to 8",)
 LUMINANCE = COLOURS @ numpy.array([0.299, 0.587, 0.114])
 
 
@@ -47,6 +50,34 @@ def test_sixteen_bits_come_out_on_the_same_scale(tmp_path):
     read = read_picture(saved(tmp_path, Image.fromarray(deep)))
     numpy.testing.assert_allclose(read.grey, RAMP + 3 / 257)
     assert read.notes == ("16 bits, divided by 257",)
+
+
+def deep_png(path, values):
+    """Write a PNG file of 16 bits per channel, which pillow reads and cannot write: grey, with alpha, or RGB."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows, columns, channels = values.shape
+    header = struct.pack(">IIBBBBB", columns, rows, 16, {1: 0, 2: 4, 3: 2}[channels], 0, 0, 0)
+    lines = b"".join(b"\0" + row.tobytes() for row in values.astype(">u2"))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(lines))
+        + chunk(b"IEND", b"")
+    )
+    return path
+
+
+@pytest.mark.parametrize(("channels", "notes"), [(1, ("16 bits, divided by 257",)), (2, CUT), (3, CUT)])
+def test_sixteen_bits_that_pillow_cuts_are_said(tmp_path, channels, notes):
+    values = COLOURS[..., :channels].astype(numpy.uint16) * 257
+    if channels == 2:
+        values[..., 1] = 65535
+    read = read_picture(deep_png(tmp_path / "p.png", values))
+    numpy.testing.assert_allclose(read.grey, LUMINANCE if channels == 3 else RAMP)
+    assert read.notes[: len(notes)] == notes
 
 
 def test_floats_are_kept_as_stored(tmp_path):

@@ -194,6 +194,16 @@ def test_sub_pixel_convolution_is_one_operator():
     assert operator.margin == ((0, 0), (0, 0))
 
 
+def test_sub_pixel_convolution_passes_its_settings_on():
+    weight = torch.randn(8, 2, 3, 2, dtype=torch.float64)
+    x = torch.randn(1, 4, 6, 7, dtype=torch.float64)
+    operator = sub_pixel(weight, scale=2, padding=(1, 2), dilation=(2, 3), groups=2, border="clamp")
+    padded = torch.nn.functional.pad(x, (2, 2, 1, 1), mode="replicate")
+    convolved = torch.nn.functional.conv2d(padded, weight, dilation=(2, 3), groups=2)
+    assert_same(upsample(x, operator), torch.nn.functional.pixel_shuffle(convolved, 2))
+    assert sub_pixel(weight, scale=2, groups=2).excess == (-4, -2)
+
+
 def test_a_pad_folds_into_the_convolution_after_it():
     weight = torch.randn(3, 2, 3, dtype=torch.float64)
     for border in ("zero", "clamp", "circular"):

@@ -82,6 +82,21 @@ def test_equality_sees_what_matters_and_nothing_else():
     assert not Affine(operator=nearest(2)).isclose(Affine(operator=linear(2)))
 
 
+def test_tolerances_reach_taps_and_biases():
+    bias = torch.ones(4, 1, dtype=torch.float64)
+    one = Affine(operator=nearest(2), bias=bias)
+    off_taps = Affine(operator=replace(nearest(2), taps=nearest(2).taps * 1.01), bias=bias)
+    off_bias = Affine(operator=nearest(2), bias=bias * 1.01)
+    for other in (off_taps, off_bias):
+        assert not one.isclose(other)
+        assert one.isclose(other, rtol=0.02)
+        assert one.isclose(other, rtol=0.0, atol=0.02)
+        assert not one.isclose(other, rtol=0.0, atol=0.005)
+    assert Affine(operator=nearest(2)).isclose(Affine(operator=nearest(2)))
+    assert not Affine(operator=nearest(2)).isclose(one)
+    assert not one.isclose(Affine(operator=nearest(2)))
+
+
 def test_a_depthwise_operator_of_512_channels_is_not_dense():
     operator = transposed(torch.randn(512, 1, 4, 4), stride=2, padding=1, groups=512)
     assert operator.taps.numel() == 4 * 512 * 9

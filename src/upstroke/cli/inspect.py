@@ -235,18 +235,25 @@ def image(
     upstroke inspect image samples/ --period 2
     """
     _refuse_existing(plot, output, overwrite=overwrite)
-    from upstroke.cli.inspect_pictures import picture_figure_of, pictures_record
+    from upstroke.describe import describe_picture, describe_pictures, picture_arrays
+    from upstroke.files.pictures import read_picture, read_pictures
     from upstroke.report.figure import draw_picture, figure_format
-    from upstroke.report.pictures_text import pictures_text
+    from upstroke.report.pictures_text import picture_title, pictures_text
 
     file_format = None if plot is None else figure_format(plot)
-    record = pictures_record(path, period=_period(period), seed=seed)
+    periods = _period(period)
+    # os.path answers no where pathlib raises, for instance for names that are too long
+    if os.path.isdir(path):
+        record = describe_pictures(read_pictures(path), periods, path=str(path), seed=seed)
+    else:
+        record = describe_picture(read_picture(path), periods)
     page = page_for(output)
     text = (
         json_text(record) if form == "json" else pictures_text(record, width=page.width, colour=page.colour)
     )
     if plot is not None and file_format is not None:
-        data = draw_picture(picture_figure_of(record), file_format=file_format)
+        worst = picture_arrays(read_picture(Path(record["pictures"][0]["file"])), periods)
+        data = draw_picture(worst, title=picture_title(record), file_format=file_format)
         write_atomically(plot, data, overwrite=overwrite)
         _say_written(plot, quiet=quiet)
     deliver(text, output=output, overwrite=overwrite, quiet=quiet)
@@ -256,17 +263,25 @@ def _show(
     subject: "Subject", *, plot: Path | None, form: str, output: Path | None, overwrite: bool, quiet: bool
 ) -> None:
     """Measure, render everything, and only then write."""
-    from upstroke.cli.inspect_record import figure_of, record_of
+    from upstroke.describe import describe_layer, layer_arrays
     from upstroke.report.figure import draw_layer, figure_format
     from upstroke.report.inspect_text import inspect_text, layer_title
 
     file_format = None if plot is None else figure_format(plot)
-    record = record_of(subject)
+    record = describe_layer(
+        subject.operator,
+        stages=subject.stages,
+        channels=subject.channels,
+        layer=subject.layer,
+        weights=subject.weights,
+        note=subject.note,
+    )
     page = page_for(output)
     text = json_text(record) if form == "json" else inspect_text(record, width=page.width, colour=page.colour)
     if plot is not None and file_format is not None:
-        figure = figure_of(subject, record, title=layer_title(record["layer"]))
-        write_atomically(plot, draw_layer(figure, file_format=file_format), overwrite=overwrite)
+        title = layer_title(record["layer"])
+        data = draw_layer(layer_arrays(subject.operator), title=title, file_format=file_format)
+        write_atomically(plot, data, overwrite=overwrite)
         _say_written(plot, quiet=quiet)
     deliver(text, output=output, overwrite=overwrite, quiet=quiet)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from upstroke.cli.options import per_axis
+from upstroke.describe import FIXED, UNIFORM
 from upstroke.errors import OptionError, ShapeError
 from upstroke.files.weights import Weights, read_weights
 from upstroke.polyphase import (
@@ -29,7 +30,6 @@ from upstroke.polyphase import (
 from upstroke.polyphase.kernels import Centre
 
 __all__ = [
-    "UNIFORM",
     "Subject",
     "Words",
     "resize_subject",
@@ -41,8 +41,6 @@ __all__ = [
 # Beyond these a layer is a mistake in typing, and measuring it would fill the memory.
 MOST_PHASES = 4096
 MOST_WEIGHTS = 5 * 10**7
-UNIFORM = "uniform (none given)"
-FIXED = "fixed by the mode"
 
 Words = Mapping[str, str | None]
 Numbers = tuple[int, ...]

@@ -32,6 +32,7 @@ from upstroke.diagnose.picture import (
 from upstroke.diagnose.position import centroid, grid_of
 from upstroke.diagnose.rejection import ImageRejection, image_rejection
 from upstroke.diagnose.response import Response, frequency_response, kernel_transform, response_power
+from upstroke.diagnose.spectrum import power_spectrum
 from upstroke.diagnose.subgrid import Subgrid, subgrid_variance
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "phase_gain",
     "phase_means",
     "picture_subgrid_variance",
+    "power_spectrum",
     "response_power",
     "set_subgrid_variance",
     "spectral_density",

@@ -9,6 +9,7 @@ from jaxtyping import Float, Real
 from torch import Tensor
 
 from upstroke.axes import whole_per_axis
+from upstroke.diagnose.spectrum import picture_axes, power_spectrum
 from upstroke.errors import OptionError, ShapeError
 
 __all__ = ["SpectralPeaks", "spectral_peaks"]
@@ -51,10 +52,7 @@ def spectral_peaks(picture: Real[Tensor, "*space"], period: int | tuple[int, ...
     >>> peaks.decibel[1, 1] > 25, peaks.decibel[0, 1] < 15
     (tensor(True), tensor(True))
     """
-    ndim = picture.ndim
-    if ndim not in (1, 2, 3):
-        msg = f"a picture must have 1, 2 or 3 axes, one channel at a time; got shape {tuple(picture.shape)}"
-        raise ShapeError(msg)
+    ndim = picture_axes(picture)
     periods = whole_per_axis(period, ndim, name="period", least=1)
     if max(periods) < 2:
         msg = f"period must be at least 2 on some axis; got {periods}"
@@ -67,7 +65,7 @@ def spectral_peaks(picture: Real[Tensor, "*space"], period: int | tuple[int, ...
         )
         raise ShapeError(msg)
     size = tuple(n - n % s for n, s in zip(picture.shape, periods, strict=True))
-    spectrum = _spectrum(picture[tuple(slice(n) for n in size)].double())
+    spectrum = power_spectrum(picture[tuple(slice(n) for n in size)])
     near = [_offsets(n, s) for n, s in zip(size, periods, strict=True)]
     offsets = torch.stack(torch.meshgrid(*near, indexing="ij"), dim=-1).reshape(-1, ndim)
     offsets = offsets[offsets.abs().amax(dim=1) > LOBE]
@@ -80,16 +78,6 @@ def spectral_peaks(picture: Real[Tensor, "*space"], period: int | tuple[int, ...
             around = spectrum[tuple(((bins + offsets) % torch.tensor(size)).T)].median()
             decibel[image] = 10 * torch.log10(power[image] / around) if power[image] > 0 else -math.inf
     return SpectralPeaks(decibel=decibel, power=power)
-
-
-def _spectrum(picture: Tensor) -> Tensor:
-    """|X|^2 / N^2 of the picture without its mean under a Hann window."""
-    windowed = picture - picture.mean()
-    for axis, n in enumerate(picture.shape):
-        window = torch.hann_window(n, periodic=True, dtype=torch.float64, device=picture.device)
-        windowed = windowed * window.reshape(-1, *(1,) * (picture.ndim - 1 - axis))
-    spectrum: Tensor = torch.fft.fftn(windowed)
-    return spectrum.abs().square() / picture.numel() ** 2
 
 
 def _offsets(size: int, period: int) -> Tensor:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Real
 from torch import Tensor
 
 from upstroke.axes import whole_per_axis
+from upstroke.diagnose.spectrum import picture_axes
 from upstroke.errors import OptionError, ShapeError
 
 __all__ = [
@@ -94,7 +95,7 @@ def picture_subgrid_variance(
     none = torch.zeros_like(value)
     return PictureSubgrid(
         value=value,
-        relative=torch.where(variance > 0, value / variance, none),
+        relative=torch.where(variance > 0, (value / variance).clamp(max=1), none),
         chance=chance,
         ratio=torch.where(chance > 0, value / chance, none),
         size=tuple(whole.shape),
@@ -148,10 +149,7 @@ def set_subgrid_variance(
 
 def _whole_periods(picture: Tensor, period: int | tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
     """The picture in float64, cut at its end to whole periods."""
-    if picture.ndim not in (1, 2, 3):
-        msg = f"a picture must have 1, 2 or 3 axes, one channel at a time; got shape {tuple(picture.shape)}"
-        raise ShapeError(msg)
-    periods = whole_per_axis(period, picture.ndim, name="period", least=1)
+    periods = whole_per_axis(period, picture_axes(picture), name="period", least=1)
     if max(periods) < 2:
         msg = f"period must be at least 2 on some axis; got {periods}"
         raise OptionError(msg)

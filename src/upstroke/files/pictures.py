@@ -13,7 +13,7 @@ from jaxtyping import Float64
 from upstroke.errors import FileError, MissingExtraError
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFile
 
 __all__ = ["Picture", "Skipped", "read_picture", "read_pictures"]
 
@@ -100,6 +100,7 @@ def read_picture(path: Path) -> Picture:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
+                depth = _lost_depth(image)
                 image.load()
                 grey, notes = _grey(image)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -115,7 +116,7 @@ def read_picture(path: Path) -> Picture:
     if not numpy.isfinite(grey).all():
         msg = f"{path} holds values that are NaN or infinite, so it has no means"
         raise FileError(msg)
-    return Picture(file=str(path), grey=grey, notes=notes)
+    return Picture(file=str(path), grey=grey, notes=depth + notes)
 
 
 def _grey(image: "Image.Image") -> tuple[Float64[numpy.ndarray, "height width"], tuple[str, ...]]:
@@ -149,6 +150,13 @@ def _grey(image: "Image.Image") -> tuple[Float64[numpy.ndarray, "height width"],
     if opacity is not None:
         grey = grey * opacity + 255 * (1 - opacity)
     return grey, tuple(notes)
+
+
+def _lost_depth(image: "ImageFile.ImageFile") -> tuple[str, ...]:
+    """What pillow is about to do to 16 bits: it keeps them for grey alone."""
+    # until a picture is loaded, its tiles name the layout that is stored, such as RGB;16B
+    stored = any(";16" in str(tile[3]) for tile in image.tile)
+    return ("16 bits, cut to 8",) if stored and not image.mode.startswith("I") else ()
 
 
 def _opacity(image: "Image.Image") -> Float64[numpy.ndarray, "height width"] | None:

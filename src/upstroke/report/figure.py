@@ -2,12 +2,11 @@
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy
-from jaxtyping import Float
 
 from upstroke.errors import MissingExtraError, OptionError
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "LayerFigure", "PictureFigure", "draw_layer", "draw_picture", "figure_format"]
+__all__ = ["FORMATS", "draw_layer", "draw_picture", "figure_format"]
 
 FORMATS = ("svg", "pdf", "png")
 # One column of a paper: 8.6 cm.
@@ -24,7 +23,8 @@ WIDTH = 3.39
 FLOOR = -60.0
 RESOLUTION = 300
 NUMBERED = 7
-LARGE = 48
+# Squares along an axis beyond which they are drawn as pixels, and beyond which without lines between them.
+MANY, LARGE = 10, 48
 DASHED = (0, (3, 1.5))
 
 # Okabe and Ito's colours, told apart by every kind of colour vision.
@@ -59,67 +59,8 @@ STYLE = {
     "svg.hashsalt": "upstroke",
 }
 
-Numbers = Float[numpy.ndarray, "..."]
-
-
-class LayerFigure(TypedDict):
-    """What the figure of a layer shows; one or two axes, a slice of the middle where there are three.
-
-    Keys:
-        title: one line above everything.
-        scale: samples per cell on the axes shown.
-        footprint: what one cell draws.
-        start: sample of the footprint's first element, counted from the cell's first own sample.
-        centre: place of the cell, in samples, by the nominal grid.
-        coverage: taps of each phase.
-        frequencies: of the map, in radians per output sample, from -pi to pi, per axis.
-        response: of the map, in dB relative to frequency 0, cut off below.
-        cut_frequencies: along the last axis, from 0 to pi.
-        cut: response there, in dB.
-        cut_images: the image frequencies on that cut.
-        cut_image_levels: and the response there, in dB.
-        slice: what is shown of three axes, in words; empty otherwise.
-    """
-
-    title: str
-    scale: Sequence[int]
-    footprint: Numbers
-    start: Sequence[int]
-    centre: Sequence[float]
-    coverage: Numbers
-    frequencies: Sequence[Numbers]
-    response: Numbers
-    cut_frequencies: Numbers
-    cut: Numbers
-    cut_images: Sequence[float]
-    cut_image_levels: Sequence[float]
-    slice: str
-
-
-class PictureFigure(TypedDict):
-    """What the figure of a picture shows.
-
-    Keys:
-        title: one line above everything.
-        picture: the picture, made small, in grey levels.
-        detail: a square of its own pixels.
-        spectrum: power in dB relative to the largest, frequency 0 in the middle.
-        peaks: image frequencies (down, right), in cycles per pixel, with the height over their surroundings
-            in dB, or None where it could not be measured.
-        phase_means: mean of every phase less the picture's mean, in grey levels.
-        phase_title: heading of that map.
-    """
-
-    title: str
-    picture: Numbers
-    detail: Numbers
-    spectrum: Numbers
-    peaks: Sequence[tuple[float, float, float | None]]
-    phase_means: Numbers
-    phase_title: str
-
-
-Data = TypeVar("Data", LayerFigure, PictureFigure)
+# Arrays and numbers by name, with the keys of describe's LayerArrays or PictureArrays.
+Arrays = Mapping[str, Any]
 
 
 def figure_format(path: Path) -> str:
@@ -136,25 +77,39 @@ def figure_format(path: Path) -> str:
     return ending
 
 
-def draw_layer(data: LayerFigure, *, file_format: str) -> bytes:
+def draw_layer(data: Arrays, *, title: str, file_format: str) -> bytes:
     """Draw the footprint of one cell, the taps per phase and the frequency response of a layer.
 
+    Args:
+        data: plain arrays, as `describe.layer_arrays` gives them.
+        title: one line above everything.
+        file_format: one of `FORMATS`.
+
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    return _drawn(_one_axis if data["footprint"].ndim == 1 else _two_axes, data, file_format)
+    return _drawn(
+        _one_axis if data["footprint"].ndim == 1 else _two_axes, data, title=title, file_format=file_format
+    )
 
 
-def draw_picture(data: PictureFigure, *, file_format: str) -> bytes:
+def draw_picture(data: Arrays, *, title: str, file_format: str) -> bytes:
     """Draw a picture, the spectrum with its tell-tale peaks and the means of its phases.
 
+    Args:
+        data: plain arrays, as `describe.picture_arrays` gives them.
+        title: one line above everything.
+        file_format: one of `FORMATS`.
+
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    return _drawn(_picture, data, file_format)
+    return _drawn(_picture, data, title=title, file_format=file_format)
 
 
-def _drawn(compose: Callable[["Figure", Data], None], data: Data, file_format: str) -> bytes:
+def _drawn(
+    compose: Callable[["Figure", Arrays], None], data: Arrays, *, title: str, file_format: str
+) -> bytes:
     """Run one of the compositions below on a figure of its own, and save that without dates or versions."""
     try:
         import matplotlib.figure
@@ -166,18 +121,18 @@ def _drawn(compose: Callable[["Figure", Data], None], data: Data, file_format: s
     with matplotlib.style.context(["default", STYLE]):
         figure = matplotlib.figure.Figure(figsize=(WIDTH, WIDTH), layout="constrained")
         compose(figure, data)
-        figure.suptitle(data["title"], fontsize=7.5, x=0.012, ha="left", fontweight="bold")
+        figure.suptitle(title, fontsize=7.5, x=0.012, ha="left", fontweight="bold")
         buffer = io.BytesIO()
         undated: dict[str, dict[str, Any]] = {
-            "svg": {"Date": None, "Title": data["title"]},
-            "pdf": {"CreationDate": None, "ModDate": None, "Title": data["title"]},
-            "png": {"Software": None, "Title": data["title"]},
+            "svg": {"Date": None, "Title": title},
+            "pdf": {"CreationDate": None, "ModDate": None, "Title": title},
+            "png": {"Software": None, "Title": title},
         }
         figure.savefig(buffer, format=file_format, dpi=RESOLUTION, metadata=undated[file_format])
     return buffer.getvalue()
 
 
-def _one_axis(figure: "Figure", data: LayerFigure) -> None:
+def _one_axis(figure: "Figure", data: Arrays) -> None:
     figure.set_size_inches(WIDTH, 0.92 * WIDTH)
     footprint, taps, cut = figure.subplot_mosaic([["footprint", "taps"], ["cut", "cut"]]).values()
     (start,), (scale,), (centre,) = data["start"], data["scale"], data["centre"]
@@ -205,7 +160,7 @@ def _one_axis(figure: "Figure", data: LayerFigure) -> None:
     _explain(figure, data)
 
 
-def _two_axes(figure: "Figure", data: LayerFigure) -> None:
+def _two_axes(figure: "Figure", data: Arrays) -> None:
     figure.set_size_inches(WIDTH, 1.19 * WIDTH if data["slice"] else 1.1 * WIDTH)
     panels = figure.subplot_mosaic([["footprint", "taps"], ["map", "cut"]])
     _draw_footprint(panels["footprint"], data)
@@ -217,7 +172,7 @@ def _two_axes(figure: "Figure", data: LayerFigure) -> None:
     _explain(figure, data)
 
 
-def _explain(figure: "Figure", data: LayerFigure) -> None:
+def _explain(figure: "Figure", data: Arrays) -> None:
     """One legend for all panels, and what was chosen to be shown."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -245,7 +200,7 @@ def _explain(figure: "Figure", data: LayerFigure) -> None:
     )  # fmt: skip
 
 
-def _draw_footprint(axes: "Axes", data: LayerFigure) -> None:
+def _draw_footprint(axes: "Axes", data: Arrays) -> None:
     """Kernel elements as squares, dark for large; orange where negative."""
     values = data["footprint"]
     down, right = data["start"]
@@ -255,8 +210,9 @@ def _draw_footprint(axes: "Axes", data: LayerFigure) -> None:
     signed = bool((values < 0).any())
     axes.pcolormesh(
         *edges, values, cmap="PuOr_r" if signed else "Blues",
-        vmin=-largest if signed else -0.15 * largest, vmax=largest, rasterized=_is_large(values),
-        edgecolors="none" if _is_large(values) else "white", linewidth=0.4,
+        vmin=-largest if signed else -0.15 * largest, vmax=largest,
+        rasterized=max(values.shape) > MANY, edgecolors="none" if max(values.shape) > LARGE else "white",
+        linewidth=0.4,
     )  # fmt: skip
     centre = data["centre"]
     exponent = math.floor(math.log10(largest))
@@ -287,7 +243,7 @@ def _draw_footprint(axes: "Axes", data: LayerFigure) -> None:
     _whole_ticks(axes.yaxis)
 
 
-def _draw_coverage(axes: "Axes", data: LayerFigure) -> None:
+def _draw_coverage(axes: "Axes", data: Arrays) -> None:
     """Taps of every sample of a few cells: what a constant turns into, where all taps are alike."""
     coverage = data["coverage"]
     rows, columns = coverage.shape
@@ -297,7 +253,8 @@ def _draw_coverage(axes: "Axes", data: LayerFigure) -> None:
     edges = [numpy.arange(size + 1) - 0.5 for size in tiled.shape]
     axes.pcolormesh(
         edges[1], edges[0], tiled, cmap="Blues", vmin=-0.15 * largest, vmax=1.15 * largest,
-        rasterized=_is_large(tiled), edgecolors="none" if _is_large(tiled) else "white", linewidth=0.4,
+        rasterized=max(tiled.shape) > MANY, edgecolors="none" if max(tiled.shape) > LARGE else "white",
+        linewidth=0.4,
     )  # fmt: skip
     if max(tiled.shape) <= 12:
         for row in range(rows):
@@ -318,7 +275,7 @@ def _draw_coverage(axes: "Axes", data: LayerFigure) -> None:
     _whole_ticks(axes.yaxis)
 
 
-def _draw_map(figure: "Figure", axes: "Axes", data: LayerFigure) -> None:
+def _draw_map(figure: "Figure", axes: "Axes", data: Arrays) -> None:
     """Level lines of the response, 6 dB apart, with a ring at every image frequency."""
     down, right = data["frequencies"]
     levels = numpy.linspace(FLOOR, 0, 11)
@@ -328,7 +285,8 @@ def _draw_map(figure: "Figure", axes: "Axes", data: LayerFigure) -> None:
     )  # fmt: skip
     shown.set_edgecolor("face")
     shown.set_linewidth(0.2)
-    shown.set_rasterized(_is_large(data["footprint"]))
+    # thousands of corners of level lines are better pixels than shapes
+    shown.set_rasterized(True)
     marks = [
         (wy, wx)
         for wy in _image_places(data["scale"][0])
@@ -354,7 +312,7 @@ def _draw_map(figure: "Figure", axes: "Axes", data: LayerFigure) -> None:
     bar.ax.set_yticklabels([f"{FLOOR:.0f}".replace("-", "−"), f"{FLOOR / 2:.0f}".replace("-", "−"), "0"])
 
 
-def _draw_cut(axes: "Axes", data: LayerFigure) -> None:
+def _draw_cut(axes: "Axes", data: Arrays) -> None:
     """The response along one axis, with the input's own band shaded and the image frequencies marked."""
     band = 1 / data["scale"][-1]
     axes.axvspan(0, band, color=PALE, lw=0)
@@ -381,7 +339,7 @@ def _image_places(scale: int) -> list[float]:
     return [*folded, -1.0] if 1.0 in folded else folded
 
 
-def _picture(figure: "Figure", data: PictureFigure) -> None:
+def _picture(figure: "Figure", data: Arrays) -> None:
     figure.set_size_inches(WIDTH, 1.1 * WIDTH)
     panels = figure.subplot_mosaic([["picture", "detail"], ["spectrum", "phases"]])
     for name, title in (("picture", "Picture"), ("detail", "Its pixels, middle")):
@@ -394,7 +352,7 @@ def _picture(figure: "Figure", data: PictureFigure) -> None:
     _draw_phases(panels["phases"], data)
 
 
-def _draw_spectrum(axes: "Axes", data: PictureFigure) -> None:
+def _draw_spectrum(axes: "Axes", data: Arrays) -> None:
     spectrum = data["spectrum"]
     axes.imshow(
         spectrum, cmap="cividis", interpolation="nearest", extent=(-0.5, 0.5, 0.5, -0.5), aspect="equal",
@@ -425,7 +383,7 @@ def _label_peak(axes: "Axes", *, x: float, y: float, text: str) -> None:
     )  # fmt: skip
 
 
-def _draw_phases(axes: "Axes", data: PictureFigure) -> None:
+def _draw_phases(axes: "Axes", data: Arrays) -> None:
     values = data["phase_means"]
     largest = float(numpy.abs(values).max()) or 1.0
     rows, columns = values.shape
@@ -450,16 +408,11 @@ def _draw_phases(axes: "Axes", data: PictureFigure) -> None:
                 )  # fmt: skip
     axes.set_aspect("equal")
     axes.invert_yaxis()
-    axes.set_title(data["phase_title"])
+    axes.set_title("Phase means, grey levels")
     axes.set_xlabel("phase")
     axes.spines[:].set_visible(False)
     _whole_ticks(axes.xaxis)
     _whole_ticks(axes.yaxis)
-
-
-def _is_large(values: Numbers) -> bool:
-    """Whether so many squares, or so fine a response, are better drawn as pixels than as shapes."""
-    return bool(max(values.shape) > LARGE)
 
 
 def _whole_ticks(axis: "Axis") -> None:

@@ -61,6 +61,8 @@ def layer_title(layer: Json) -> str:
         title = f"{_MODES.get(layer['mode'], layer['mode'].capitalize())} resize ×{_same(layer['scale'])}"
         title += centre + slope
         return title + (f", then convolution {_window(layer)}{_channels(layer)}" if "kernel" in layer else "")
+    if kind == "operator":
+        return f"Operator ×{_same(layer['scale'])}{_channels(layer)}"
     if kind == "shuffle":
         return f"Convolution {_window(layer)}, then pixel shuffle ×{_same(layer['scale'])}{_channels(layer)}"
     if kind == "separable":
@@ -96,6 +98,8 @@ def _source(record: Json) -> str:
     weights = record["weights"]
     if weights == "fixed by the mode":
         return "Weights: fixed by the mode."
+    if weights == "those of the operator":
+        return "Weights: those of the operator."
     if isinstance(weights, str):
         return (
             "Weights: uniform (none given), mean gain 1. Taps, size, grid and cost follow from the shape; "

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["pictures_text"]
+__all__ = ["picture_title", "pictures_text"]
 
 Json = dict[str, Any]
 MOST_LISTED = 10
@@ -33,6 +33,18 @@ def pictures_text(record: Json, *, width: int = 100, colour: bool = False) -> st
     else:
         _many(console, record)
     return "".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines())
+
+
+def picture_title(record: Json) -> str:
+    """Name the picture that stands for all, which is the most suspicious one.
+
+    >>> picture_title({"pictures": [{"file": "samples/7.png"}, {"file": "samples/3.png"}], "period": [2, 3]})
+    '7.png, period 2x3 (most suspicious of 2)'
+    """
+    count = len(record["pictures"])
+    name = PurePath(record["pictures"][0]["file"]).name
+    title = f"{name if len(name) <= 40 else f'{name[:37]}…'}, period {_times(record['period'])}"
+    return title if count == 1 else f"{title} (most suspicious of {count})"
 
 
 def _one(console: Console, record: Json) -> None:

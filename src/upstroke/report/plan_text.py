@@ -109,8 +109,15 @@ def _ladder(plan: Json) -> Table:
 
 
 def _fit(plan: Json, fit: Json, *, size: int) -> Text:
+    # with same convolutions every size works if the table's needs are met; with valid ones something is lost
+    misfit = (
+        (f"{size} works as the table says", "")
+        if plan["conv"] == "same"
+        else (f"{size} does not fit exactly", BAD)
+    )
+    free = "sizes that need nothing" if plan["conv"] == "same" else "sizes that fit"
     if fit["smallest"] is None:
-        return Text.assemble((f"{size} does not fit exactly", BAD), ", nor does any other")
+        return Text.assemble(misfit, f"; {free}: none")
     if len(fit["remainders"]) == fit["period"]:
         family = f"any from {fit['smallest']}"
     elif len(fit["remainders"]) == 1:
@@ -126,9 +133,7 @@ def _fit(plan: Json, fit: Json, *, size: int) -> Text:
         )
         return Text.assemble((f"{size} fits", GOOD), f": {meaning}; sizes that fit: {family}")
     nearest = " and ".join(str(n) for n in (fit["below"], fit["above"]) if n is not None)
-    return Text.assemble(
-        (f"{size} does not fit exactly", BAD), f": nearest {nearest}; sizes that fit: {family}"
-    )
+    return Text.assemble(misfit, f"; {free}: {family}, nearest {nearest}")
 
 
 def _joins(joins: list[Json]) -> Text:

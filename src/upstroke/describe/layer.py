@@ -1,32 +1,72 @@
-"""Turn a layer's operator into the record and the arrays that are shown of it."""
+"""Turn an operator into the record and the arrays that are shown of it."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from upstroke import diagnose
-from upstroke.cli.inspect_layers import UNIFORM, Subject
 from upstroke.errors import ShapeError
 from upstroke.polyphase import Polyphase, kernel_form, trimmed
-from upstroke.report.figure import LayerFigure
 
-__all__ = ["figure_of", "record_of"]
+__all__ = ["AS_GIVEN", "FIXED", "UNIFORM", "LayerArrays", "describe_layer", "layer_arrays"]
 
 Plain = list[Any] | int | float | None
+Numbers = Float[numpy.ndarray, "..."]
+
+# Where weights come from if not from a file.
+AS_GIVEN = "those of the operator"
+UNIFORM = "uniform (none given)"
+FIXED = "fixed by the mode"
 
 # Numbers of one entry that are written out; beyond that its summary has to do.
 MOST_LISTED = 4096
 # Cells per axis of the map on which the loss at the border is stated.
 MAP = 16
-# Phases up to which the replicas of the whole band are searched.
-MOST_REPLICAS = 256
+# Phases, and taps of one of them, up to which the replicas of the whole band are searched: seconds.
+MOST_REPLICAS, MOST_REPLICA_TAPS = 256, 10**6
 # Where a plotted response is cut off: below it there is rounding.
 FLOOR = -120.0
+# Frequencies per axis of the response, by the number of axes it is shown on.
 POINTS = {1: 769, 2: 193}
+
+
+class LayerArrays(TypedDict):
+    """What the figure of a layer shows; one or two axes, a slice of the middle where there are three.
+
+    Keys:
+        scale: samples per cell on the axes shown.
+        footprint: what one cell draws.
+        start: sample of the footprint's first element, counted from the cell's first own sample.
+        centre: place of the cell, in samples, by the nominal grid.
+        coverage: taps of each phase.
+        frequencies: of the map, in radians per output sample, from -pi to pi, per axis.
+        response: of the map, in dB relative to frequency 0, cut off below; in dB of 1 where frequency 0 has
+            none.
+        cut_frequencies: along the last axis, from 0 to pi.
+        cut: response there, in dB.
+        cut_images: the image frequencies on that cut.
+        cut_image_levels: and the response there, in dB.
+        slice: what is shown of three axes or of several channels, in words; empty otherwise.
+    """
+
+    scale: Sequence[int]
+    footprint: Numbers
+    start: Sequence[int]
+    centre: Sequence[float]
+    coverage: Numbers
+    frequencies: Sequence[Numbers]
+    response: Numbers
+    cut_frequencies: Numbers
+    cut: Numbers
+    cut_images: Sequence[float]
+    cut_image_levels: Sequence[float]
+    slice: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +78,36 @@ class _Pair:
     into: int
 
 
-def record_of(subject: Subject) -> dict[str, Any]:
-    """The record `upstroke.inspect/1`: everything that is measured, as plain data without NaN or infinity."""
-    operator = subject.operator
+def describe_layer(
+    operator: Polyphase,
+    *,
+    stages: Sequence[Polyphase] = (),
+    channels: int | None = None,
+    layer: Mapping[str, Any] | None = None,
+    weights: str | Mapping[str, Any] = AS_GIVEN,
+    note: str = "",
+) -> dict[str, Any]:
+    """Write everything that is measured of an operator as the record `upstroke.inspect/1`.
+
+    Plain data for JSON, without NaN or infinity; None stands where there is no number. Entries of more than
+    4096 numbers are None too, and named in `left_out`; their summaries are always there.
+
+    Args:
+        operator: what the numbers are measured on.
+        stages: the layer as it is built, one operator after the other with all its channels, for the cost;
+            by default the operator itself.
+        channels: that come in to the first stage; by default as many as the operator takes.
+        layer: what the layer is called and made with, copied into the record; by default the operator's
+            scale and channels.
+        weights: where they come from, copied into the record. The centre of gravity of `UNIFORM` weights is
+            left out, because it says nothing that the grid does not.
+        note: what a reader should know about the operator.
+
+    >>> from upstroke.polyphase import nearest
+    >>> record = describe_layer(nearest((2, 3)))
+    >>> record["coverage"], record["strang_fix_order"], record["grid"]["exact"]["offset"]
+    ([[1, 1, 1], [1, 1, 1]], 1, ['-1/4', '-1/3'])
+    """
     covered = diagnose.coverage(operator)
     gains = diagnose.phase_gain(operator)
     image = diagnose.image_gain(operator)
@@ -59,9 +126,9 @@ def record_of(subject: Subject) -> dict[str, Any]:
     flat = gains[:, pair.out, pair.of_group]
     record: dict[str, Any] = {
         "schema": "upstroke.inspect/1",
-        "layer": subject.layer,
-        "weights": subject.weights,
-        "note": subject.note,
+        "layer": _plain_layer(operator) if layer is None else dict(layer),
+        "weights": weights if isinstance(weights, str) else dict(weights),
+        "note": note,
         "coverage": _plain(covered.counts),
         "coverage_even": covered.even,
         "phase_gain": listed("phase_gain", gains),
@@ -108,18 +175,27 @@ def record_of(subject: Subject) -> dict[str, Any]:
             "least_input": _least_input(operator),
         },
         "grid": diagnose.grid_of(operator).as_json(),
-        "centroid": _centroid(operator, masses, is_uniform=subject.weights == UNIFORM),
+        "centroid": _centroid(operator, masses, is_uniform=weights == UNIFORM),
         "margin": [list(sides) for sides in operator.margin],
-        "cost": _cost(subject),
+        "cost": _cost(
+            operator,
+            stages=tuple(stages) or (operator,),
+            channels=operator.in_channels if channels is None else channels,
+        ),
         "pattern": _pattern(operator, covered, image, order),
     }
     record["left_out"] = left_out
     return record
 
 
-def figure_of(subject: Subject, record: dict[str, Any], *, title: str) -> LayerFigure:
-    """The arrays of the figure, for the most uneven channel pair; of three axes, slices of the middle."""
-    operator = subject.operator
+def layer_arrays(operator: Polyphase) -> LayerArrays:
+    """Compute what a figure shows of an operator, for its most uneven channel pair.
+
+    >>> from upstroke.polyphase import triangle
+    >>> arrays = layer_arrays(triangle(2, ndim=1))
+    >>> arrays["footprint"].tolist(), arrays["start"], arrays["cut_images"]
+    ([0.5, 1.0, 0.5], [-1], [3.141592653589793])
+    """
     form = trimmed(kernel_form(operator))
     gains = diagnose.phase_gain(operator)
     pair = _most_uneven(operator, gains)
@@ -139,7 +215,7 @@ def figure_of(subject: Subject, record: dict[str, Any], *, title: str) -> LayerF
     frequencies = [torch.linspace(-math.pi, math.pi, POINTS[len(scale)], dtype=torch.float64) for _ in scale]
     zero = torch.zeros(1, dtype=torch.float64)
     reference = diagnose.response_power(operator, [zero] * operator.ndim).flatten()[0]
-    if record["image_gain"]["zero_sum"]:
+    if diagnose.image_gain(operator).zero_sum:
         reference = reference.new_ones(())
     hidden = [zero] * (operator.ndim - len(scale))
 
@@ -153,7 +229,6 @@ def figure_of(subject: Subject, record: dict[str, Any], *, title: str) -> LayerF
     images = [2 * math.pi * j / scale[-1] for j in range(1, scale[-1] // 2 + 1)]
     at_images = torch.tensor(images, dtype=torch.float64)
     return {
-        "title": title,
         "scale": scale,
         "footprint": footprint,
         "start": [-crop for crop in form.crop][shown],
@@ -197,25 +272,35 @@ def _pattern(
     return {"shape": shape, "weights": weights, "amplitude": amplitude}
 
 
-def _cost(subject: Subject) -> dict[str, Any]:
+def _plain_layer(operator: Polyphase) -> dict[str, Any]:
+    return {
+        "kind": "operator",
+        "ndim": operator.ndim,
+        "scale": list(operator.scale),
+        "in_channels": operator.in_channels,
+        "out_channels": operator.out_channels,
+    }
+
+
+def _cost(operator: Polyphase, *, stages: tuple[Polyphase, ...], channels: int) -> dict[str, Any]:
     """The layer as built, and where it is built of several stages, as the one operator that it equals."""
-    built = diagnose.cost(subject.stages, channels=subject.channels)
-    fixed = sum(int(stage.mask.sum()) for stage in subject.stages if stage.shared)
-    learned = sum(diagnose.cost(stage).parameters for stage in subject.stages if not stage.shared)
+    built = diagnose.cost(stages, channels=channels)
+    fixed = sum(int(stage.mask.sum()) for stage in stages if stage.shared)
+    learned = sum(diagnose.cost(stage).parameters for stage in stages if not stage.shared)
     cost: dict[str, Any] = {
         "parameters": learned,
         "fixed_taps": fixed,
         "multiply_adds_per_input": built.multiply_adds_per_input,
         "bytes_per_input": built.bytes_per_input,
-        "channels": subject.channels,
-        "per_channel": all(stage.shared for stage in subject.stages),
+        "channels": channels,
+        "per_channel": all(stage.shared for stage in stages),
     }
-    if len(subject.stages) == 1:
+    if len(stages) == 1:
         return cost
     cost["stages"] = []
-    positions, channels = 1, subject.channels
-    for stage in subject.stages:
-        alone = diagnose.cost(stage, channels=channels)
+    positions, passing = 1, channels
+    for stage in stages:
+        alone = diagnose.cost(stage, channels=passing)
         cost["stages"].append(
             {
                 "parameters": alone.parameters,
@@ -223,10 +308,10 @@ def _cost(subject: Subject) -> dict[str, Any]:
             }
         )
         positions *= stage.phases
-        channels = channels if stage.shared else stage.out_channels
+        passing = passing // stage.in_channels * stage.out_channels
     # one pair's cost times the pairs; without weights the operator is one pair that stands for all
-    taps = int(subject.operator.mask.sum())
-    pairs = subject.channels * channels // math.gcd(*(_groups(stage) for stage in subject.stages))
+    taps = int(operator.mask.sum())
+    pairs = channels * passing // math.gcd(*(_groups(stage) for stage in stages))
     cost["as_one"] = {"parameters": taps * pairs, "multiply_adds_per_input": taps * pairs}
     return cost
 
@@ -257,7 +342,7 @@ def _block_mean_error(operator: Polyphase) -> float | None:
 
 
 def _replica(operator: Polyphase) -> dict[str, Any] | None:
-    if not 1 < operator.phases <= MOST_REPLICAS or operator.taps[0].numel() > 10**6:
+    if not 1 < operator.phases <= MOST_REPLICAS or operator.taps[0].numel() > MOST_REPLICA_TAPS:
         return None
     found = diagnose.image_rejection(operator)
     return {"worst_db": _number(found.decibel), "image": list(found.image)}
