@@ -176,6 +176,8 @@ def test_a_chain_of_layers_sits_at_the_position(chain):
     x, known, grid = ramps((64, 72)), torch.ones(1, 1, 64, 72, dtype=torch.float64), Grid.of_input(2)
     x = torch.cat([x, known])
     for kind, a, b, c in chain:
+        if min(x.shape[2:]) < 24:
+            break  # little would be left that no edge has touched
         if kind == "conv":
             weight = torch.ones(1, 1, *a, dtype=torch.float64) / (a[0] * a[1])
             x = F.conv2d(x, weight, stride=b, padding=c)

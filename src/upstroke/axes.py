@@ -38,8 +38,12 @@ def fractions_per_axis(
     >>> fractions_per_axis((2, Fraction(1, 3)), 2, name="scale")
     (Fraction(2, 1), Fraction(1, 3))
     """
-    numbers = tuple(map(Fraction, value)) if isinstance(value, Sequence) else (Fraction(value),) * ndim
-    _check_count(numbers, ndim, name=name)
+    given = tuple(value) if isinstance(value, Sequence) else (value,) * ndim
+    _check_count(given, ndim, name=name)
+    if not all(isinstance(number, int | Fraction) for number in given):
+        message = f"{name} must be made of whole numbers or fractions, which are exact; got {times(given)}"
+        raise OptionError(message)
+    numbers = tuple(map(Fraction, given))
     if positive and min(numbers) <= 0:
         message = f"{name} must be positive on every axis; got {times(numbers)}"
         raise OptionError(message)

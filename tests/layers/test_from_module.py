@@ -341,3 +341,91 @@ def test_refusals_on_the_way_back():
     )
     with pytest.raises(NotRepresentableError, match=f"^{re.escape(message)}$"):
         adjoint_of(nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"))
+
+
+def test_a_layer_that_stands_in_a_sequence_twice_acts_twice():
+    up, conv = nn.Upsample(scale_factor=2), nn.Conv2d(2, 2, 3, padding=1)
+    layers = nn.Sequential(up, conv, up, conv).double()
+    x = torch.randn(1, 2, 4, 5, dtype=torch.float64)
+    affine = from_module(layers)
+    assert affine.operator.scale == (4, 4)
+    margin = affine.operator.margin
+    assert_same(inside(affine(x).detach(), margin), inside(layers(x).detach(), margin))
+
+
+def test_old_weight_norm_is_seen_as_it_will_act():
+    # as after load_state_dict: the hook has not yet made the weight from the new g and v
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        layer = nn.utils.weight_norm(nn.ConvTranspose1d(2, 3, 4, stride=2).double())
+    layer.weight_g.data.mul_(3)
+    x = torch.randn(1, 2, 6, dtype=torch.float64)
+    affine = from_module(layer)
+    assert_same(affine(x).detach(), layer(x).detach())
+
+
+def test_a_pruned_layer_is_seen_as_it_will_act():
+    layer = nn.utils.prune.random_unstructured(nn.ConvTranspose1d(2, 3, 4, stride=2).double(), "weight", 0.5)
+    layer.weight_orig.data.mul_(2)
+    x = torch.randn(1, 2, 6, dtype=torch.float64)
+    assert_same(from_module(layer)(x).detach(), layer(x).detach())
+
+
+class Standardised(nn.Conv2d):
+    """A convolution whose weight is standardised in a method that forward calls."""
+
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x, weight / weight.std(), bias)
+
+
+def patched():
+    layer = nn.Conv2d(1, 1, 1)
+    layer.forward = lambda x: 2 * x
+    return layer
+
+
+def hooked():
+    layer = nn.Conv2d(1, 1, 1)
+    layer.register_forward_pre_hook(lambda module, inputs: (2 * inputs[0],))
+    return layer
+
+
+def spectral():
+    return nn.utils.parametrizations.spectral_norm(nn.Conv2d(2, 2, 1)).train()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Standardised(1, 1, 1), r"Standardised replaces the _conv_forward of Conv2d, so .*"),
+        (patched, r"Conv2d replaces the forward of Conv2d, so .*"),
+        (
+            hooked,
+            r"Conv2d has a forward pre-hook, function, that may change its input or weights; remove it, .*",
+        ),
+        (
+            spectral,
+            r".* under spectral_norm changes its weight when it is read in training; call eval\(\) first",
+        ),
+        (
+            lambda: nn.LazyConv2d(3, 1),
+            r"LazyConv2d has no weights before its first input; run it once, then lift it",
+        ),
+    ],
+)
+def test_what_hides_what_it_computes_is_refused(make, message):
+    with pytest.raises(NotRepresentableError, match=f"^{message}$"):
+        from_module(make())
+
+
+def test_a_resize_and_a_convolution_keep_the_layers_dtype():
+    layers = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(4, 4, 3, padding=1))
+    x = torch.rand(1, 4, 5, 7)
+    made = to_module(from_module(layers))
+    assert made(x).dtype == torch.float32
+    assert_same(made(x).detach(), layers(x).detach())
+
+
+def test_area_by_a_whole_factor_is_nearest():
+    x = torch.randn(1, 2, 3, 4, dtype=torch.float64)
+    layer = nn.Upsample(scale_factor=2, mode="area")
+    assert_same(from_module(layer)(x), layer(x))

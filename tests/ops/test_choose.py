@@ -5,6 +5,7 @@ import torch
 from benchmarks.table import RESULTS, TABLE, table
 
 from upstroke import choose
+from upstroke.errors import ShapeError
 from upstroke.ops import IMPLS
 from upstroke.polyphase import linear, transposed
 
@@ -29,3 +30,13 @@ def test_a_gpu_is_said_to_be_unmeasured():
     choice = choose(linear(2), x_shape=(1, 4, 8, 8), device="cuda:0")
     assert choice.impl == "transposed"
     assert choice.reason == "depthwise on cuda:0: not measured there; one library call"
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((1, 4, 8), torch.float32), ((1, 4, 8, 8), torch.int32), ((8, 8), torch.float32)]
+)
+def test_a_map_that_does_not_fit_has_no_choice(shape, dtype):
+    with pytest.raises(
+        ShapeError, match=r"^a choice is made for maps .* with 2 spatial axes and a floating dtype; got"
+    ):
+        choose(linear(2), x_shape=shape, dtype=dtype)

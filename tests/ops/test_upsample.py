@@ -196,6 +196,17 @@ def test_channels_last_stays_channels_last(impl, ndim):
         assert upsample(x.contiguous(), operator, impl=impl).is_contiguous()
 
 
+def test_even_a_map_of_one_pixel_says_its_layout_by_its_strides():
+    operator = transposed(torch.randn(8, 8, 4, 4), stride=2)
+    x = torch.randn(2, 8, 1, 1)
+    last = torch.empty(x.shape, memory_format=torch.channels_last).copy_(x)
+    assert last.stride() != x.stride()
+    y = upsample(last, operator)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    assert not y.is_contiguous()
+    assert upsample(x, operator).is_contiguous()
+
+
 @pytest.mark.parametrize("impl", [*sorted(IMPLS), "auto"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(
@@ -283,7 +294,7 @@ def test_interleave_is_pixel_shuffle_and_deinterleave_undoes_it(scale):
             nearest(2),
             "auto",
             OptionError,
-            "x must have a floating dtype; got torch.int64, so convert it first, for instance by x.float()",
+            "x must have a floating dtype; got torch.int64, so convert it, for instance by x.float()",
         ),
         (
             torch.zeros(1, 1, 5, 7),

@@ -13,7 +13,9 @@ from tolerance import assert_same
 from upstroke import Affine, Polyphase, upsample
 from upstroke.errors import OptionError, ShapeError
 from upstroke.polyphase import (
+    compose,
     convolution,
+    cubic,
     linear,
     nearest,
     separable,
@@ -160,6 +162,16 @@ GOOD = {
             "a shared operator is one group, repeated as often as it takes; got groups=3",
         ),
         (
+            {"margin": ((0, -1),)},
+            ShapeError,
+            "margin must be two numbers of at least 0 per axis, for 1 axes; got ((0, -1),)",
+        ),
+        (
+            {"taps": torch.zeros(2, 3, 1, 4, dtype=torch.int64)},
+            OptionError,
+            "taps must have a floating dtype; got torch.int64",
+        ),
+        (
             {"support": torch.ones(2, 3, dtype=torch.bool)},
             ShapeError,
             "support must have shape (phases, *kernel) like taps; got (2, 3)",
@@ -256,3 +268,54 @@ def test_parts_that_do_not_fit_are_said(change, kind, message):
 def test_what_makes_no_operator_is_said(make, kind, message):
     with pytest.raises(kind, match=f"^{re.escape(message)}$"):
         make()
+
+
+def test_taps_that_do_not_exist_are_never_read():
+    support = torch.tensor([[True, True, False], [False, True, True]])
+    taps = torch.ones(2, 1, 1, 3, dtype=torch.float64, requires_grad=True)
+    x = torch.tensor([[[1.0, 2.0, 3.0, 4.0]]], dtype=torch.float64)
+    seen = []
+    for impl in ("reference", "transposed", "shuffle", "phases"):
+        operator = Polyphase(
+            taps=taps, scale=(2,), origin=(1,), excess=(0,), border=("zero",), support=support
+        )
+        y = upsample(x, operator, impl=impl)
+        (gradient,) = torch.autograd.grad(y.square().sum(), taps)
+        seen.append((y.detach(), gradient))
+        assert not bool(gradient[:, 0, 0][~support].any())
+    for y, gradient in seen[1:]:
+        assert_same(y, seen[0][0])
+        assert_same(gradient, seen[0][1])
+    fixed = Polyphase(
+        taps=torch.ones(2, 1, 1, 3), scale=(2,), origin=(1,), excess=(0,), border=("zero",), support=support
+    )
+    assert float(fixed.taps.sum()) == 4
+
+
+def test_taps_to_be_trained_all_exist():
+    taps = torch.zeros(2, 1, 1, 3, requires_grad=True)
+    operator = Polyphase(taps=taps, scale=(2,), origin=(1,), excess=(0,), border=("zero",))
+    assert bool(operator.mask.all())
+
+
+def test_forms_remember_which_zeros_are_taps():
+    from upstroke.polyphase import as_conv_shuffle, as_phase_convs, from_conv_shuffle, from_phase_convs
+
+    operator = transposed(torch.tensor([[[1.0, 2.0, 3.0, 0.0]]]), stride=2, padding=1)
+    for again in (
+        from_conv_shuffle(as_conv_shuffle(operator)),
+        from_phase_convs(as_phase_convs(operator)),
+    ):
+        assert torch.equal(again.mask, operator.mask)
+
+
+def test_a_learned_layer_of_512_channels_composes_in_moments():
+    weight = torch.randn(256, 512, 3, 3)
+    both = compose(cubic(2), convolution(weight, padding=1))
+    assert both.taps.dtype == torch.float32
+    assert both.taps.shape[1:3] == (256, 512)
+    # without a copy of the fixed kernel for every pair of channels
+    x = torch.randn(1, 512, 4, 5)
+    expected = torch.nn.functional.conv2d(upsample(x, cubic(2)), weight)
+    actual = upsample(x, compose(cubic(2), convolution(weight)))
+    assert torch.allclose(actual, expected, atol=1e-3)

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from strategies import operators
-from upstroke.errors import NotRepresentableError, OptionError
+from upstroke.errors import NotRepresentableError, OptionError, ShapeError
 from upstroke.polyphase import balanced, kernel_form, nearest, symmetric, transposed, trimmed, with_mass
 
 
@@ -96,23 +96,21 @@ def test_a_mass_per_channel_pair(operator):
 
 @given(operator=operators())
 def test_symmetric_is_the_nearest_kernel_equal_to_its_mirror_images(operator):
-    result = symmetric(operator)
-    kernel = trimmed(kernel_form(result)).kernel
+    before, after = trimmed(kernel_form(operator)), trimmed(kernel_form(symmetric(operator)))
+    result = torch.zeros_like(before.kernel)
+    starts = [one - two for one, two in zip(before.crop, after.crop, strict=True)]
+    window = [slice(s, s + n) for s, n in zip(starts, after.kernel.shape[2:], strict=True)]
+    result[:, :, *window] = after.kernel
+    common = before.support
     for axis in range(operator.ndim):
-        assert torch.allclose(kernel, kernel.flip(2 + axis))
-    # least change: what was taken off is at right angles to every symmetric kernel
-    before = trimmed(kernel_form(operator))
-    change = before.kernel - trimmed(kernel_form(replace_kernel_like(operator, result))).kernel
-    mean = change
+        assert torch.allclose(result, result.flip(2 + axis))
+        common = common & common.flip(axis)
+    assert not bool(result[:, :, ~common].any())
+    # least change: what was taken off is at right angles to every symmetric kernel on the taps that remain
+    mean = before.kernel - result
     for axis in range(operator.ndim):
         mean = (mean + mean.flip(2 + axis)) / 2
-    assert mean.abs().max() < 1e-9
-
-
-def replace_kernel_like(operator, result):
-    # symmetric extents: both kernels trim to the same window
-    assert trimmed(kernel_form(result)).kernel.shape == trimmed(kernel_form(operator)).kernel.shape
-    return result
+    assert (mean * common).abs().max() < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -185,3 +183,34 @@ def test_gradients_pass_through():
 
     assert torch.autograd.gradcheck(project, (weight,))
     assert replace(nearest(2)).shared
+
+
+def test_symmetry_takes_away_a_tap_whose_mirror_image_is_not_there():
+    weight = torch.tensor([[[1.0, 2.0, 4.0]]])
+    operator = transposed(weight, stride=2)
+    lopsided = replace(operator, support=operator.mask & operator.taps[:, 0, 0].ne(4))
+    assert int(lopsided.mask.sum()) == 2
+    assert torch.equal(trimmed(kernel_form(symmetric(lopsided))).kernel, torch.tensor([[[1.5, 1.5]]]))
+
+
+def test_half_precision_is_projected_in_double():
+    operator = transposed(torch.randn(8, 8, 3, 3).bfloat16(), stride=2)
+    result = balanced(operator, mass=1.0)
+    assert result.taps.dtype == torch.bfloat16
+    assert (gains(replace(result, taps=result.taps.double())) - 0.25).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("project", [lambda o, m: balanced(o, mass=m), with_mass])
+@pytest.mark.usefixtures("_unchecked")
+def test_a_mass_of_another_shape_is_refused(project):
+    operator = transposed(torch.randn(3, 2, 2), stride=2)
+    message = "mass must be one number, or have shape (out, in) = (2, 3); got shape (3,)"
+    with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
+        project(operator, torch.ones(3))
+
+
+def test_without_taps_there_is_no_mass():
+    empty = replace(nearest(2), taps=torch.zeros(4, 1, 1, 1, 1), support=None)
+    message = "an operator without taps has no mass to change; give it a kernel first"
+    with pytest.raises(NotRepresentableError, match=f"^{message}$"):
+        with_mass(empty, 1.0)

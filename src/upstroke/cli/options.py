@@ -15,7 +15,9 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", metavar="FILE", help="Write the result to a file, not to the terminal."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Let --output, and --plot of inspect, replace a file that exists.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Let --output, and --plot of inspect, replace a file that exists.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes beside the result.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More detail in the text.")]
 

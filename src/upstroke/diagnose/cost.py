@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from upstroke.errors import ShapeError
+from upstroke.errors import OptionError, ShapeError
 from upstroke.polyphase import Polyphase
 
 __all__ = ["Cost", "cost"]
@@ -43,6 +43,10 @@ def cost(
             that shared ones can take.
         bytes_per_value: 4 for float32.
 
+    Raises:
+        OptionError: channels or bytes_per_value is below 1.
+        ShapeError: an operator cannot take the channels that come to it.
+
     >>> import torch
     >>> from upstroke.polyphase import compose, convolution, nearest
     >>> conv = convolution(torch.ones(1, 1, 3, 3), padding=1)
@@ -51,6 +55,10 @@ def cost(
     >>> cost(compose(nearest(2), conv)).multiply_adds_per_input
     16
     """
+    for name, value in (("channels", channels), ("bytes_per_value", bytes_per_value)):
+        if value is not None and value < 1:
+            msg = f"{name} must be at least 1; got {value}"
+            raise OptionError(msg)
     chain = [operators] if isinstance(operators, Polyphase) else list(operators)
     channels = _fewest_channels(chain) if channels is None else channels
     parameters = multiply_adds = values = 0

@@ -27,7 +27,7 @@ def gain_spread(operator: Polyphase) -> Float[Tensor, ""]:
     """Largest difference between two phases' gains over any channel pair, relative to the largest gain.
 
     max over o, c of (max over p of G - min over p of G) / max |G|, dimensionless, ideal 0; 0 where all gains
-    are 0.
+    are 0, NaN where a tap is.
 
     >>> import torch
     >>> from upstroke.polyphase import transposed
@@ -37,7 +37,7 @@ def gain_spread(operator: Polyphase) -> Float[Tensor, ""]:
     gains = phase_gain(operator)
     spread = (gains.amax(dim=0) - gains.amin(dim=0)).max()
     largest = gains.abs().max()
-    return torch.where(largest > 0, spread / largest, torch.zeros_like(spread))
+    return torch.where(largest == 0, torch.zeros_like(spread), spread / largest)
 
 
 def bias_spread(affine: Affine) -> Float[Tensor, ""]:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from upstroke.diagnose._finite import check_taps
 from upstroke.diagnose.gain import phase_gain
 from upstroke.polyphase import Polyphase
 
@@ -43,6 +44,9 @@ def image_gain(operator: Polyphase) -> ImageGain:
     taps' dtype times the norm over channel pairs of sum |taps| is the rounding of the taps and counts as
     zero. Derivation: docs/idea.md#image-gain.
 
+    Raises:
+        OptionError: a tap is not finite.
+
     >>> import torch
     >>> from upstroke.polyphase import linear, transposed
     >>> image_gain(transposed(torch.ones(1, 1, 3), stride=2)).decibel
@@ -50,6 +54,7 @@ def image_gain(operator: Polyphase) -> ImageGain:
     >>> image_gain(linear(2, ndim=1)).worst
     tensor(-inf, dtype=torch.float64)
     """
+    check_taps(operator.taps, purpose="have an image gain")
     gains = phase_gain(operator)
     axes = tuple(range(operator.ndim))
     response = torch.fft.fftn(gains.reshape(*operator.scale, *gains.shape[1:]).to(torch.complex128), dim=axes)

@@ -1,6 +1,7 @@
 """Turn an operator into the error of a keypoint that is read from a heat map after upsampling."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from upstroke.axes import whole_per_axis
+from upstroke.diagnose._finite import check_finite, check_taps
 from upstroke.diagnose.position import centroid, grid_of
 from upstroke.errors import OptionError
 from upstroke.polyphase import Polyphase
@@ -18,11 +20,8 @@ __all__ = ["Decoder", "KeypointError", "keypoint_error", "keypoint_positions", "
 Decoder = Literal["centre_of_mass", "peak", "log_parabola"]
 
 POSITIONS = {1: 64, 2: 16, 3: 4}
-CONVS = {
-    1: torch.nn.functional.conv1d,
-    2: torch.nn.functional.conv2d,
-    3: torch.nn.functional.conv3d,
-}
+# Samples that are drawn at once: 8 MB, so that they stay near the processor between drawing and reading.
+MOST_SAMPLES = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,21 +61,26 @@ def keypoint_error(
         decoder: how the place is read.
         positions: sub-pixel positions per axis, by default 64, 16 or 4 in 1, 2 or 3 axes.
 
+    Raises:
+        OptionError: sigma is not a finite number above 0, the decoder has another name, or a tap is not
+            finite and the decoder reads a peak; the centre of mass is NaN then.
+
     >>> from upstroke.polyphase import linear
     >>> keypoint_error(linear(2, ndim=1), sigma=1.5, decoder="peak").worst.item()
     0.2421875
     """
     ndim = operator.ndim
-    places = keypoint_positions(
-        whole_per_axis(POSITIONS[ndim] if positions is None else positions, ndim, name="positions", least=1)
+    counts = whole_per_axis(
+        POSITIONS[ndim] if positions is None else positions, ndim, name="positions", least=1
     )
-    if sigma <= 0:
-        msg = f"sigma must be above 0 input pixels; got {sigma}"
+    if not 0 < sigma < math.inf:
+        msg = f"sigma must be above 0 input pixels and finite; got {sigma}"
         raise OptionError(msg)
     if decoder == "centre_of_mass":
-        errors = _centre_of_mass_errors(operator, places, sigma)
+        errors = _centre_of_mass_errors(operator, keypoint_positions(counts), sigma)
     elif decoder in ("peak", "log_parabola"):
-        errors = _peak_errors(operator, places, sigma, decoder=decoder)
+        check_taps(operator.taps, purpose="draw a heat map with a peak")
+        errors = _peak_errors(operator, counts, sigma, decoder=decoder)
     else:
         msg = f"decoder must be 'centre_of_mass', 'peak' or 'log_parabola'; got {decoder!r}"
         raise OptionError(msg)
@@ -98,13 +102,22 @@ def peak_sample(heat: Float[Tensor, "maps *samples"], *, decoder: Decoder) -> Fl
 
     Values equal to rounding count as equal, and the first of them is taken.
 
+    Raises:
+        OptionError: a value is not finite.
+
     >>> peak_sample(torch.tensor([[0.1, 0.5, 1.0, 0.5]]), decoder="log_parabola").item()
     2.0
     """
+    check_finite(
+        heat,
+        name="a heat map",
+        purpose="have a peak",
+        remedy="look for the layer or the input that made them",
+    )
     flat = heat.flatten(1)
     highest = flat.amax(dim=1, keepdim=True)
     rounding = 16 * torch.finfo(heat.dtype).eps * highest.abs()
-    first = (flat >= highest - rounding).int().argmax(dim=1)
+    first = (flat >= highest - rounding).byte().argmax(dim=1)
     index = torch.stack(torch.unravel_index(first, heat.shape[1:]), dim=1)
     if decoder == "peak":
         return index.to(heat.dtype)
@@ -144,30 +157,55 @@ def _centre_of_mass_errors(operator: Polyphase, places: Tensor, sigma: float) ->
     return (middle - centroid(operator)) + own[:, None, None]
 
 
-def _peak_errors(operator: Polyphase, places: Tensor, sigma: float, *, decoder: Decoder) -> Tensor:
-    """Make the samples around the peak, pair of channels by pair, and read them."""
-    ndim, kernel, scale = operator.ndim, operator.kernel, operator.scale
-    # a kernel of K taps moves the peak by less than K cells
-    near = [k + 1 for k in kernel]
-    heat = torch.ones(len(places), *(1,) * ndim, dtype=torch.float64)
-    for axis in range(ndim):
-        # cells m + k - origin for m from -near to near
-        first, count = -near[axis] - operator.origin[axis], 2 * near[axis] + kernel[axis]
-        cells = first + torch.arange(count, dtype=torch.float64)
-        line = torch.exp(-((cells - places[:, axis, None]) ** 2) / (2 * sigma**2))
-        heat = heat * line.reshape(len(places), *(-1 if i == axis else 1 for i in range(ndim)))
-    taps = operator.taps.detach().double()
-    sample_0 = torch.tensor([-s * n for s, n in zip(scale, near, strict=True)], dtype=torch.float64)
+def _peak_errors(operator: Polyphase, counts: tuple[int, ...], sigma: float, *, decoder: Decoder) -> Tensor:
+    """Make the samples around the peak, for some channels that come in at a time, and read them."""
+    ndim = operator.ndim
+    taps = operator.taps.detach().cpu().double()
+    firsts, waves = zip(
+        *(_cells_around(operator, axis, counts[axis], sigma) for axis in range(ndim)), strict=True
+    )
+    places = keypoint_positions(counts)
+    sample_0 = torch.tensor([s * m for s, m in zip(operator.scale, firsts, strict=True)], dtype=torch.float64)
     grid = grid_of(operator)
     numbers = ([float(f) for f in part] for part in (grid.offset, grid.spacing))
     offset, spacing = (torch.tensor(part, dtype=torch.float64) for part in numbers)
     errors = places.new_empty(len(places), *taps.shape[1:3], ndim)
-    order = [0, *(place for axis in range(ndim) for place in (1 + ndim + axis, 1 + axis))]
+    samples = operator.phases * math.prod(wave.shape[1] for wave in waves)
+    step = max(1, MOST_SAMPLES // (len(places) * samples))
     for out in range(taps.shape[1]):
-        for channel in range(taps.shape[2]):
-            phases = CONVS[ndim](heat[:, None], taps[:, out, channel, None])
-            rows = phases.reshape(len(places), *scale, *phases.shape[2:]).permute(order)
-            drawn = rows.reshape(len(places), *(s * m for s, m in zip(scale, phases.shape[2:], strict=True)))
+        for start in range(0, taps.shape[2], step):
+            some = slice(start, start + step)
+            drawn = _drawn(taps[:, out, some], waves, operator.scale)
             read = peak_sample(drawn, decoder=decoder) + sample_0
-            errors[:, out, channel] = offset + spacing * read - places
-    return errors
+            errors[:, out, some] = (offset + spacing * read).reshape(-1, len(places), ndim).transpose(0, 1)
+    return errors - places[:, None, None]
+
+
+def _cells_around(operator: Polyphase, axis: int, count: int, sigma: float) -> tuple[int, Tensor]:
+    """The first cell whose samples are made, and what its taps and those of the next cells read.
+
+    Shape (positions, cells, taps): the Gaussian, a product over axes, along this one.
+    """
+    taps, origin = operator.kernel[axis], operator.origin[axis]
+    # a sample of cell m reads cells m - origin to m - origin + taps - 1, and the Gaussian stands in cell 0;
+    # where taps have both signs the peak is next to it, for a kernel of differences within sqrt(3) sigma
+    beyond = 2 + math.ceil(2 * sigma)
+    cells = torch.arange(origin - taps + 1 - beyond, origin + beyond + 1, dtype=torch.float64)
+    read = cells[:, None] + torch.arange(taps, dtype=torch.float64) - origin
+    places = keypoint_positions((count,))
+    return int(cells[0]), torch.exp(-((read - places[:, :, None]) ** 2) / (2 * sigma**2))
+
+
+def _drawn(taps: Tensor, waves: Sequence[Tensor], scale: tuple[int, ...]) -> Tensor:
+    """Samples for taps (phases, channels, *kernel), shape (channels * positions, *samples)."""
+    ndim = len(scale)
+    value = taps
+    for wave in waves:
+        # takes the first kernel axis that is left and puts its positions and cells last
+        value = torch.tensordot(value, wave, dims=([2], [2]))
+    value = value.reshape(*scale, *value.shape[1:])
+    order = [ndim, *(ndim + 1 + 2 * axis for axis in range(ndim))]
+    for axis in range(ndim):
+        order += [ndim + 2 + 2 * axis, axis]
+    sizes = [s * wave.shape[1] for s, wave in zip(scale, waves, strict=True)]
+    return value.permute(order).reshape(-1, *sizes)

@@ -46,6 +46,10 @@ def spectral_peaks(picture: Real[Tensor, "*space"], period: int | tuple[int, ...
     reaches 8 bins to either side, or half way to the next image frequency, without the 2 bins over which the
     window smears a peak.
 
+    Raises:
+        OptionError: a sample of the picture is not finite, or no axis has a period.
+        ShapeError: the picture is too small.
+
     >>> import torch
     >>> noise = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
     >>> peaks = spectral_peaks(noise + torch.eye(2).repeat(32, 32), 2)

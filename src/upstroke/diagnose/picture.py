@@ -9,6 +9,7 @@ from jaxtyping import Float, Real
 from torch import Tensor
 
 from upstroke.axes import whole_per_axis
+from upstroke.diagnose._finite import check_picture
 from upstroke.diagnose.spectrum import picture_axes
 from upstroke.errors import OptionError, ShapeError
 
@@ -19,6 +20,10 @@ __all__ = [
     "picture_subgrid_variance",
     "set_subgrid_variance",
 ]
+
+
+# Relative, and far above what another order of summation changes.
+TIE = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +54,8 @@ class SetSubgrid:
         null_mean: mean of the null distribution: the same pictures with their alignment destroyed.
         null_95: its 95 % quantile.
         null_99: its 99 % quantile.
-        p_value: (1 + draws at or above the value) / (1 + draws): never 0, because draws are finite.
+        p_value: (1 + draws at or above the value) / (1 + draws): never 0, because draws are finite; 1 for a
+            single picture, whose variance no cyclic shift changes.
         pictures: how many there were.
         draws: how often the null distribution was drawn.
     """
@@ -71,7 +77,8 @@ def phase_means(picture: Real[Tensor, "*space"], period: int | tuple[int, ...]) 
     [2.0, 3.0]
     """
     whole, periods = _whole_periods(picture, period)
-    return _blocks(whole, periods).mean(dim=tuple(range(len(periods))))
+    first = whole.flatten()[0]
+    return first + _means(whole - first, periods)
 
 
 def picture_subgrid_variance(
@@ -80,8 +87,13 @@ def picture_subgrid_variance(
     """PSV of one picture: the variance over the S phases of a period of the mean of the samples in them.
 
     PSV = sum over j != 0 of |X(2 pi j / s)|^2 / N^2 with N the number of samples, all of it the power at the
-    image frequencies; chance = variance * (S - 1) / N. The picture is cut at its end to whole periods.
+    image frequencies; chance = variance * (S - 1) / N. The picture is cut at its end to whole periods. A
+    variance below N * (epsilon * mean)^2, with the epsilon of float64, is rounding and counts as 0.
     Derivation: docs/idea.md#cyclostationary.
+
+    Raises:
+        OptionError: a sample of the picture is not finite, or no axis has a period.
+        ShapeError: the picture does not hold one period.
 
     >>> import torch
     >>> stripes = torch.tensor([[0.0, 1.0], [0.0, 1.0]]).repeat(4, 4)
@@ -89,8 +101,11 @@ def picture_subgrid_variance(
     1.0
     """
     whole, periods = _whole_periods(picture, period)
-    value = _blocks(whole, periods).mean(dim=tuple(range(len(periods)))).var(correction=0)
-    variance = whole.var(correction=0)
+    # a variance does not change with the level, and without it a constant is 0 exactly
+    level = whole.flatten()[0]
+    variance = _beyond_rounding((whole - level).var(correction=0), whole.mean(), whole.numel())
+    value = _means(whole - level, periods).var(correction=0)
+    value = torch.where(variance > 0, value, torch.zeros_like(value))
     chance = variance * (math.prod(periods) - 1) / whole.numel()
     none = torch.zeros_like(value)
     return PictureSubgrid(
@@ -108,7 +123,12 @@ def set_subgrid_variance(
     """PSV of the phase means averaged over pictures, which may differ in size, against shuffled alignment.
 
     The null distribution shifts the phase means of every picture cyclically by its own random amount before
-    they are averaged: what the pictures share by their alignment goes, all else stays.
+    they are averaged: what the pictures share by their alignment goes, all else stays. Draws that equal the
+    value to rounding count as at it.
+
+    Raises:
+        OptionError: there is no picture or no draw, a sample is not finite, or no axis has a period.
+        ShapeError: a picture does not hold one period.
 
     >>> import torch
     >>> noise = torch.randn(20, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -121,27 +141,23 @@ def set_subgrid_variance(
     means = torch.stack([phase_means(picture, period).cpu() for picture in pictures])
     periods = tuple(means.shape[1:])
     generator = torch.Generator().manual_seed(seed)
-    index = torch.arange(math.prod(periods)).reshape(periods)
-    # row r: where each phase comes from after the cyclic shift number r
-    sources = torch.stack(
-        [
-            index.roll([int(i) for i in torch.unravel_index(shift, periods)], dims=list(range(len(periods))))
-            for shift in index.flatten()
-        ]
-    ).flatten(1)
     flat = means.flatten(1)
+    level = flat.mean()
+    # the statistic does not change with a picture's own level, and rounding shrinks with it
+    flat = flat - flat[:, :1]
     null = torch.empty(draws, dtype=flat.dtype)
     for draw in range(draws):
         shifts = torch.randint(flat.shape[1], (len(flat),), generator=generator)
-        null[draw] = flat.gather(1, sources[shifts]).mean(dim=0).var(correction=0)
+        null[draw] = flat.gather(1, _shifted(shifts, periods)).mean(dim=0).var(correction=0)
     value = flat.mean(dim=0).var(correction=0)
+    null, value = (_beyond_rounding(part, level, flat.shape[1]) for part in (null, value))
     quantiles = torch.quantile(null, null.new_tensor([0.95, 0.99]))
     return SetSubgrid(
         value=value,
         null_mean=null.mean(),
         null_95=quantiles[0],
         null_99=quantiles[1],
-        p_value=(1 + (null >= value).sum()) / null.new_tensor(1 + draws),
+        p_value=(1 + (null >= value * (1 - TIE)).sum()) / null.new_tensor(1 + draws),
         pictures=len(pictures),
         draws=draws,
     )
@@ -160,7 +176,29 @@ def _whole_periods(picture: Tensor, period: int | tuple[int, ...]) -> tuple[Tens
         )
         raise ShapeError(msg)
     cut = tuple(slice(n - n % s) for n, s in zip(picture.shape, periods, strict=True))
+    check_picture(picture[cut])
     return picture[cut].double(), periods
+
+
+def _means(whole: Tensor, periods: tuple[int, ...]) -> Tensor:
+    """Mean over the samples of each phase."""
+    return _blocks(whole, periods).mean(dim=tuple(range(len(periods))))
+
+
+def _beyond_rounding(variance: Tensor, mean: Tensor, samples: int) -> Tensor:
+    """The variance, or 0 where that many samples around this mean can have it by rounding alone."""
+    rounding = samples * (torch.finfo(torch.float64).eps * mean).square()
+    return torch.where(variance > rounding, variance, torch.zeros_like(variance))
+
+
+def _shifted(shifts: Tensor, periods: tuple[int, ...]) -> Tensor:
+    """Where each phase comes from after each of these cyclic shifts, shape (shifts, phases), in C order."""
+    source = torch.zeros(len(shifts), *(1,) * len(periods), dtype=torch.long)
+    for axis, (amount, s) in enumerate(zip(torch.unravel_index(shifts, periods), periods, strict=True)):
+        along = (torch.arange(s) - amount[:, None]) % s
+        shape = [s if i == axis else 1 for i in range(len(periods))]
+        source = source * s + along.reshape(len(shifts), *shape)
+    return source.flatten(1)
 
 
 def _blocks(whole: Tensor, periods: tuple[int, ...]) -> Tensor:

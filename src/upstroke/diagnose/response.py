@@ -16,6 +16,8 @@ __all__ = ["Response", "frequency_response", "kernel_transform", "response_power
 
 # Frequencies per axis and unit of scale: enough for a smooth plot in 1 and 2 axes, affordable in 3.
 POINTS = {1: 128, 2: 32, 3: 8}
+# Values over all channel pairs that default points may make, 64 MB.
+MOST_VALUES = 4_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,7 +37,8 @@ def frequency_response(operator: Polyphase, *, points: int | tuple[int, ...] | N
     """H(w) = sum over n of h[n] * exp(-i w n) at this many frequencies per axis, spread over (-pi, pi].
 
     The image frequencies 2 pi j / scale are among them where the scale divides the number of points, as it
-    does by default. An operator made by `compose` gives the response of a chain.
+    does by default: 128, 32 or 8 points per unit of scale in 1, 2 or 3 axes, or as many fewer, down to 1, as
+    keep channel pairs * points within 4 million. An operator made by `compose` gives the response of a chain.
     Derivation: docs/idea.md#frequency-response.
 
     >>> from upstroke.polyphase import nearest
@@ -43,7 +46,9 @@ def frequency_response(operator: Polyphase, *, points: int | tuple[int, ...] | N
     tensor([1.0000, 2.0000, 1.0000], dtype=torch.float64)
     """
     if points is None:
-        points = tuple(POINTS[operator.ndim] * s for s in operator.scale)
+        most = MOST_VALUES // (operator.phases * math.prod(operator.taps.shape[1:3]))
+        density = next((n for n in range(POINTS[operator.ndim], 1, -1) if n**operator.ndim <= most), 1)
+        points = tuple(density * s for s in operator.scale)
     counts = whole_per_axis(points, operator.ndim, name="points", least=1)
     frequencies = tuple(
         2 * math.pi * (torch.arange(count, dtype=torch.float64) - (count - 1) // 2) / count

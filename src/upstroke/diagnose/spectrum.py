@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Real
 from torch import Tensor
 
+from upstroke.diagnose._finite import check_picture
 from upstroke.errors import ShapeError
 
 __all__ = ["picture_axes", "power_spectrum"]
@@ -18,6 +19,10 @@ def power_spectrum(picture: Real[Tensor, "*space"]) -> Float[Tensor, "*space"]:
     window's mean of 1/2 per axis is not divided out, so a real wave of amplitude a has a^2 / 4^(axes + 1) at
     each of its two frequencies.
 
+    Raises:
+        OptionError: a sample of the picture is not finite.
+        ShapeError: the picture has no samples, or not 1, 2 or 3 axes.
+
     >>> import torch
     >>> stripes = torch.tensor([1.0, -1.0]).repeat(8)
     >>> power_spectrum(stripes)[7:10]
@@ -27,7 +32,10 @@ def power_spectrum(picture: Real[Tensor, "*space"]) -> Float[Tensor, "*space"]:
     if picture.numel() == 0:
         msg = f"a picture must have at least one sample; got shape {tuple(picture.shape)}"
         raise ShapeError(msg)
+    check_picture(picture)
+    # without its first sample a constant is 0 exactly, so that rounding leaves it no power
     whole = picture.double()
+    whole = whole - whole.flatten()[0]
     windowed = whole - whole.mean()
     for axis, n in enumerate(picture.shape):
         window = torch.hann_window(n, periodic=True, dtype=torch.float64, device=picture.device)

@@ -47,7 +47,7 @@ def subgrid_variance(operator: Polyphase) -> Subgrid:
     gains = phase_gain(operator)
     power = operator.taps.double().square().flatten(2).sum(dim=-1)
     largest = power.amax(dim=0)
-    spread = (largest - power.amin(dim=0)) / torch.where(largest > 0, largest, torch.ones_like(largest))
+    spread = (largest - power.amin(dim=0)) / torch.where(largest == 0, torch.ones_like(largest), largest)
     return Subgrid(
         constant=gains.sum(dim=-1).var(dim=0, correction=0),
         white=gains.var(dim=0, correction=0).sum(dim=-1),

@@ -3,6 +3,11 @@
 from collections.abc import Callable
 
 from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from upstroke.errors import NotRepresentableError
 from upstroke.polyphase import Affine
@@ -55,10 +60,41 @@ def from_module(layer: nn.Module, *, ndim: int | None = None) -> Affine:
             "so lift the layers before and after it one by one"
         )
         raise NotRepresentableError(msg)
-    if type(layer).forward is not known.forward:
+    _refuse_other_computations(layer, known)
+    _refresh_weights(layer)
+    return _LIFTS[known](layer, ndim)
+
+
+def _refuse_other_computations(layer: nn.Module, known: type[nn.Module]) -> None:
+    """Refuse a layer that carries the name of a known one and computes something else."""
+    name = type(layer).__name__
+    replaced = [
+        method
+        for method in ("forward", "_conv_forward", "_output_padding")
+        if method in vars(layer) or getattr(type(layer), method, None) is not getattr(known, method, None)
+    ]
+    if replaced:
         msg = (
-            f"{type(layer).__name__} replaces the forward of {known.__name__}, so what it computes is unknown"
-            f"; lift a plain {known.__name__} with its weights instead"
+            f"{name} replaces the {replaced[0]} of {known.__name__}, so what it computes is unknown; "
+            f"lift a plain {known.__name__} with its weights instead"
         )
         raise NotRepresentableError(msg)
-    return _LIFTS[known](layer, ndim)
+    if isinstance(layer, LazyModuleMixin):
+        msg = f"{name} has no weights before its first input; run it once, then lift it"
+        raise NotRepresentableError(msg)
+    if layer.training and any(isinstance(part, _SpectralNorm) for part in layer.modules()):
+        msg = f"{name} under spectral_norm changes its weight when it is read in training; call eval() first"
+        raise NotRepresentableError(msg)
+
+
+def _refresh_weights(layer: nn.Module) -> None:
+    """Let the hooks that make a weight make it now, as they do before each call; refuse all others."""
+    for hook in layer._forward_pre_hooks.values():
+        spectral_in_training = isinstance(hook, SpectralNorm) and layer.training
+        if spectral_in_training or not isinstance(hook, WeightNorm | SpectralNorm | BasePruningMethod):
+            msg = (
+                f"{type(layer).__name__} has a forward pre-hook, {type(hook).__name__}, that may change its "
+                "input or weights; remove it, or call eval() if it is spectral_norm, then lift the layer"
+            )
+            raise NotRepresentableError(msg)
+        hook(layer, ())

@@ -14,6 +14,8 @@ __all__ = ["lift_resize"]
 _MODES: dict[str, tuple[Callable[..., Polyphase], int | None]] = {
     "nearest": (nearest, None),
     "nearest-exact": (nearest, None),
+    # the mean over the one cell that an output sample lies in
+    "area": (nearest, None),
     "linear": (linear, 1),
     "bilinear": (linear, 2),
     "trilinear": (linear, 3),

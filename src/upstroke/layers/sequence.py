@@ -18,7 +18,9 @@ def lift_sequence(layer: nn.Module, ndim: int | None = None) -> Affine:
     Layers that do nothing in evaluation (`nn.Identity`, dropout) are passed over.
     """
     maps, said = [], ndim or _axes(layer)
-    for name, part in layer.named_children():
+    # not named_children, which passes over a layer that stands in the sequence twice
+    for name, part in layer._modules.items():
+        assert part is not None
         if isinstance(part, nn.Identity) or _is_idle_dropout(part):
             continue
         try:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from upstroke.errors import ShapeError
 from upstroke.ops.measured import FASTEST
 from upstroke.polyphase import Polyphase
 
@@ -46,6 +47,13 @@ def choose(
     >>> choose(linear(2), x_shape=(1, 64, 128, 128)).impl
     'transposed'
     """
+    if len(x_shape) != 2 + operator.ndim or not dtype.is_floating_point:
+        msg = (
+            f"a choice is made for maps (batch, channels, *size) with {operator.ndim} spatial axes and a "
+            f"floating dtype; got shape {tuple(x_shape)} and {dtype}"
+        )
+        raise ShapeError(msg)
+    channels_last = channels_last and operator.ndim > 1
     family = "depthwise" if operator.taps.shape[2] == 1 else "dense"
     layout = "channels-last" if channels_last else "contiguous"
     if torch.device(device).type != "cpu":

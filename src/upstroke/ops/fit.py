@@ -6,7 +6,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from upstroke.errors import ShapeError
+from upstroke.errors import OptionError, ShapeError
 from upstroke.polyphase import Polyphase
 
 __all__ = ["fitted"]
@@ -23,6 +23,12 @@ def fitted(
     torch.float32
     """
     name = "x" if side == "in" else "y"
+    if not maps.is_floating_point():
+        msg = (
+            f"{name} must have a floating dtype; got {maps.dtype}, "
+            f"so convert it, for instance by {name}.float()"
+        )
+        raise OptionError(msg)
     if maps.ndim != 2 + operator.ndim:
         msg = (
             f"{name} must have shape (batch, channels, *size) with {operator.ndim} spatial axes to match the "
@@ -37,5 +43,7 @@ def fitted(
         raise ShapeError(msg)
     if operator.shared:
         operator = operator.repeat(copies)
+    if operator.taps.dtype == maps.dtype and operator.taps.device == maps.device:
+        return operator
     taps = operator.taps.to(dtype=maps.dtype, device=maps.device)
     return replace(operator, taps=taps, support=operator.mask.to(maps.device))

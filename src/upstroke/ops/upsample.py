@@ -50,9 +50,6 @@ def upsample(
     (torch.Size([2, 3, 10, 21]), True)
     """
     affine = operator if isinstance(operator, Affine) else Affine(operator=operator)
-    if not x.is_floating_point():
-        msg = f"x must have a floating dtype; got {x.dtype}, so convert it first, for instance by x.float()"
-        raise OptionError(msg)
     fit = fitted(x, affine.operator, side="in")
     fit.output_size(x.shape[2:])
     last = _is_channels_last(x)
@@ -70,8 +67,11 @@ def upsample(
 
 
 def _is_channels_last(x: Tensor) -> bool:
+    """By the strides, which tell even for a map of one pixel; one channel is contiguous either way."""
     layout = _CHANNELS_LAST.get(x.ndim - 2)
-    return layout is not None and x.is_contiguous(memory_format=layout) and not x.is_contiguous()
+    if layout is None or x.shape[1] == 1 or not x.is_contiguous(memory_format=layout):
+        return False
+    return x.stride(1) == 1 and x.stride(-1) == x.shape[1]
 
 
 def _add_bias(y: Tensor, bias: Tensor, scale: tuple[int, ...]) -> Tensor:

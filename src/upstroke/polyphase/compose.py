@@ -1,7 +1,8 @@
 """Compose two operators into one, exactly where that can be and with a stated margin where it cannot."""
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -44,33 +45,65 @@ def compose(first: Polyphase, second: Polyphase) -> Polyphase:
     if first.ndim != second.ndim:
         msg = f"both operators must have the same number of axes; got {first.ndim} and {second.ndim}"
         raise ShapeError(msg)
-    one, two = _on_common_channels(first, second)
-    drawn = [_kernel_of_both(one, two), _support_of_both(one, two)]
+    kernel, groups = _kernel_of_both(first, second)
+    crops = zip(second.scale, kernel_form(first).crop, kernel_form(second).crop, strict=True)
     borders, margins = zip(*(_edge(first, second, axis) for axis in range(first.ndim)), strict=True)
     return from_kernel_form(
         KernelForm(
-            kernel=drawn[0],
-            support=drawn[1],
-            crop=tuple(
-                s * a + b
-                for s, a, b in zip(second.scale, kernel_form(one).crop, kernel_form(two).crop, strict=True)
-            ),
+            kernel=kernel,
+            support=_support_of_both(first, second),
+            crop=tuple(s * a + b for s, a, b in crops),
         ),
         scale=tuple(a * b for a, b in zip(first.scale, second.scale, strict=True)),
         excess=tuple(s * a + b for s, a, b in zip(second.scale, first.excess, second.excess, strict=True)),
         border=borders,
-        groups=one.groups,
-        shared=one.shared,
+        groups=groups,
+        shared=first.shared and second.shared,
         margin=margins,
     )
 
 
+def _kernel_of_both(first: Polyphase, second: Polyphase) -> tuple[Tensor, int]:
+    """Draw every element of the first kernel with the second kernel; and the groups of the result."""
+    dtype = torch.promote_types(first.taps.dtype, second.taps.dtype)
+    one, two = kernel_form(first).kernel.to(dtype), kernel_form(second).kernel.to(dtype)
+    draw = partial(_CONV_TRANSPOSE[first.ndim], stride=second.scale)
+    # A kernel that every channel shares leaves the channels of the other as they are.
+    if _is_one_kernel(first):
+        drawn = draw(one, two.flatten(0, 1)[None]).reshape(*two.shape[:2], -1)
+        groups = second.groups
+    elif _is_one_kernel(second):
+        drawn = draw(one.flatten(0, 1)[:, None], two).reshape(*one.shape[:2], -1)
+        groups = first.groups
+    else:
+        return _kernel_over_channels(first, second, draw, dtype)
+    length = [t * (a - 1) + b for t, a, b in zip(second.scale, one.shape[2:], two.shape[2:], strict=True)]
+    return drawn.reshape(*drawn.shape[:2], *length).to(_common_dtype(first, second)), groups
+
+
+def _kernel_over_channels(
+    first: Polyphase, second: Polyphase, draw: Callable[..., Tensor], dtype: torch.dtype
+) -> tuple[Tensor, int]:
+    """Draw with sums over the channels between the two."""
+    one, two = _on_common_channels(first, second)
+    groups = math.gcd(one.groups, two.groups)
+    kernel = kernel_form(two).kernel.to(dtype)
+    # the second kernel in the layout of a transposed convolution's weight, (middle, out / groups, *length)
+    weight = kernel.reshape(two.groups, -1, *kernel.shape[1:]).transpose(1, 2).flatten(0, 1)
+    # A depthwise first kernel only ever meets its own channel of the second, so nothing is summed.
+    if one.taps.shape[2] == 1 and one.groups == one.out_channels:
+        drawn = draw(kernel_form(one).kernel.to(dtype).transpose(0, 1), weight, groups=one.out_channels)
+        drawn = drawn.reshape(groups, -1, weight.shape[1], *drawn.shape[2:]).transpose(1, 2).flatten(0, 1)
+    else:
+        # the first kernel as a batch of input channels
+        kernel = kernel_form(one.regroup(groups)).kernel.to(dtype)
+        drawn = draw(kernel.transpose(0, 1), weight, groups=two.groups).transpose(0, 1)
+    return drawn.to(_common_dtype(first, second)), groups
+
+
 def _on_common_channels(first: Polyphase, second: Polyphase) -> tuple[Polyphase, Polyphase]:
-    """Bring both to the same groups: the finest in which neither's groups are cut."""
+    """Repeat shared operators until both have the channels between them; two shared ones make one group."""
     middle = math.lcm(first.out_channels, second.in_channels)
-    if first.shared and second.shared:
-        one, two = first.repeat(middle // first.out_channels), second.repeat(middle // second.in_channels)
-        return replace(one.regroup(1), shared=True), replace(two.regroup(1), shared=True)
     one = first.repeat(middle // first.out_channels) if first.shared else first
     two = second.repeat(middle // second.in_channels) if second.shared else second
     if one.out_channels != two.in_channels:
@@ -79,21 +112,18 @@ def _on_common_channels(first: Polyphase, second: Polyphase) -> tuple[Polyphase,
             f"got one that takes {second.in_channels}"
         )
         raise ShapeError(msg)
-    groups = math.gcd(one.groups, two.groups)
-    return one.regroup(groups), two.regroup(groups)
+    return (one.regroup(1), two.regroup(1)) if first.shared and second.shared else (one, two)
 
 
-def _kernel_of_both(one: Polyphase, two: Polyphase) -> Tensor:
-    """Draw every element of the first kernel with the second kernel."""
-    dtype = torch.promote_types(one.taps.dtype, two.taps.dtype)
-    first, second = kernel_form(one).kernel.to(dtype), kernel_form(two).kernel.to(dtype)
-    groups, middle = one.groups, first.shape[0]
-    # the first kernel as a batch of input channels, the second as a transposed convolution's weight
-    weight = (
-        second.reshape(groups, -1, *second.shape[1:]).transpose(1, 2).reshape(middle, -1, *second.shape[2:])
-    )
-    drawn = _CONV_TRANSPOSE[one.ndim](first.transpose(0, 1), weight, stride=two.scale, groups=groups)
-    return drawn.transpose(0, 1)
+def _is_one_kernel(operator: Polyphase) -> bool:
+    return operator.shared and operator.in_channels == operator.out_channels == 1
+
+
+def _common_dtype(first: Polyphase, second: Polyphase) -> torch.dtype:
+    """That of the learned operator, where the other is a fixed kernel; else the wider of the two."""
+    if first.shared is not second.shared:
+        return second.taps.dtype if first.shared else first.taps.dtype
+    return torch.promote_types(first.taps.dtype, second.taps.dtype)
 
 
 def _support_of_both(one: Polyphase, two: Polyphase) -> Tensor:

@@ -96,6 +96,9 @@ def cubic(
     >>> cubic(2, ndim=1, a=-0.5).taps[0].flatten().tolist()
     [-0.0234375, 0.2265625, 0.8671875, -0.0703125, 0.0]
     """
+    if not math.isfinite(a):
+        msg = f"a must be a finite number, such as PyTorch's -0.75; got {a}"
+        raise OptionError(msg)
 
     def keys(t: float) -> float:
         t = abs(t)
@@ -154,7 +157,7 @@ def kaiser_sinc(
     >>> kaiser_sinc(2, ndim=1).taps.squeeze().sum(dim=1).tolist()
     [1.0, 1.0]
     """
-    if radius < 1 or not 0 < cutoff <= 1 or attenuation <= 0:
+    if radius < 1 or not 0 < cutoff <= 1 or not 0 < attenuation < math.inf:
         msg = (
             "radius must be at least 1, cutoff in (0, 1] and attenuation above 0 dB; "
             f"got radius={radius}, cutoff={cutoff}, attenuation={attenuation}"

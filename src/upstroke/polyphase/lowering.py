@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from upstroke.errors import NotRepresentableError
@@ -62,6 +62,7 @@ class ConvShuffleForm:
         border: what the added cells hold, per axis.
         groups: as in PyTorch.
         shared: whether the one kernel serves every channel.
+        support: of the operator, because a zero in a weight does not say whether it is a tap.
     """
 
     weight: Float[Tensor, "out_phases in_group *kernel"]
@@ -71,6 +72,7 @@ class ConvShuffleForm:
     border: tuple[Border, ...]
     groups: int
     shared: bool
+    support: Bool[Tensor, "phases *kernel"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +83,7 @@ class PhaseConvsForm:
         weights: per phase PyTorch's layout for a convolution, (out, in / groups, *its own kernel).
         starts: per phase the first cell of the padded input that its convolution reads, per axis.
         kernel: taps per axis between which all phases lie.
-        scale, pad, crop, border, groups, shared: as in `ConvShuffleForm`.
+        scale, pad, crop, border, groups, shared, support: as in `ConvShuffleForm`.
     """
 
     weights: tuple[Float[Tensor, "..."], ...]
@@ -93,6 +95,7 @@ class PhaseConvsForm:
     border: tuple[Border, ...]
     groups: int
     shared: bool
+    support: Bool[Tensor, "phases *kernel"]
 
 
 def as_transposed(operator: Polyphase) -> TransposedForm:
@@ -119,7 +122,7 @@ def as_transposed(operator: Polyphase) -> TransposedForm:
     dilation = tuple(_spread(form.support, axis) for axis in range(operator.ndim))
     lattice = tuple(slice(None, None, d) for d in dilation)
     return TransposedForm(
-        weight=_swap_channels(form.kernel[:, :, *lattice], operator.groups),
+        weight=_swap_channels(form.kernel[:, :, *lattice], operator.groups).contiguous(),
         stride=operator.scale,
         dilation=dilation,
         pad=tuple(pads),
@@ -183,6 +186,7 @@ def as_conv_shuffle(operator: Polyphase) -> ConvShuffleForm:
         border=operator.border,
         groups=operator.groups,
         shared=operator.shared,
+        support=operator.mask,
     )
 
 
@@ -225,6 +229,7 @@ def as_phase_convs(operator: Polyphase) -> PhaseConvsForm:
         border=operator.border,
         groups=operator.groups,
         shared=operator.shared,
+        support=operator.mask,
         kernel=operator.kernel,
     )
 
@@ -275,4 +280,5 @@ def _from_cells_for_all_phases(taps: Tensor, form: ConvShuffleForm | PhaseConvsF
         border=form.border,
         groups=form.groups,
         shared=form.shared,
+        support=form.support,
     )

@@ -48,8 +48,9 @@ class Polyphase:
         groups: channel groups, as in a convolution; a depthwise operator is never stored dense.
         shared: one kernel that serves every channel of whatever comes, or every group of channels where it
             takes more than one (a pixel shuffle).
-        support: shape (phases, *kernel), true where a tap exists, whatever its value; by default wherever
-            any channel pair is not zero. It tells a weight that is zero from a tap that is not there.
+        support: shape (phases, *kernel), true where a tap exists, whatever its value; elsewhere taps are made
+            zero. It tells a weight that is zero from a tap that is not there. By default true wherever any
+            channel pair is not zero, and everywhere for taps that are to be trained.
         margin: output samples (left, right) per axis inside which the layer that this operator stands for
             may differ from it; zeros wherever the operator is exact.
 
@@ -96,13 +97,22 @@ class Polyphase:
         if self.shared and self.groups != 1:
             msg = f"a shared operator is one group, repeated as often as it takes; got groups={self.groups}"
             raise ShapeError(msg)
-        if self.support is None:
-            object.__setattr__(self, "support", self.taps.detach().ne(0).any(dim=2).any(dim=1))
-        elif self.support.shape != (self.taps.shape[0], *self.taps.shape[3:]):
-            msg = f"support must have shape (phases, *kernel) like taps; got {tuple(self.support.shape)}"
-            raise ShapeError(msg)
+        if not self.taps.is_floating_point():
+            msg = f"taps must have a floating dtype; got {self.taps.dtype}"
+            raise OptionError(msg)
         if not self.margin:
             object.__setattr__(self, "margin", ((0, 0),) * ndim)
+        if len(self.margin) != ndim or any(min(sides) < 0 for sides in self.margin):
+            msg = f"margin must be two numbers of at least 0 per axis, for {ndim} axes; got {self.margin}"
+            raise ShapeError(msg)
+        if self.support is None:
+            object.__setattr__(self, "support", _support_of(self.taps))
+            return
+        if self.support.shape != (self.taps.shape[0], *self.taps.shape[3:]):
+            msg = f"support must have shape (phases, *kernel) like taps; got {tuple(self.support.shape)}"
+            raise ShapeError(msg)
+        if _has_taps_outside(self.taps, self.support):
+            object.__setattr__(self, "taps", self.taps * self.support[:, None, None])
 
     def __repr__(self) -> str:
         """Sizes instead of numbers: taps of a trained layer would fill the screen."""
@@ -315,6 +325,23 @@ class Polyphase:
         groups = math.gcd(self.groups, other.groups)
         one, two = (_in_window(op.regroup(groups), around=(self, other)) for op in (self, other))
         return torch.allclose(one.taps, two.taps.to(one.taps), rtol=rtol, atol=atol)
+
+
+def _support_of(taps: Tensor) -> Tensor:
+    """Where there are taps, as far as their values can say; of taps that training will change, everywhere."""
+    if taps.requires_grad or taps.is_meta:
+        return torch.ones(taps.shape[0], *taps.shape[3:], dtype=torch.bool, device=taps.device)
+    return taps.ne(0).any(dim=2).any(dim=1)
+
+
+def _has_taps_outside(taps: Tensor, support: Tensor) -> bool:
+    """Whether a tap that does not exist has a value, or may get one in training."""
+    if taps.is_meta or bool(support.all()):
+        return False
+    if taps.is_leaf and taps.requires_grad:
+        return True
+    used = taps.detach().ne(0).any(dim=2).any(dim=1)
+    return bool((used & ~support).any())
 
 
 def _in_window(operator: Polyphase, *, around: tuple[Polyphase, Polyphase]) -> Polyphase:

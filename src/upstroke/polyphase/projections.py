@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from upstroke.errors import NotRepresentableError, OptionError
+from upstroke.errors import NotRepresentableError, OptionError, ShapeError
 from upstroke.polyphase.kernel_form import KernelForm, kernel_form, trimmed, with_kernel
 from upstroke.polyphase.operator import Polyphase
 
@@ -42,7 +42,7 @@ def balanced(operator: Polyphase, *, mass: float | Tensor | Literal["free", "kep
         weights = weights[:, None, None]
         goal = (gains * weights).sum(dim=0) / weights.sum()
     else:
-        goal = torch.as_tensor(mass).to(gains) / operator.phases
+        goal = _mass_per_pair(mass, gains) / operator.phases
     return _add(operator, (goal - gains) / counts[:, None, None])
 
 
@@ -57,14 +57,18 @@ def with_mass(operator: Polyphase, mass: float | Float[Tensor, "out in_group"]) 
     [0.25, 0.25, 0.25, 0.25]
     """
     gains = _gains(operator)
-    change = (torch.as_tensor(mass).to(gains) - gains.sum(dim=0)) / operator.mask.sum()
+    if not bool(operator.mask.any()):
+        msg = "an operator without taps has no mass to change; give it a kernel first"
+        raise NotRepresentableError(msg)
+    change = (_mass_per_pair(mass, gains) - gains.sum(dim=0)) / operator.mask.sum()
     return _add(operator, change.expand_as(gains))
 
 
 def symmetric(operator: Polyphase, *, axes: Sequence[int] | None = None) -> Polyphase:
     """Make the kernel equal to its mirror image along these axes (default: all), by the least change.
 
-    The kernel becomes the mean of itself and its mirror images about the middle of its extent.
+    The kernel becomes the mean of itself and its mirror images about the middle of its extent; a tap whose
+    mirror image does not exist can only be zero, and is absent from then on.
 
     >>> from upstroke.polyphase import transposed
     >>> import torch
@@ -78,13 +82,25 @@ def symmetric(operator: Polyphase, *, axes: Sequence[int] | None = None) -> Poly
         if not 0 <= axis < operator.ndim:
             msg = f"axes must be among 0 to {operator.ndim - 1}; got {axis}"
             raise OptionError(msg)
-        kernel = (kernel + kernel.flip(2 + axis)) / 2
-        support = support | support.flip(axis)
+        support = support & support.flip(axis)
+        kernel = (kernel + kernel.flip(2 + axis)) / 2 * support
     return with_kernel(operator, KernelForm(kernel=kernel, support=support, crop=form.crop))
 
 
 def _gains(operator: Polyphase) -> Tensor:
-    return operator.taps.flatten(3).sum(dim=-1)
+    return operator.taps.double().flatten(3).sum(dim=-1)
+
+
+def _mass_per_pair(mass: float | Tensor, gains: Tensor) -> Tensor:
+    """The mass as a number, or one per channel pair."""
+    wanted = torch.as_tensor(mass).to(gains)
+    if wanted.ndim and wanted.shape != gains.shape[1:]:
+        msg = (
+            f"mass must be one number, or have shape (out, in) = {tuple(gains.shape[1:])}; "
+            f"got shape {tuple(wanted.shape)}"
+        )
+        raise ShapeError(msg)
+    return wanted
 
 
 def _taps_per_phase(operator: Polyphase) -> Tensor:
@@ -98,10 +114,10 @@ def _taps_per_phase(operator: Polyphase) -> Tensor:
             "that shares a factor with it"
         )
         raise NotRepresentableError(msg)
-    return counts.to(operator.taps.dtype)
+    return counts.double()
 
 
 def _add(operator: Polyphase, change: Tensor) -> Polyphase:
     """Add a number per phase and channel pair to every tap that exists."""
     spread = change.reshape(*change.shape, *(1,) * operator.ndim) * operator.mask[:, None, None]
-    return replace(operator, taps=operator.taps + spread)
+    return replace(operator, taps=(operator.taps.double() + spread).to(operator.taps.dtype))
