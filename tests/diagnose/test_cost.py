@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from strategies import operators
 from upstroke.diagnose import Cost, cost
-from upstroke.errors import ShapeError
+from upstroke.errors import OptionError, ShapeError
 from upstroke.polyphase import compose, convolution, linear, nearest, shuffle, sub_pixel, transposed
 
 
@@ -102,3 +102,11 @@ def test_the_channels_that_must_come_in_are_found():
 
 def test_no_stage_costs_nothing():
     assert cost([]) == Cost(parameters=0, multiply_adds_per_input=0, bytes_per_input=0)
+
+
+@pytest.mark.parametrize("name", ["channels", "bytes_per_value"])
+@pytest.mark.parametrize("value", [0, -3])
+def test_less_than_one_makes_no_sense(name, value):
+    message = f"{name} must be at least 1; got {value}"
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        cost(linear(2), **{name: value})

@@ -87,3 +87,9 @@ def test_bias_spread_is_zero_exactly_for_equal_phases(affine):
 
 def test_no_bias_has_no_spread():
     assert bias_spread(Affine(operator=nearest(2))) == 0
+
+
+def test_a_lost_tap_has_no_spread():
+    weight = torch.ones(2, 3, 4)
+    weight[1, 2, 0] = torch.nan
+    assert gain_spread(transposed(weight, stride=2)).isnan()

@@ -1,5 +1,6 @@
 import cmath
 import math
+import re
 from itertools import product
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 
 from strategies import fixed_operators, operators
 from upstroke.diagnose import gain_spread, image_gain, kernel_transform, mass
+from upstroke.errors import OptionError
 from upstroke.polyphase import balanced, kernel_form, nearest, transposed
 
 
@@ -93,3 +95,27 @@ def test_worst_is_the_loudest_image_of_all_axes():
     assert found.decibel.shape == (2, 3)
     assert found.worst == found.decibel[0, 1]
     assert found.worst.item() == pytest.approx(20 * math.log10(2 / 5))
+
+
+@pytest.mark.parametrize(("factor", "silent"), [(0.9, True), (1.1, False)])
+def test_the_threshold_is_epsilon_times_the_norm_over_pairs_of_the_sums_of_taps(factor, silent):
+    # scale 3, 6 elements of one size in each of 2 x 5 pairs, so that sums are 6 times the sizes
+    sizes = torch.arange(10.0).reshape(2, 5)
+    sizes[1, 4] = 2**-6
+    weight = sizes[..., None].repeat(1, 1, 6)
+    rounding = torch.finfo(torch.float32).eps * 6 * sizes.square().sum().sqrt().item()
+    # one element off by d makes an image of size d; the smallest tap has the digits for it
+    weight[1, 4, 3] += factor * rounding
+    assert (image_gain(transposed(weight, stride=3)).worst == -math.inf).item() is silent
+
+
+@pytest.mark.parametrize("lost", [math.nan, math.inf])
+def test_taps_must_be_finite(lost):
+    weight = torch.ones(1, 3, 4)
+    weight[0, 1, 2] = lost
+    message = (
+        "taps must be finite to have an image gain; got NaN or infinity in 1 of 12; take a checkpoint from "
+        "before they became so"
+    )
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        image_gain(transposed(weight, stride=2))

@@ -108,8 +108,88 @@ def test_summary():
     assert found.worst.flatten().tolist() == [3, 5]
 
 
-@given(st.sampled_from([0.0, -1.0]))
+@given(st.sampled_from([0.0, -1.0, math.nan, math.inf]))
 def test_sigma_must_be_positive(sigma):
-    message = f"sigma must be above 0 input pixels; got {sigma}"
+    message = f"sigma must be above 0 input pixels and finite; got {sigma}"
     with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
         keypoint_error(nearest(2), sigma=sigma)
+
+
+@pytest.mark.parametrize(("decoder", "worst"), [("peak", 0.7421875), ("log_parabola", 0.4921875)])
+def test_a_crop_moves_the_window_along(decoder, worst):
+    for padding in (0, 1, 5, 9, 13, 21):
+        operator = transposed(torch.ones(1, 1, 4), stride=2, padding=padding)
+        assert keypoint_error(operator, sigma=1.5, decoder=decoder).worst.item() == worst
+
+
+def brute_worst(kernel, scale, sigma, *, decoder, positions=64):
+    """Sum the Gaussian sample by sample with plain numbers, over a map far wider than any window."""
+    middle, worst = (len(kernel) - 1) / 2, 0.0
+    for number in range(positions):
+        u = (number + 0.5) / positions - 0.5
+        heat = {}
+        for j in range(-60, 61):
+            for i, tap in enumerate(kernel):
+                n = scale * j + i
+                heat[n] = heat.get(n, 0.0) + tap * math.exp(-((j - u) ** 2) / (2 * sigma**2))
+        top = max(heat.values())
+        at = min(n for n, value in heat.items() if value >= top * (1 - 1e-14))
+        if decoder == "log_parabola":
+            low, mid, high = (math.log(heat[at + step]) for step in (-1, 0, 1))
+            at += (low - high) / (2 * (low - 2 * mid + high))
+        worst = max(worst, abs((at - middle) / scale - u))
+    return worst
+
+
+@pytest.mark.parametrize("decoder", ["peak", "log_parabola"])
+@pytest.mark.parametrize("sigma", [0.8, 2.5])
+def test_peaks_are_those_of_a_sum_by_hand(decoder, sigma):
+    kernel = [0.3, 1.0, 0.8, 0.4, 0.1]
+    operator = transposed(torch.tensor([[kernel]], dtype=torch.float64), stride=2, padding=1)
+    found = keypoint_error(operator, sigma=sigma, decoder=decoder).worst.item()
+    assert found == pytest.approx(brute_worst(kernel, 2, sigma, decoder=decoder))
+
+
+@pytest.mark.parametrize("sigma", [0.8, 2.5, 6.0])
+def test_differences_peak_beside_what_they_read(sigma):
+    kernel = [1.0, 0.0, -2.0, 0.0, 1.0]
+    operator = transposed(torch.tensor([[kernel]], dtype=torch.float64), stride=1)
+    found = keypoint_error(operator, sigma=sigma, decoder="peak").worst.item()
+    assert found == pytest.approx(brute_worst(kernel, 1, sigma, decoder="peak"))
+    assert found > sigma
+
+
+def test_many_channel_pairs_are_read_in_parts_as_alone():
+    weight = torch.rand(7, 3, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    operator = transposed(weight, stride=(2, 3), padding=1)
+    found = keypoint_error(operator, sigma=1.5, decoder="log_parabola", positions=(25, 20))
+    for out in range(3):
+        for into in range(7):
+            alone = transposed(weight[into, out][None, None], stride=(2, 3), padding=1)
+            single = keypoint_error(alone, sigma=1.5, decoder="log_parabola", positions=(25, 20))
+            torch.testing.assert_close(found.worst[out, into], single.worst[0, 0])
+            torch.testing.assert_close(found.bias[out, into], single.bias[0, 0])
+
+
+@pytest.mark.parametrize("decoder", ["peak", "log_parabola"])
+def test_a_lost_tap_leaves_no_peak(decoder):
+    weight = torch.ones(1, 1, 4)
+    weight[0, 0, 3] = math.nan
+    operator = transposed(weight, stride=2)
+    message = (
+        "taps must be finite to draw a heat map with a peak; got NaN or infinity in 1 of 4; take a "
+        "checkpoint from before they became so"
+    )
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        keypoint_error(operator, sigma=1.5, decoder=decoder)
+    assert keypoint_error(operator, sigma=1.5).worst.isnan().all()
+
+
+@pytest.mark.parametrize("lost", [math.nan, math.inf, -math.inf])
+def test_a_heat_map_must_be_finite(lost):
+    message = (
+        "a heat map must be finite to have a peak; got NaN or infinity in 1 of 3; look for the layer or the "
+        "input that made them"
+    )
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        peak_sample(torch.tensor([[1.0, lost, 0.0]]), decoder="peak")

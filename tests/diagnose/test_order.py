@@ -1,4 +1,6 @@
 import math
+import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -7,6 +9,8 @@ from hypothesis import given
 
 from strategies import fixed_operators, operators, tensors
 from upstroke.diagnose import image_gain, strang_fix_order
+from upstroke.diagnose.order import _multi_indices
+from upstroke.errors import OptionError
 from upstroke.ops import upsample
 from upstroke.polyphase import (
     bspline,
@@ -14,6 +18,7 @@ from upstroke.polyphase import (
     convolution,
     cubic,
     identity,
+    kaiser_sinc,
     linear,
     nearest,
     transposed,
@@ -104,14 +109,76 @@ def test_an_average_after_nearest_adds_an_order():
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 def test_rounding_of_the_dtype_does_not_change_the_order(dtype):
     for operator, order in [
+        (nearest(2), 1),
         (nearest(3, ndim=1), 1),
+        (linear(2), 3),
         (linear(3, ndim=1), 2),
+        (triangle(2), 2),
+        (cubic(2, ndim=1), 1),
+        (cubic(2, ndim=1, a=-0.5), 3),
+        (cubic((5, 3), a=-0.5), 3),
         (bspline(3, ndim=1, degree=2), 3),
+        (bspline(2, ndim=1), 5),
+        (bspline((3, 5)), 4),
+        (bspline(16, ndim=1, degree=5), 6),
+        (bspline(5, degree=5), 6),
     ]:
-        stored = transposed_in(operator, dtype)
-        assert strang_fix_order(stored) >= min(order, 2)
-        if torch.finfo(dtype).bits >= 32:
-            assert strang_fix_order(stored) == order
+        assert strang_fix_order(transposed_in(operator, dtype)) == order
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_faint_stripes_are_order_zero_in_every_dtype(dtype):
+    stripes = torch.tensor([[[1.03, 1.0, 1.03, 1.0]]], dtype=torch.float64) / 2
+    assert strang_fix_order(transposed(stripes.to(dtype), stride=2, padding=1)) == 0
+    assert strang_fix_order(transposed(stripes.to(dtype), stride=2), tolerance=0.02) > 0
+
+
+def test_the_tolerance_is_relative_to_the_moment_itself():
+    """The ends of the kernel weigh little, but in high moments they are all that weighs."""
+    kernel = torch.tensor([[[1e-6, 1.0, 1.0, 2e-6]]], dtype=torch.float64)
+    # (1e-6 - 2e-6) / 2 of 1, then the two ends against the middle
+    assert strang_fix_order(transposed(kernel, stride=2), tolerance=1e-5) == 1
+    kernel = torch.tensor([[[1e-3, 0.5, 1.0, 0.5, 1e-3]]], dtype=torch.float64)
+    kernel[0, 0, 2] -= 2e-3
+    kernel[0, 0, 1::2] -= 1e-3
+    # sums 1, lines 0, and places^2 0.002 against 0.2495: 98 % of the mean apart, whatever the size
+    assert strang_fix_order(transposed(kernel, stride=2), tolerance=0.45) == 2
+
+
+def test_the_tolerance_is_from_the_mean_over_phases():
+    kernel = torch.tensor([[[1.0, 1.0, 1.0 + 9e-3]]], dtype=torch.float64)
+    operator = transposed(kernel, stride=3)
+    # the third phase lies 6e-3 from the mean, and 9e-3 from the first
+    assert strang_fix_order(operator, tolerance=5.9e-3) == 0
+    assert strang_fix_order(operator, tolerance=6.1e-3) > 0
+
+
+@pytest.mark.parametrize("tolerance", [-1e-9, math.nan, math.inf])
+def test_the_tolerance_must_be_a_size(tolerance):
+    message = f"tolerance must be a finite number of at least 0; got {tolerance}"
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        strang_fix_order(nearest(2), tolerance=tolerance)
+    assert strang_fix_order(nearest(2), tolerance=0.0) == 1
+
+
+@pytest.mark.parametrize("lost", [math.nan, math.inf, -math.inf])
+def test_taps_must_be_finite(lost):
+    weight = torch.ones(1, 1, 4)
+    weight[0, 0, 1] = lost
+    message = (
+        "taps must be finite to have a Strang-Fix order; got NaN or infinity in 1 of 4; take a checkpoint "
+        "from before they became so"
+    )
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        strang_fix_order(transposed(weight, stride=2))
+
+
+def test_three_axes_are_quick():
+    start = time.process_time()
+    assert strang_fix_order(kaiser_sinc(4, ndim=3)) == 1
+    assert strang_fix_order(bspline(4, ndim=3, degree=5)) == 6
+    # milliseconds, so that a slow machine passes too
+    assert time.process_time() - start < 2
 
 
 def transposed_in(operator, dtype):
@@ -142,3 +209,14 @@ def test_the_highest_possible_order_is_found():
     kernel = torch.tensor([[[1.0, 4.0, 6.0, 4.0, 1.0]]])
     assert strang_fix_order(transposed(kernel, stride=2)) == 4
     assert strang_fix_order(transposed(torch.ones(1, 1, 1), stride=2)) == 0
+
+
+def test_powers_of_three_axes_are_all_there():
+    assert sorted(_multi_indices(2, 3)) == [
+        (0, 0, 2),
+        (0, 1, 1),
+        (0, 2, 0),
+        (1, 0, 1),
+        (1, 1, 0),
+        (2, 0, 0),
+    ]

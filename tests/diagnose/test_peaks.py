@@ -4,7 +4,7 @@ import re
 import pytest
 import torch
 
-from upstroke.diagnose import spectral_peaks
+from upstroke.diagnose import power_spectrum, spectral_peaks
 from upstroke.errors import OptionError, ShapeError
 
 
@@ -95,3 +95,30 @@ def test_an_axis_without_period_has_no_image():
 def test_errors(picture, period, error, message):
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         spectral_peaks(picture, period)
+
+
+@pytest.mark.parametrize("level", [0.1, 1 / 3, 1e6 + 0.1])
+def test_a_constant_that_rounds_has_no_power_either(level):
+    found = spectral_peaks(torch.full((27, 29), level, dtype=torch.float64), 3)
+    assert found.worst == -math.inf
+    assert (found.power == 0).all()
+
+
+def test_decibels_are_ten_per_power_of_ten_over_the_median_around():
+    """With unequal periods, by hand: the bins within 8 but not within 2 of the image on both axes."""
+    picture, period = noise(64, 57), (2, 3)
+    found = spectral_peaks(picture, period)
+    spectrum = power_spectrum(picture)
+    for image in [(0, 1), (1, 0), (1, 2)]:
+        row, column = (n // s * j for n, s, j in zip(picture.shape, period, image, strict=True))
+        around = [
+            spectrum[(row + a) % 64, (column + b) % 57].item()
+            for a in range(-8, 9)
+            for b in range(-8, 9)
+            if max(abs(a), abs(b)) > 2
+        ]
+        at = spectrum[row, column].item()
+        # the lower of the two middle ones, as torch has it
+        median = sorted(around)[(len(around) - 1) // 2]
+        assert found.power[image].item() == at
+        assert found.decibel[image].item() == pytest.approx(10 * math.log10(at / median))

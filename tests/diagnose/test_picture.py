@@ -1,3 +1,4 @@
+import math
 import re
 
 import pytest
@@ -7,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies import sizes, tensors
-from upstroke.diagnose import phase_means, picture_subgrid_variance, set_subgrid_variance
+from upstroke.diagnose import (
+    phase_means,
+    picture_subgrid_variance,
+    power_spectrum,
+    set_subgrid_variance,
+    spectral_peaks,
+)
+from upstroke.diagnose.picture import _shifted
 from upstroke.errors import OptionError, ShapeError
 
 PERIODS = st.tuples(st.integers(1, 3), st.integers(2, 4))
@@ -72,7 +80,7 @@ def test_phase_means_in_three_axes():
     picture = torch.arange(4 * 5 * 7).reshape(4, 5, 7)
     means = phase_means(picture, (2, 1, 3))
     assert means.shape == (2, 1, 3)
-    assert means[1, 0, 2] == picture[1::2, :5, 2:6:3].double().mean()
+    assert means[1, 0, 2].item() == pytest.approx(picture[1::2, :5, 2:6:3].double().mean().item())
 
 
 def test_a_pattern_that_all_pictures_share_is_found():
@@ -153,3 +161,86 @@ def test_a_set_needs_pictures_and_draws():
     message = "at least one picture and one draw are needed; got 1 and 0"
     with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
         set_subgrid_variance([torch.zeros(4)], 2, draws=0)
+
+
+@pytest.mark.parametrize("period", [(3, 2), (3, 3), (2, 5), (7, 7)])
+def test_one_picture_says_nothing_about_alignment(period):
+    for seed in range(5):
+        picture = torch.rand(22, 23, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        assert set_subgrid_variance([picture + 100], period, draws=50).p_value == 1
+
+
+@pytest.mark.parametrize("level", [0.1, 1 / 3, 1e6 + 0.1])
+def test_constants_have_no_variance(level):
+    picture = torch.full((9, 9), level, dtype=torch.float64)
+    found = picture_subgrid_variance(picture, 3)
+    assert (found.value, found.relative, found.ratio) == (0, 0, 0)
+    assert phase_means(picture, 3).unique().numel() == 1
+    jitter = torch.nextafter(picture, torch.tensor(math.inf, dtype=torch.float64))
+    mixed = torch.where(torch.eye(3, dtype=torch.bool).repeat(3, 3), jitter, picture)
+    found = picture_subgrid_variance(mixed, 3)
+    assert (found.value, found.relative, found.ratio) == (0, 0, 0)
+    several = set_subgrid_variance([picture, mixed, picture], 3, draws=20)
+    assert (several.value, several.p_value) == (0, 1)
+
+
+def test_faint_stripes_are_no_rounding():
+    picture = torch.full((9, 9), 0.1, dtype=torch.float64)
+    picture[::3] += 1e-12
+    assert picture_subgrid_variance(picture, 3).relative == pytest.approx(1, rel=1e-3)
+    assert set_subgrid_variance([picture, picture], 3).value > 0
+
+
+def test_cyclic_shifts_are_rolls():
+    periods = (2, 3, 4)
+    index = torch.arange(24).reshape(periods)
+    rolled = [
+        index.roll((a, b, c), (0, 1, 2)).flatten() for a in range(2) for b in range(3) for c in range(4)
+    ]
+    assert torch.equal(_shifted(torch.arange(24), periods), torch.stack(rolled))
+
+
+def test_the_null_is_what_shifts_of_the_phase_means_give():
+    generator = torch.Generator().manual_seed(4)
+    pictures = list(torch.randn(3, 2, 3, generator=generator, dtype=torch.float64))
+    found = set_subgrid_variance(pictures, (2, 3), draws=4000)
+    every = [
+        (first + second.roll(two, (0, 1)) + third.roll(three, (0, 1))).div(3).var(correction=0)
+        for first, second, third in [pictures]
+        for two in [(a, b) for a in range(2) for b in range(3)]
+        for three in [(a, b) for a in range(2) for b in range(3)]
+    ]
+    assert found.null_mean.item() == pytest.approx(torch.stack(every).mean().item(), rel=0.05)
+    assert found.p_value.item() == pytest.approx(
+        (torch.stack(every) >= found.value * (1 - 1e-9)).double().mean().item(), abs=0.03
+    )
+
+
+def test_a_long_period_needs_no_table():
+    pictures = list(torch.rand(2, 100, 100, generator=torch.Generator().manual_seed(5)))
+    assert set_subgrid_variance(pictures, 100, draws=2).draws == 2
+
+
+def test_the_default_seed_is_zero_and_one_draw_is_enough():
+    pictures = list(torch.randn(5, 6, 6, generator=torch.Generator().manual_seed(3)))
+    assert set_subgrid_variance(pictures, 3).null_mean == set_subgrid_variance(pictures, 3, seed=0).null_mean
+    assert set_subgrid_variance(pictures, 3, draws=1).p_value in (0.5, 1)
+
+
+@pytest.mark.parametrize("lost", [math.nan, math.inf])
+def test_pictures_must_be_finite(lost):
+    picture = torch.zeros(24, 24)
+    picture[1, 2] = picture[3, 3] = lost
+    message = (
+        "a picture must be finite to have a variance or a spectrum; got NaN or infinity in 2 of 576; mend or "
+        "cut them out"
+    )
+    for measure in (
+        phase_means,
+        picture_subgrid_variance,
+        spectral_peaks,
+        lambda picture, period: set_subgrid_variance([picture], period),
+        lambda picture, _: power_spectrum(picture),
+    ):
+        with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+            measure(picture, 2)

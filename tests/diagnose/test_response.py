@@ -10,7 +10,7 @@ from hypothesis import given
 
 from strategies import operators
 from upstroke.diagnose import frequency_response, image_rejection, kernel_transform, response_power
-from upstroke.errors import ShapeError
+from upstroke.errors import OptionError, ShapeError
 from upstroke.polyphase import compose, cubic, identity, linear, nearest, transposed
 
 
@@ -127,3 +127,45 @@ def round_to(w, ratios):
 
 def test_without_images_all_is_rejected():
     assert image_rejection(identity()).decibel == -math.inf
+
+
+def test_what_is_no_gain_at_all_is_no_replica():
+    # (1 + z)(1 - z^2): both gains are 0 at frequency 0, and their ratio is tan(w / 4) elsewhere
+    found = image_rejection(transposed(torch.tensor([[[1.0, 1.0, -1.0, -1.0]]]), stride=2))
+    assert found.decibel.item() == pytest.approx(20 * math.log10(math.tan(math.pi / 8)))
+    assert found.frequency.abs().item() == pytest.approx(math.pi / 2)
+
+
+def test_a_replica_of_nothing_is_infinitely_loud():
+    found = image_rejection(transposed(torch.tensor([[[1.0, -1.0]]]), stride=2))
+    assert (found.decibel.item(), found.frequency.item(), found.image) == (math.inf, 0, (1,))
+    assert image_rejection(transposed(torch.zeros(1, 1, 4), stride=2)).decibel == -math.inf
+
+
+def test_the_band_is_the_lower_half_on_both_sides():
+    """A lopsided kernel is loudest at one end of the band, and a real one at the other end alike."""
+    weight = torch.tensor([[[0.2, 0.9, 1.1, 0.3, 0.4]]], dtype=torch.float64)
+    operator = transposed(weight, stride=2)
+    w = torch.linspace(-math.pi / 2, math.pi / 2, 1001, dtype=torch.float64)
+    near, far = (kernel_transform(operator, [(w + turn) / 2]).abs().flatten() for turn in (0, 2 * math.pi))
+    found = image_rejection(operator, points=1001)
+    assert found.decibel.item() == pytest.approx(20 * math.log10((far / near).max().item()))
+    assert found.frequency.abs().item() == pytest.approx(math.pi / 2)
+
+
+def test_rejection_wants_finite_taps():
+    message = (
+        "taps must be finite to have an image rejection; got NaN or infinity in 2 of 4; take a checkpoint "
+        "from before they became so"
+    )
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        image_rejection(transposed(torch.tensor([[[1.0, math.nan, math.inf, 1.0]]]), stride=2))
+
+
+def test_default_points_are_fewer_for_many_channel_pairs():
+    found = frequency_response(transposed(torch.ones(128, 100, 4, 3), stride=(2, 3)))
+    # 7 points per unit of scale: 12800 pairs * 14 * 21 are below 4 million, and 16 * 24 are above
+    assert found.value.shape == (100, 128, 14, 21)
+    assert frequency_response(transposed(torch.ones(1, 1, 2), stride=2)).value.shape == (1, 1, 256)
+    many = transposed(torch.zeros(1500, 1500, 2), stride=2)
+    assert frequency_response(many).value.shape == (1500, 1500, 2)

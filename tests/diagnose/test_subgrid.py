@@ -55,3 +55,18 @@ def test_noise_is_louder_in_one_phase_of_the_triangle_and_alike_in_nearest():
 
 def test_silence_has_no_spread():
     assert subgrid_variance(transposed(torch.zeros(1, 2, 4), stride=2)).spread.tolist() == [0, 0]
+
+
+def test_a_lost_tap_is_lost_in_its_own_channel():
+    weight = torch.ones(1, 2, 4)
+    weight[0, 1, 0] = torch.nan
+    found = subgrid_variance(transposed(weight, stride=2))
+    assert found.spread.isnan().tolist() == found.white.isnan().tolist() == [False, True]
+
+
+def test_white_is_summed_over_the_channels_that_come_in():
+    weight = torch.zeros(2, 3, 2)
+    weight[0, :, 0] = torch.tensor([2.0, 4.0, 6.0])
+    weight[1, :, 1] = torch.tensor([0.0, 2.0, 8.0])
+    # half the difference squared, channel by channel that comes in
+    assert subgrid_variance(transposed(weight, stride=2)).white.tolist() == [1, 5, 25]

@@ -1,3 +1,5 @@
+import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from strategies import affines, dense, fixed_operators
 from upstroke.diagnose import grid_of, keypoint_error
+from upstroke.errors import OptionError
 from upstroke.polyphase import Affine, transposed
 from upstroke.probe import measured_keypoint_error
 
@@ -63,3 +66,22 @@ def test_a_shifted_grid_is_a_bias():
     grid = grid_of(operator).shift((1, 2))
     found = measured_keypoint_error(Affine(operator=operator), grid, sigma=1.0, positions=2)
     assert found.bias.flatten().tolist() == pytest.approx([1, 2], abs=1e-6)
+
+
+@pytest.mark.parametrize("padding", [0, 5, 21])
+@pytest.mark.parametrize("decoder", ["peak", "log_parabola"])
+def test_large_crops(padding, decoder):
+    operator = transposed(torch.ones(1, 1, 4), stride=2, padding=padding)
+    settings_ = {"sigma": 1.5, "decoder": decoder}
+    closed = keypoint_error(operator, **settings_)
+    found = measured_keypoint_error(
+        Affine(operator=operator), grid_of(operator), cells=81, dtype=torch.float64, **settings_
+    )
+    torch.testing.assert_close(found.worst, closed.worst)
+
+
+@pytest.mark.parametrize("sigma", [0.0, math.nan, math.inf])
+def test_sigma_must_be_positive(sigma):
+    message = f"sigma must be above 0 input pixels and finite; got {sigma}"
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        measured_keypoint_error(lambda x: x, grid_of(transposed(torch.ones(1, 1, 2), stride=2)), sigma=sigma)

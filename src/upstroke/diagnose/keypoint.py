@@ -1,7 +1,6 @@
 """Turn an operator into the error of a keypoint that is read from a heat map after upsampling."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,15 +12,15 @@ from upstroke.axes import whole_per_axis
 from upstroke.diagnose._finite import check_finite, check_taps
 from upstroke.diagnose.position import centroid, grid_of
 from upstroke.errors import OptionError
-from upstroke.polyphase import Polyphase
+from upstroke.polyphase import Polyphase, kernel_form, trimmed
 
 __all__ = ["Decoder", "KeypointError", "keypoint_error", "keypoint_positions", "peak_sample", "summarised"]
 
 Decoder = Literal["centre_of_mass", "peak", "log_parabola"]
 
 POSITIONS = {1: 64, 2: 16, 3: 4}
-# Samples that are drawn at once: 8 MB, so that they stay near the processor between drawing and reading.
-MOST_SAMPLES = 1_000_000
+# Samples that are drawn at once, 16 MB.
+MOST_SAMPLES = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,14 +107,15 @@ def peak_sample(heat: Float[Tensor, "maps *samples"], *, decoder: Decoder) -> Fl
     >>> peak_sample(torch.tensor([[0.1, 0.5, 1.0, 0.5]]), decoder="log_parabola").item()
     2.0
     """
-    check_finite(
-        heat,
-        name="a heat map",
-        purpose="have a peak",
-        remedy="look for the layer or the input that made them",
-    )
     flat = heat.flatten(1)
     highest = flat.amax(dim=1, keepdim=True)
+    if not bool(torch.isfinite(highest + flat.amin(dim=1, keepdim=True)).all()):
+        check_finite(
+            heat,
+            name="a heat map",
+            purpose="have a peak",
+            remedy="look for the layer or the input that made them",
+        )
     rounding = 16 * torch.finfo(heat.dtype).eps * highest.abs()
     first = (flat >= highest - rounding).byte().argmax(dim=1)
     index = torch.stack(torch.unravel_index(first, heat.shape[1:]), dim=1)
@@ -158,54 +158,50 @@ def _centre_of_mass_errors(operator: Polyphase, places: Tensor, sigma: float) ->
 
 
 def _peak_errors(operator: Polyphase, counts: tuple[int, ...], sigma: float, *, decoder: Decoder) -> Tensor:
-    """Make the samples around the peak, for some channels that come in at a time, and read them."""
+    """Make the samples around the peak, for some of the channels that come in at a time, and read them."""
     ndim = operator.ndim
-    taps = operator.taps.detach().cpu().double()
-    firsts, waves = zip(
-        *(_cells_around(operator, axis, counts[axis], sigma) for axis in range(ndim)), strict=True
-    )
+    form = trimmed(kernel_form(operator))
+    kernel = form.kernel.detach().cpu().double()
+    # where taps have both signs the peak stands beside what they read: for differences, within sqrt(3) sigma
+    beyond = 1 + math.ceil(math.sqrt(3) * sigma)
+    windows = [
+        torch.arange(-s * beyond - crop, length + s * beyond - crop, dtype=torch.float64)
+        for s, crop, length in zip(operator.scale, form.crop, kernel.shape[2:], strict=True)
+    ]
+    waves = [
+        _wave(window + crop, length, s, keypoint_positions((count,)), sigma)
+        for window, crop, length, s, count in zip(
+            windows, form.crop, kernel.shape[2:], operator.scale, counts, strict=True
+        )
+    ]
     places = keypoint_positions(counts)
-    sample_0 = torch.tensor([s * m for s, m in zip(operator.scale, firsts, strict=True)], dtype=torch.float64)
+    first = torch.stack([window[0] for window in windows])
     grid = grid_of(operator)
     numbers = ([float(f) for f in part] for part in (grid.offset, grid.spacing))
     offset, spacing = (torch.tensor(part, dtype=torch.float64) for part in numbers)
-    errors = places.new_empty(len(places), *taps.shape[1:3], ndim)
-    samples = operator.phases * math.prod(wave.shape[1] for wave in waves)
-    step = max(1, MOST_SAMPLES // (len(places) * samples))
-    for out in range(taps.shape[1]):
-        for start in range(0, taps.shape[2], step):
+    errors = places.new_empty(len(places), *kernel.shape[:2], ndim)
+    step = max(1, MOST_SAMPLES // (len(places) * math.prod(map(len, windows))))
+    # positions before samples, which the axes make in turn
+    order = [0, *range(1, 2 * ndim, 2), *range(2, 2 * ndim + 1, 2)]
+    for out in range(kernel.shape[0]):
+        for start in range(0, kernel.shape[1], step):
             some = slice(start, start + step)
-            drawn = _drawn(taps[:, out, some], waves, operator.scale)
-            read = peak_sample(drawn, decoder=decoder) + sample_0
-            errors[:, out, some] = (offset + spacing * read).reshape(-1, len(places), ndim).transpose(0, 1)
+            drawn = kernel[out, some]
+            for wave in waves:
+                # takes the first kernel axis that is left and puts its positions and samples last
+                drawn = torch.tensordot(drawn, wave, dims=([1], [2]))
+            maps = drawn.permute(order).reshape(-1, *map(len, windows))
+            read = (peak_sample(maps, decoder=decoder) + first).reshape(-1, len(places), ndim)
+            errors[:, out, some] = (offset + spacing * read).transpose(0, 1)
     return errors - places[:, None, None]
 
 
-def _cells_around(operator: Polyphase, axis: int, count: int, sigma: float) -> tuple[int, Tensor]:
-    """The first cell whose samples are made, and what its taps and those of the next cells read.
+def _wave(sample: Tensor, length: int, scale: int, places: Tensor, sigma: float) -> Tensor:
+    """What each kernel element brings to each sample, counted from the kernel's first element for cell 0.
 
-    Shape (positions, cells, taps): the Gaussian, a product over axes, along this one.
+    Shape (positions, samples, elements): the Gaussian, a product over axes, along this one.
     """
-    taps, origin = operator.kernel[axis], operator.origin[axis]
-    # a sample of cell m reads cells m - origin to m - origin + taps - 1, and the Gaussian stands in cell 0;
-    # where taps have both signs the peak is next to it, for a kernel of differences within sqrt(3) sigma
-    beyond = 2 + math.ceil(2 * sigma)
-    cells = torch.arange(origin - taps + 1 - beyond, origin + beyond + 1, dtype=torch.float64)
-    read = cells[:, None] + torch.arange(taps, dtype=torch.float64) - origin
-    places = keypoint_positions((count,))
-    return int(cells[0]), torch.exp(-((read - places[:, :, None]) ** 2) / (2 * sigma**2))
-
-
-def _drawn(taps: Tensor, waves: Sequence[Tensor], scale: tuple[int, ...]) -> Tensor:
-    """Samples for taps (phases, channels, *kernel), shape (channels * positions, *samples)."""
-    ndim = len(scale)
-    value = taps
-    for wave in waves:
-        # takes the first kernel axis that is left and puts its positions and cells last
-        value = torch.tensordot(value, wave, dims=([2], [2]))
-    value = value.reshape(*scale, *value.shape[1:])
-    order = [ndim, *(ndim + 1 + 2 * axis for axis in range(ndim))]
-    for axis in range(ndim):
-        order += [ndim + 2 + 2 * axis, axis]
-    sizes = [s * wave.shape[1] for s, wave in zip(scale, waves, strict=True)]
-    return value.permute(order).reshape(-1, *sizes)
+    away = sample[:, None] - torch.arange(length, dtype=torch.float64)
+    heat = torch.exp(-((away / scale - places[..., None]) ** 2) / (2 * sigma**2))
+    # element i of cell j stands at sample i + scale * j, so between the cells it brings nothing
+    return torch.where(away % scale == 0, heat, torch.zeros_like(heat))

@@ -132,59 +132,63 @@ def _support_of_both(one: Polyphase, two: Polyphase) -> Tensor:
 
 
 def _edge(first: Polyphase, second: Polyphase, axis: int) -> tuple[Border, Margin]:
-    """The border of both along one axis, and how far from it they differ from the two in a row."""
+    """The border of both along one axis, and how far from either end they differ from the two in a row."""
+    border, exact = _border(first, second, axis)
     inner = first.margin[axis]
-    border = _exact_border(first, second, axis)
-    spoilt = (0, 0)
-    if border is None or inner != (0, 0):
-        spoilt = second.samples_reading_beyond(axis, inner)
+    if border == "circular" and any(inner):
+        exact = (False, False)  # what is spoilt at one end is read at the other
+    spoilt = second.samples_reading_beyond(axis, inner)
     own = second.margin[axis]
-    return border or first.border[axis], (max(spoilt[0], own[0]), max(spoilt[1], own[1]))
+    left, right = (
+        max(mine, 0 if is_exact and not before else more)
+        for mine, more, is_exact, before in zip(own, spoilt, exact, inner, strict=True)
+    )
+    return border, (left, right)
 
 
-def _exact_border(first: Polyphase, second: Polyphase, axis: int) -> Border | None:
-    """The border with which one operator equals the two, or None where there is none."""
-    if not second.reads_outside(axis):
-        return first.border[axis]
+def _border(first: Polyphase, second: Polyphase, axis: int) -> tuple[Border, tuple[bool, bool]]:
+    """The border of both along one axis, and whether it makes either end exact."""
+    left, right = second.cells_beyond(axis)
+    if not left and not right:
+        return first.border[axis], (True, True)
     border = second.border[axis]
     # an operator that reads nothing outside its input extends it in any way that suits
     if first.border[axis] != border and first.reads_outside(axis):
-        return None
-    law = {"zero": _crops_nothing, "clamp": _constant_beyond_the_edge, "circular": _has_no_excess}[border]
-    return border if law(first, second, axis) else None
+        return first.border[axis], (not left, not right)
+    if border == "circular":
+        periodic = first.excess[axis] == 0
+        return border, (periodic, periodic)
+    law = _crops_nothing if border == "zero" else _constant_beyond_the_edge
+    ends = law(first, second, axis)
+    return border, (not left or ends[0], not right or ends[1])
 
 
-def _crops_nothing(first: Polyphase, second: Polyphase, axis: int) -> bool:
-    """Whether all that the first draws lies inside its output."""
+def _crops_nothing(first: Polyphase, second: Polyphase, axis: int) -> tuple[bool, bool]:
+    """Whether, at either end, all that the first draws lies inside its output."""
     form = kernel_form(first)
-    drawn = extent(form.support, axis)
-    if not drawn:
-        return True
-    crop = form.crop[axis]
-    return drawn.start >= crop and drawn.stop - crop <= first.scale[axis] + first.excess[axis]
+    drawn, crop = extent(form.support, axis), form.crop[axis]
+    inside = first.scale[axis] + first.excess[axis]
+    return not drawn or drawn.start >= crop, not drawn or drawn.stop - crop <= inside
 
 
-def _constant_beyond_the_edge(first: Polyphase, second: Polyphase, axis: int) -> bool:
-    """Whether the clamped first operator gives, beyond each edge of its output, its value at that edge."""
+def _constant_beyond_the_edge(first: Polyphase, second: Polyphase, axis: int) -> tuple[bool, bool]:
+    """Whether, at either end, the clamped first operator gives beyond the edge its value at the edge."""
     scale, excess = first.scale[axis], first.excess[axis]
-    grow, more = second.scale[axis], second.excess[axis]
-    reads = [(phase, reach) for phase, reach in enumerate(second.reach(axis)) if reach is not None]
-    # samples of the map between that are read beyond either edge, counted from 0 and from scale * size
-    lowest = min(reach.lowest for _, reach in reads)
-    highest = max(excess + (more - 1 - phase) // grow + reach.highest for phase, reach in reads)
-    left = [divmod(sample, scale) for sample in range(min(lowest, 0), 1)]
-    right = [divmod(sample, scale) for sample in range(excess - 1, max(highest, excess - 1) + 1)]
+    left, right = second.cells_beyond(axis)
+    # samples of the map between: the edge and those read beyond it, counted from 0 and from scale * size
+    before = [divmod(sample, scale) for sample in range(-left, 1)]
+    after = [divmod(sample, scale) for sample in range(excess - 1, excess + right)]
     reaches = first.reach(axis)
-    # left: no cell after the first is read; right: none before the last, cell size - 1
-    for cell, phase in left:
-        reach = reaches[phase]
-        if reach is not None and cell + reach.highest > 0:
-            return False
-    for cell, phase in right:
-        reach = reaches[phase]
-        if reach is not None and cell + reach.lowest < -1:
-            return False
-    return all(_same_gain(first, axis, {phase for _, phase in side}) for side in (left, right))
+
+    def constant(samples: list[tuple[int, int]], *, side: int) -> bool:
+        for cell, phase in samples:
+            reach = reaches[phase]
+            # only the first cell, or only the last one, cell size - 1, may be read
+            if reach is not None and (cell + reach.highest > 0 if side == 0 else cell + reach.lowest < -1):
+                return False
+        return _same_gain(first, axis, {phase for _, phase in samples})
+
+    return constant(before, side=0), constant(after, side=1)
 
 
 def _same_gain(operator: Polyphase, axis: int, phases: set[int]) -> bool:
@@ -193,8 +197,3 @@ def _same_gain(operator: Polyphase, axis: int, phases: set[int]) -> bool:
     gains = gains.reshape(*operator.scale, *gains.shape[1:]).movedim(axis, 0)[sorted(phases)]
     tolerance = 8 * torch.finfo(gains.dtype).eps * float(operator.taps.detach().abs().max())
     return bool((gains - gains[:1]).abs().max() <= tolerance * operator.kernel[axis])
-
-
-def _has_no_excess(first: Polyphase, second: Polyphase, axis: int) -> bool:
-    """Whether the first turns a periodic map into a periodic one."""
-    return first.excess[axis] == 0

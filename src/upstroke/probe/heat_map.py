@@ -1,5 +1,6 @@
 """Turn a callable's answers to Gaussian heat maps into the error of the keypoints read from them."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from upstroke.axes import whole_per_axis
 from upstroke.diagnose import Decoder, KeypointError, keypoint_positions, peak_sample, summarised
-from upstroke.errors import ShapeError
+from upstroke.errors import OptionError, ShapeError
 from upstroke.grid import Grid
 
 __all__ = ["measured_keypoint_error"]
@@ -40,12 +41,19 @@ def measured_keypoint_error(
         cells: per axis; by default enough for 8 sigma and 8 cells to either side.
         dtype: of the map, which a module with float32 weights wants to be float32.
 
+    Raises:
+        OptionError: sigma is not a finite number above 0, or an answer is not finite and has no peak.
+        ShapeError: an answer is no map.
+
     >>> from upstroke.polyphase import Affine, nearest
     >>> grid = Grid.of_input(1).resize(2)
     >>> found = measured_keypoint_error(Affine(operator=nearest(2, ndim=1)), grid, sigma=1.5)
     >>> found.worst < 1e-12
     tensor([[[True]]])
     """
+    if not 0 < sigma < math.inf:
+        msg = f"sigma must be above 0 input pixels and finite; got {sigma}"
+        raise OptionError(msg)
     ndim = grid.ndim
     counts = whole_per_axis(
         POSITIONS[ndim] if positions is None else positions, ndim, name="positions", least=1
