@@ -93,7 +93,7 @@ def _gains(operator: Polyphase) -> Tensor:
 
 def _mass_per_pair(mass: float | Tensor, gains: Tensor) -> Tensor:
     """The mass as a number, or one per channel pair."""
-    wanted = torch.as_tensor(mass).to(gains)
+    wanted = torch.as_tensor(mass, dtype=gains.dtype, device=gains.device)
     if wanted.ndim and wanted.shape != gains.shape[1:]:
         msg = (
             f"mass must be one number, or have shape (out, in) = {tuple(gains.shape[1:])}; "
