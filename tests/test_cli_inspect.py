@@ -80,8 +80,9 @@ Grid        sample i sits at 0 + 1/2·i input pixels: centred on samples,
             registered to convolution k3 s2 p1
 Coverage    uneven: 1 to 4 taps per phase, because 3 is no multiple of 2
 Phase gain  0.4444 to 1.778, mean 1
-Image gain  loudest −9.5 dB at (0, 1/2) cycles per sample, vertical stripes;
-            worst replica of the band's lower half −9.5 dB
+Image gain  loudest −9.5 dB at (0, 1/2) and (1/2, 0) cycles per sample, vertical
+            and horizontal stripes; worst replica of the band's lower half −9.5
+            dB
 Order       Strang–Fix 0: a constant comes out with a pattern
 Mass        4, keeps the mean of an intensive field (a temperature); a constant
             16x16 map loses 4.1 % at its border
@@ -91,9 +92,9 @@ Cost        9 parameters, 9 multiply–adds per input position
 
 By its shape this layer invites a checkerboard: some output samples are made of
 more taps than others, and uniform weights draw a pattern: a constant comes out
-with one 33.3 % as strong as itself. The first says where equal weights lead,
-and training cannot change it; the second says what the weights at hand do, and
-training can.
+with one of 48.4 % of its mean (rms), 77.8 % at its peak. The first says where
+equal weights lead, and training cannot change it; the second says what the
+weights at hand do, and training can change that either way.
 """
     )
 
@@ -122,10 +123,7 @@ PSV         a constant 1 gives 0 squared output units; white noise is as strong
             in every phase
 Cost        copies only: no parameters, no multiply–adds
 
-By its shape this layer does not invite stripes: every output sample is made of
-as many taps, and its fixed weights draw no pattern, since a constant comes out
-constant. The first would matter for weights that are learned; these are not, so
-the second counts.
+Its fixed weights draw no pattern, since a constant comes out constant.
 """
     )
 
@@ -160,7 +158,9 @@ def test_k3_s2_in_numbers():
     assert record["margin"] == [[0, 0], [0, 0]]
     assert record["pattern"]["shape"] == "uneven"
     assert record["pattern"]["weights"] == "unbalanced"
-    assert record["pattern"]["amplitude"] == pytest.approx(1 / 3)
+    gains = numpy.array([4 / 9, 8 / 9, 8 / 9, 16 / 9])
+    assert record["pattern"]["rms"] == pytest.approx(gains.std() / gains.mean())
+    assert record["pattern"]["peak"] == pytest.approx(7 / 9)
 
 
 def test_triangle_is_uneven_and_balanced(kernels):
@@ -172,7 +172,10 @@ def test_triangle_is_uneven_and_balanced(kernels):
         assert record["image_gain_db"] == [[0, None], [None, None]]
         assert record["strang_fix_order"] == 2
         assert (record["pattern"]["shape"], record["pattern"]["weights"]) == ("uneven", "balanced")
-    assert "invites a checkerboard" in text_of("resize", "--mode", "triangle")
+    # nothing of a fixed kernel is learned, so that its uneven taps lead nowhere
+    assert "Its fixed weights draw no pattern" in text_of("resize", "--mode", "triangle")
+    assert "invites" not in text_of("resize", "--mode", "linear", "--scale", "3")
+    assert "invites a checkerboard" in text_of(*K3, "--weights", kernels / "triangle.npy")
 
 
 def test_channels_and_groups_of_weights_are_counted(kernels):
@@ -209,8 +212,52 @@ def test_a_zero_sum_kernel_has_no_reference(tmp_path):
     record = json_of("transposed", "--ndim", "1", "--weights", tmp_path / "k.npy")
     assert record["image_gain_db"] == [None, None]
     assert record["image_gain"]["zero_sum"] is True
-    assert record["pattern"] == {"shape": "even", "weights": "pattern alone", "amplitude": None}
-    assert "no reference" in text_of("transposed", "--ndim", "1", "--weights", tmp_path / "k.npy")
+    pair = {"in": 0, "out": 0}
+    expected = {"shape": "even", "weights": "pattern alone", "rms": None, "peak": None, "pair": pair}
+    assert record["pattern"] == expected
+    text = text_of("transposed", "--ndim", "1", "--weights", tmp_path / "k.npy")
+    assert "no reference" in text
+    assert "comes out as pure pattern, with mean 0" in " ".join(text.split())
+
+
+def test_the_pattern_is_that_of_the_most_uneven_pair(tmp_path):
+    weight = numpy.ones((2, 1, 2))
+    weight[1, 0] = [1, 3]
+    numpy.save(tmp_path / "k.npy", weight)
+    words = ("transposed", "--ndim", "1", "--weights", tmp_path / "k.npy")
+    expected = {"shape": "even", "weights": "unbalanced", "rms": 0.5, "peak": 0.5}
+    assert json_of(*words)["pattern"] == expected | {"pair": {"in": 1, "out": 0}}
+    text = " ".join(text_of(*words).split())
+    assert "for channel 1 to 0, the most uneven pair, a constant comes out with one of 50 % of its" in text
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-30, 1e-200])
+def test_huge_and_small_weights_are_measured_like_others(size, tmp_path):
+    plain, scaled = tmp_path / "plain.npy", tmp_path / "scaled.npy"
+    kernel = numpy.outer([1.0, 2, 3], [2.0, 1, 5])
+    numpy.save(plain, kernel)
+    numpy.save(scaled, size * kernel)
+    words = ("transposed", "--stride", "2", "--weights")
+    usual, record = json_of(*words, plain), json_of(*words, scaled)
+    for name in ("coverage", "strang_fix_order", "grid", "cost"):
+        assert record[name] == usual[name]
+    assert record["pattern"]["rms"] == pytest.approx(usual["pattern"]["rms"])
+    assert record["image_gain"]["worst_db"] == pytest.approx(usual["image_gain"]["worst_db"])
+    numpy.testing.assert_allclose(record["phase_gain"], size * numpy.array(usual["phase_gain"]))
+    numpy.testing.assert_allclose(record["mass"], size * numpy.array(usual["mass"]))
+    if size == 1e200:
+        assert record["psv"]["worst_constant"] is None
+    plot = tmp_path / "k.png"
+    text = text_of(*words, scaled, "--plot", plot, "--quiet")
+    assert "no reference" not in text
+    assert "Mass        0" not in text
+    assert f"Mass        4.8e{round(math.log10(size)) + 1}".replace("-", "−") in text
+
+
+def test_a_shuffle_is_not_cleared_by_its_even_taps():
+    text = " ".join(text_of("shuffle", "--kernel", "3", "--padding", "1").split())
+    assert "nothing ties the phases together" in text
+    assert "does not invite" not in text
 
 
 @pytest.mark.parametrize(
@@ -316,6 +363,10 @@ def test_options_without_meaning_are_refused():
         "--centre has no meaning for --mode nearest, which sits where it sits; leave it out",
         "resize", "--mode", "nearest", "--centre", "cell",
     )  # fmt: skip
+    refused(
+        "--a must be a finite number from -100 to 100, such as -0.75; got 1e+300",
+        "resize", "--mode", "cubic", "--a", "1e300",
+    )  # fmt: skip
 
 
 def test_weights_of_another_shape_are_refused(kernels):
@@ -324,6 +375,12 @@ def test_weights_of_another_shape_are_refused(kernels):
         f"weights must have shape (in, out / groups, 4, 4) or (4, 4) for kernel 4x4 on 2 axes; {path} has shape "
         "(2, 3, 3, 4); give the --kernel and --ndim of these weights",
         *K4, "--weights", path,
+    )  # fmt: skip
+    line = kernels / "line.npy"
+    numpy.save(line, numpy.ones(3))
+    refused(
+        f"weights must have at least as many axes as the layer, which has 2; {line} has shape (3,); give --ndim 1",
+        "transposed", "--weights", line,
     )  # fmt: skip
     refused(
         "--in-channels must be a multiple of --groups; got 2 channels in 5 groups",
@@ -388,7 +445,7 @@ def test_the_plot_is_moved_into_place(tmp_path, monkeypatch):
     """The only writer is the one that writes beside the target and moves."""
     calls = []
     monkeypatch.setattr(
-        "upstroke.cli.inspect.write_atomically", lambda *args, **options: calls.append((args, options))
+        "upstroke.cli.output.write_atomically", lambda *args, **options: calls.append((args, options))
     )
     assert run(*K3, "--plot", tmp_path / "k.svg").exit_code == 0
     assert list(tmp_path.iterdir()) == []
@@ -450,6 +507,25 @@ def test_a_set_shares_what_one_picture_hides(tmp_path):
     assert "The pictures share a pattern" in text
     assert "The 10 highest of 12" in text
     assert "1 file skipped" in text
+
+
+def test_a_shared_composition_is_no_pattern(tmp_path):
+    down, right = numpy.ogrid[:65, :49]
+    head = 100 * numpy.exp(-(((down - 20) / 14) ** 2 + ((right - 24) / 12) ** 2))
+    for seed in range(12):
+        saved(tmp_path / f"{seed}.png", 60 + head + (noise(seed, (65, 49)) - 128) / 40)
+    found = json_of("image", tmp_path, "--period", "4")["set"]
+    assert (found["aligned"], found["stands_out"], found["shared"]) == (True, False, False)
+    assert found["peaks_of"] == "mean picture"
+    text = " ".join(text_of("image", tmp_path, "--period", "4").split())
+    assert "no spectral peak stands out: a common composition does that; no pattern" in text
+
+
+def test_pictures_of_several_sizes_share_a_peak_by_their_median(tmp_path):
+    for seed in range(12):
+        saved(tmp_path / f"{seed}.png", noise(seed)[: 40 + 2 * seed] + 2 * CHECKER[: 40 + 2 * seed])
+    found = json_of("image", tmp_path)["set"]
+    assert (found["peaks_of"], found["shared"]) == ("median over pictures", True)
 
 
 def test_a_flat_or_tiny_picture_is_no_accident(tmp_path):

@@ -309,7 +309,7 @@ BAD = {
     ),
     "negative": (
         "generator --from 4 --to 64 --kernel 4 --padding -1",
-        "--padding must be a whole number such as 4, or one for each axis such as 97x131; got '-1'",
+        "--padding must be at least 0; got '-1'",
     ),
     "missed": (
         "generator --from 4 --to 64 --kernel 3 --padding 1",

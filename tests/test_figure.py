@@ -82,6 +82,16 @@ def test_a_title_is_text_and_not_markup():
     assert "date" not in re.findall(r"<dc:(\w+)>", svg)
 
 
+def test_a_long_title_is_wrapped_and_no_formula():
+    title = (
+        "Depthwise-separable transposed convolution k4 s2 p1, 64 → 128 channels, of $one$, pointwise first"
+    )
+    svg = drawn(SUBJECTS["two axes"](), title=title).decode()
+    lines = [line for line in re.findall(r"<!-- (.*?) -->", svg, re.S) if "Depthwise" in line]
+    assert max(map(len, lines[0].splitlines())) <= 48
+    assert "$one$" in svg
+
+
 def test_image_frequencies_are_those_of_the_scale():
     data = layer_arrays(layer(kernel="3x4", stride="2x3").operator)
     numpy.testing.assert_allclose(data["cut_images"], [2 * numpy.pi / 3])

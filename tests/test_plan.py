@@ -549,6 +549,7 @@ def test_unet_json():
         "kernel": [3, 3],
         "down": "pool k2 s2",
         "up": "transposed k2 s2",
+        "untapped": [{"fill": "transposed k4 s2 p1"}] * 2,
         "output": {
             "name": "output",
             "size": [97, 131],
@@ -722,8 +723,8 @@ REFUSED = {
         lambda: plan_generator(64, 4, kernel=4, stride=2, padding=1),
         OptionError,
         (
-            "a generator must grow: to must be larger than from; got from 64 to 4; "
-            "swap them, or name a larger size"
+            "a generator must grow: to (--to) must be larger than from (--from); got from 64 to 4; "
+            "swap them, or name a larger size to reach"
         ),
     ),
     "nothing left": (

@@ -1,5 +1,6 @@
 import math
 import re
+from itertools import product
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import operators
 from upstroke.diagnose import equivariance_error, field_frequencies, kernel_transform, spectral_density
 from upstroke.errors import OptionError, ShapeError
-from upstroke.polyphase import kaiser_sinc, linear, nearest
+from upstroke.polyphase import kaiser_sinc, linear, nearest, transposed
 
 
 def by_hand(operator, w, tau):
@@ -116,3 +117,23 @@ def test_frequencies_and_spectra():
 def test_errors(arguments, error, message):
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         equivariance_error(nearest(2), **arguments)
+
+
+@pytest.mark.parametrize("scale", [(2, 4), (3, 2), (5, 4)])
+def test_two_axes_are_the_formula_for_every_pair_of_signs(scale):
+    """Which image stands within (-pi, pi] depends on the sign of each frequency, and j . tau on the image."""
+    size = [s + 2 for s in scale]
+    weight = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    operator, tau = transposed(weight, stride=scale), (0.3, 0.45)
+    found = equivariance_error(operator, tau, points=5)
+    for row, first in enumerate(found.frequency[0].tolist()):
+        for column, second in enumerate(found.frequency[1].tolist()):
+            missed = total = 0.0
+            for j in product(*(range(-s, s + 1) for s in scale)):
+                at = [(w + 2 * math.pi * i) / s for w, i, s in zip((first, second), j, scale, strict=True)]
+                if all(-math.pi < w <= math.pi for w in at):
+                    waves = [torch.tensor([w], dtype=torch.float64) for w in at]
+                    power = kernel_transform(operator, waves).abs().square().item()
+                    missed += 4 * math.sin(math.pi * (j[0] * tau[0] + j[1] * tau[1])) ** 2 * power
+                    total += power
+            assert found.by_frequency[row, column].item() == pytest.approx(math.sqrt(missed / total))

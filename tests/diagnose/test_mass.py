@@ -122,3 +122,11 @@ def test_block_means_need_blocks():
     )
     with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
         block_mean_error(transposed(torch.ones(2, 3, 2), stride=2))
+
+
+def test_elements_that_are_cropped_for_every_cell_count_nothing():
+    weight = torch.arange(1.0, 12, dtype=torch.float64)[None, None]
+    x = torch.ones(1, 1, 3, dtype=torch.float64)
+    y = torch.nn.functional.conv_transpose1d(x, weight, padding=5)
+    kept = total_kept(transposed(weight, stride=1, padding=5), 3)
+    assert kept.item() == pytest.approx(y.sum().item() / (3 * 66))

@@ -169,3 +169,13 @@ def test_default_points_are_fewer_for_many_channel_pairs():
     assert frequency_response(transposed(torch.ones(1, 1, 2), stride=2)).value.shape == (1, 1, 256)
     many = transposed(torch.zeros(1500, 1500, 2), stride=2)
     assert frequency_response(many).value.shape == (1500, 1500, 2)
+
+
+def test_rounding_of_no_gain_is_no_replica_either():
+    # (1 - z^2)(0.1 + 0.3 z + 0.7 z^2): both gains are 0 at frequency 0 but for the last bits
+    operator = transposed(torch.tensor([[[0.1, 0.3, 0.6, -0.3, -0.7]]], dtype=torch.float64), stride=2)
+    rest = [0.1, 0.3, 0.7]
+    band = np.linspace(-math.pi / 2, math.pi / 2, 65)
+    near, far = (abs(np.polyval(rest[::-1], np.exp(-1j * (band + t) / 2))) for t in (0, 2 * math.pi))
+    expected = 20 * math.log10((far / near).max())
+    assert image_rejection(operator).decibel.item() == pytest.approx(expected)

@@ -1,6 +1,9 @@
 """Words on the command line become one library call, one rendering and one exit code."""
 
+import contextlib
+import errno
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -36,16 +39,43 @@ class OneSentence(TyperGroup):
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except UpstrokeError as error:
-            typer.echo(f"upstroke: {error}", err=True)
+            _complain(str(error))
             code = BAD_USAGE
         except typer.TyperException as error:
             sentence = _sentence(error)
             if sentence:
-                typer.echo(f"upstroke: {sentence}", err=True)
+                _complain(sentence)
             code = BAD_USAGE
         except typer.Abort:
             code = ABORTED
+        except OSError as error:
+            _complain(_trouble(error))
+            _silence_stdout()
+            code = BAD_USAGE
         return sys.exit(code or 0)
+
+
+def _complain(sentence: str) -> None:
+    """Say what is wrong on stderr, where there is one that takes it."""
+    with contextlib.suppress(OSError):
+        typer.echo(f"upstroke: {sentence}", err=True)
+
+
+def _trouble(error: OSError) -> str:
+    """Word an error of the system; one that names no file came from writing to the standard output."""
+    reason = (error.strerror or str(error) or type(error).__name__).lower()
+    if error.filename is not None:
+        return f"cannot use {error.filename}: {reason}; choose another file"
+    if error.errno == errno.EBADF:
+        reason = "it is closed"
+    return f"cannot write to the standard output: {reason}; write to a file with --output"
+
+
+def _silence_stdout() -> None:
+    """Let what is still buffered go nowhere, or Python would try to write it again at the end."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
 
 
 def _sentence(error: typer.TyperException) -> str:
@@ -89,6 +119,9 @@ def upstroke(
 
 def main() -> None:
     """Run the command line; a terminal that lacks a character gets a question mark, not a crash."""
+    if sys.stdout is None:
+        # started with the standard output closed: a stream that refuses every write takes its place
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     app(prog_name="upstroke")

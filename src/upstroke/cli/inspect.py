@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from upstroke.cli.options import Format, Output, Overwrite, Quiet, per_axis
-from upstroke.cli.output import deliver, json_text, page_for
+from upstroke.cli.options import Format, Output, Overwrite, Quiet, file_name, per_axis
+from upstroke.cli.output import deliver, json_text, page_for, printable
 from upstroke.errors import FileError, OptionError
-from upstroke.files import write_atomically
+from upstroke.files.place import check_target
 
 if TYPE_CHECKING:
     from upstroke.cli.inspect_layers import Subject
@@ -40,7 +40,8 @@ WeightsFile = Annotated[
     typer.Option("--weights", metavar="FILE[:KEY]", help="A .npy file, or a tensor of a .safetensors file."),
 ]
 Plot = Annotated[
-    Path | None, typer.Option("--plot", metavar="FILE", help="Draw a figure: .svg, .pdf or .png.")
+    Path | None,
+    typer.Option("--plot", metavar="FILE", parser=file_name, help="Draw a figure: .svg, .pdf or .png."),
 ]
 
 
@@ -217,7 +218,10 @@ def separable(
 
 @app.command()
 def image(
-    path: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="A picture, or a folder of them.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="FILE|FOLDER", parser=file_name, help="A picture, or a folder of them."),
+    ],
     period: Annotated[
         str, typer.Option("--period", metavar="S", help="Period of the suspected pattern.")
     ] = "2",
@@ -251,12 +255,12 @@ def image(
     text = (
         json_text(record) if form == "json" else pictures_text(record, width=page.width, colour=page.colour)
     )
+    figure = None
     if plot is not None and file_format is not None:
         worst = picture_arrays(read_picture(Path(record["pictures"][0]["file"])), periods)
-        data = draw_picture(worst, title=picture_title(record), file_format=file_format)
-        write_atomically(plot, data, overwrite=overwrite)
-        _say_written(plot, quiet=quiet)
-    deliver(text, output=output, overwrite=overwrite, quiet=quiet)
+        data = draw_picture(worst, title=printable(picture_title(record)), file_format=file_format)
+        figure = (plot, data)
+    deliver(text, output=output, overwrite=overwrite, quiet=quiet, figure=figure)
 
 
 def _show(
@@ -278,12 +282,12 @@ def _show(
     )
     page = page_for(output)
     text = json_text(record) if form == "json" else inspect_text(record, width=page.width, colour=page.colour)
+    figure = None
     if plot is not None and file_format is not None:
-        title = layer_title(record["layer"])
+        title = printable(layer_title(record["layer"]))
         data = draw_layer(layer_arrays(subject.operator), title=title, file_format=file_format)
-        write_atomically(plot, data, overwrite=overwrite)
-        _say_written(plot, quiet=quiet)
-    deliver(text, output=output, overwrite=overwrite, quiet=quiet)
+        figure = (plot, data)
+    deliver(text, output=output, overwrite=overwrite, quiet=quiet, figure=figure)
 
 
 def _period(words: str) -> tuple[int, int]:
@@ -301,11 +305,8 @@ def _refuse_existing(plot: Path | None, output: Path | None, *, overwrite: bool)
         msg = f"--plot and --output must be two files; got {plot} for both"
         raise OptionError(msg)
     for path in (plot, output):
+        if path is not None:
+            check_target(path, overwrite=True)
         if path is not None and not overwrite and os.path.lexists(path):
             msg = f"{path} exists already; give --overwrite to replace it, or another name"
             raise FileError(msg)
-
-
-def _say_written(path: Path, *, quiet: bool) -> None:
-    if not quiet:
-        typer.echo(f"wrote {path}", err=True)

@@ -41,6 +41,8 @@ __all__ = [
 # Beyond these a layer is a mistake in typing, and measuring it would fill the memory.
 MOST_PHASES = 4096
 MOST_WEIGHTS = 5 * 10**7
+# The cubic kernel's slope is -1/2 or -3/4 in use.
+LARGEST_A = 100
 
 Words = Mapping[str, str | None]
 Numbers = tuple[int, ...]
@@ -321,8 +323,8 @@ def _fixed(mode: str, scale: Numbers, *, centre: str | None, a: float | None) ->
     if a is not None and mode != "cubic":
         msg = f"--a is the parameter of --mode cubic; got --mode {mode}; leave --a out"
         raise OptionError(msg)
-    if a is not None and not math.isfinite(a):
-        msg = f"--a must be a finite number such as -0.75; got {a}"
+    if a is not None and not abs(a) <= LARGEST_A:
+        msg = f"--a must be a finite number from -{LARGEST_A} to {LARGEST_A}, such as -0.75; got {a}"
         raise OptionError(msg)
     if centre is not None and mode in {"nearest", "box", "triangle"}:
         msg = f"--centre has no meaning for --mode {mode}, which sits where it sits; leave it out"
@@ -380,7 +382,14 @@ def _kernel(words: Words, ndim: int, given: Weights | None) -> Numbers:
     if given is None:
         msg = "--kernel must be given, as a whole number such as 4, unless --weights gives it; got neither"
         raise OptionError(msg)
-    return tuple(given.array.shape[-ndim:])
+    shape = tuple(given.array.shape)
+    if len(shape) < ndim:
+        msg = (
+            f"weights must have at least as many axes as the layer, which has {ndim}; {given.name} has shape "
+            f"{shape}; give --ndim {max(1, len(shape))}"
+        )
+        raise ShapeError(msg)
+    return shape[-ndim:]
 
 
 def _as_weight(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from typing import Any
 
 import typer
 
+from upstroke.errors import FileError
 from upstroke.files import write_atomically
 
-__all__ = ["Page", "deliver", "json_text", "page_for"]
+__all__ = ["Page", "deliver", "json_text", "page_for", "printable"]
 
 WIDTH_OF_FILES = 100
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +45,47 @@ def json_text(record: dict[str, Any]) -> str:
       "scale": "×2"
     }
     """
-    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return LONE_SURROGATE.sub(lambda found: "\\" + _escaped(found), text)
 
 
-def deliver(text: str, *, output: Path | None, overwrite: bool, quiet: bool) -> None:
-    """Print the text, or write it to a file as a whole and say so on stderr."""
+def printable(text: str) -> str:
+    r"""Escape the bytes of a file name that are not UTF-8, which no text can hold.
+
+    >>> print(printable("bad\udcff.png"))
+    bad\xff.png
+    """
+    return LONE_SURROGATE.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    # Python keeps the byte b of such a name as the character 0xdc00 + b
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
+def deliver(
+    text: str, *, output: Path | None, overwrite: bool, quiet: bool, figure: tuple[Path, bytes] | None = None
+) -> None:
+    """Print the text, or write it to a file as a whole and say so on stderr; a figure is written first.
+
+    Where the text cannot be written to its file, a figure that is new is taken back.
+    """
+    written = []
+    if figure is not None:
+        plot, data = figure
+        is_new = not os.path.lexists(plot)
+        write_atomically(plot, data, overwrite=overwrite)
+        written.append(plot)
+    if output is not None:
+        try:
+            write_atomically(output, printable(text), overwrite=overwrite)
+        except FileError:
+            if figure is not None and is_new:
+                plot.unlink(missing_ok=True)
+            raise
+        written.append(output)
+    for path in () if quiet else written:
+        typer.echo(f"wrote {path}", err=True)
     if output is None:
-        typer.echo(text, nl=False)
-        return
-    write_atomically(output, text, overwrite=overwrite)
-    if not quiet:
-        typer.echo(f"wrote {output}", err=True)
+        typer.echo(printable(text), nl=False)

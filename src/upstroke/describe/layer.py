@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import numpy
@@ -109,11 +109,13 @@ def describe_layer(
     ([[1, 1, 1], [1, 1, 1]], 1, ['-1/4', '-1/3'])
     """
     covered = diagnose.coverage(operator)
-    gains = diagnose.phase_gain(operator)
-    image = diagnose.image_gain(operator)
-    order = diagnose.strang_fix_order(operator)
-    psv = diagnose.subgrid_variance(operator)
-    masses = diagnose.mass(operator)
+    # a power of two, so that scaling back is exact; squares of very large or small taps are lost otherwise
+    unit, scaled = _normalised(operator)
+    gains = diagnose.phase_gain(scaled)
+    image = diagnose.image_gain(scaled)
+    order = diagnose.strang_fix_order(scaled)
+    psv = diagnose.subgrid_variance(scaled)
+    masses = diagnose.mass(scaled)
     pair = _most_uneven(operator, gains)
     left_out: list[str] = []
 
@@ -124,24 +126,26 @@ def describe_layer(
         return _plain(values)
 
     flat = gains[:, pair.out, pair.of_group]
+    constant = psv.constant * unit * unit
     record: dict[str, Any] = {
         "schema": "upstroke.inspect/1",
         "layer": _plain_layer(operator) if layer is None else dict(layer),
         "weights": weights if isinstance(weights, str) else dict(weights),
         "note": note,
+        "largest_tap": _number(scaled.taps.double().abs().max() * unit),
         "coverage": _plain(covered.counts),
         "coverage_even": covered.even,
-        "phase_gain": listed("phase_gain", gains),
+        "phase_gain": listed("phase_gain", gains * unit),
         "phase_gain_summary": {
-            "least": float(gains.min()),
-            "most": float(gains.max()),
-            "mean": float(gains.mean()),
+            "least": _number(gains.min() * unit),
+            "most": _number(gains.max() * unit),
+            "mean": _number(gains.mean() * unit),
             "channel_pairs": gains[0].numel(),
-            "spread": float(diagnose.gain_spread(operator)),
+            "spread": _number(diagnose.gain_spread(scaled)),
             "worst_pair": {
                 "out": pair.out,
                 "in": pair.into,
-                "gain": _plain(flat.reshape(operator.scale)),
+                "gain": _plain(flat.reshape(operator.scale) * unit),
             },
         },
         "image_gain_db": _plain(image.decibel),
@@ -153,36 +157,36 @@ def describe_layer(
             ),
         },
         "strang_fix_order": order,
-        "mass": listed("mass", masses),
+        "mass": listed("mass", masses * unit),
         "mass_summary": {
-            "least": float(masses.min()),
-            "most": float(masses.max()),
-            "mean": float(masses.mean()),
+            "least": _number(masses.min() * unit),
+            "most": _number(masses.max() * unit),
+            "mean": _number(masses.mean() * unit),
         },
-        "total_kept": _kept(operator),
+        "total_kept": _kept(scaled),
         "block_mean_error": _block_mean_error(operator),
         "psv": {
-            "constant": listed("psv.constant", psv.constant),
+            "constant": listed("psv.constant", constant),
             "white": listed("psv.white", psv.white),
             "noise_spread": listed("psv.noise_spread", psv.spread),
-            "worst_constant": float(psv.constant.max()),
-            "worst_noise_spread": float(psv.spread.max()),
+            "worst_constant": _number(constant.max()),
+            "worst_noise_spread": _number(psv.spread.max()),
         },
-        "replica": _replica(operator),
+        "replica": _replica(scaled),
         "size": {
             "scale": list(operator.scale),
             "excess": list(operator.excess),
             "least_input": _least_input(operator),
         },
         "grid": diagnose.grid_of(operator).as_json(),
-        "centroid": _centroid(operator, masses, is_uniform=weights == UNIFORM),
+        "centroid": _centroid(scaled, masses, is_uniform=weights == UNIFORM),
         "margin": [list(sides) for sides in operator.margin],
         "cost": _cost(
             operator,
             stages=tuple(stages) or (operator,),
             channels=operator.in_channels if channels is None else channels,
         ),
-        "pattern": _pattern(operator, covered, image, order),
+        "pattern": _pattern(scaled, covered, image, order, gains, pair),
     }
     record["left_out"] = left_out
     return record
@@ -196,10 +200,11 @@ def layer_arrays(operator: Polyphase) -> LayerArrays:
     >>> arrays["footprint"].tolist(), arrays["start"], arrays["cut_images"]
     ([0.5, 1.0, 0.5], [-1], [3.141592653589793])
     """
+    unit, operator = _normalised(operator)
     form = trimmed(kernel_form(operator))
     gains = diagnose.phase_gain(operator)
     pair = _most_uneven(operator, gains)
-    footprint = form.kernel[pair.out, pair.of_group].double().numpy()
+    footprint = form.kernel[pair.out, pair.of_group].double().numpy() * unit
     counts = diagnose.coverage(operator).counts.double().numpy()
     offset = diagnose.grid_of(operator).offset
     shown = slice(1, None) if operator.ndim == 3 else slice(None)
@@ -215,13 +220,15 @@ def layer_arrays(operator: Polyphase) -> LayerArrays:
     frequencies = [torch.linspace(-math.pi, math.pi, POINTS[len(scale)], dtype=torch.float64) for _ in scale]
     zero = torch.zeros(1, dtype=torch.float64)
     reference = diagnose.response_power(operator, [zero] * operator.ndim).flatten()[0]
+    above = 0.0
     if diagnose.image_gain(operator).zero_sum:
         reference = reference.new_ones(())
+        above = 20 * math.log10(unit)
     hidden = [zero] * (operator.ndim - len(scale))
 
     def level(*grids: Tensor) -> numpy.ndarray:
         power = diagnose.response_power(operator, [*hidden, *grids]) / reference
-        found = 10 * torch.log10(power.clamp(min=10 ** (FLOOR / 10)))
+        found = (10 * torch.log10(power) + above).clamp(min=FLOOR)
         return found.reshape([len(grid) for grid in grids]).numpy()
 
     before = [zero] * (len(scale) - 1)
@@ -253,12 +260,30 @@ def _most_uneven(operator: Polyphase, gains: Tensor) -> _Pair:
     return _Pair(out=out, of_group=of_group, into=group * gains.shape[2] + of_group)
 
 
+def _normalised(operator: Polyphase) -> tuple[float, Polyphase]:
+    """The power of two at or below the largest tap, and the operator divided by it."""
+    taps = operator.taps.detach().double()
+    largest = float(taps.abs().max())
+    unit = 2.0 ** (math.frexp(largest)[1] - 1) if math.isfinite(largest) and largest > 0 else 1.0
+    return unit, replace(operator, taps=(taps / unit).to(operator.taps), support=operator.mask)
+
+
 def _pattern(
-    operator: Polyphase, covered: diagnose.Coverage, image: diagnose.ImageGain, order: int | None
+    operator: Polyphase,
+    covered: diagnose.Coverage,
+    image: diagnose.ImageGain,
+    order: int | None,
+    gains: Tensor,
+    pair: _Pair,
 ) -> dict[str, Any]:
-    """What shape and weights each say about a constant input, as words that the text builds on."""
+    """What shape and weights each say about a constant input, as words that the text builds on.
+
+    rms and peak are those of the most uneven channel pair: the standard deviation of its phase gains, and the
+    largest distance of one of them from their mean, both over the size of that mean.
+    """
+    where = {"out": pair.out, "in": pair.into}
     if operator.phases == 1:
-        return {"shape": "none", "weights": "none", "amplitude": None}
+        return {"shape": "none", "weights": "none", "rms": None, "peak": None, "pair": where}
     least = int(covered.counts.min())
     shape = "even" if covered.even else "empty phases" if least == 0 else "uneven"
     if order is None:
@@ -266,10 +291,16 @@ def _pattern(
     elif order > 0:
         weights = "no answer" if image.zero_sum else "balanced"
     else:
-        weights = "pattern alone" if image.zero_sum else "unbalanced"
-    loud = weights == "unbalanced" and math.isfinite(float(image.worst))
-    amplitude = 10 ** (float(image.worst) / 20) if loud else None
-    return {"shape": shape, "weights": weights, "amplitude": amplitude}
+        flat = gains[:, pair.out, pair.of_group]
+        sizes = operator.taps[:, pair.out, pair.of_group].double().abs().sum()
+        none = bool(flat.sum().abs() <= torch.finfo(operator.taps.dtype).eps * sizes)
+        weights = "pattern alone" if none else "unbalanced"
+    rms = peak = None
+    if weights == "unbalanced":
+        mean = flat.mean()
+        rms = _number(flat.std(correction=0) / mean.abs())
+        peak = _number((flat - mean).abs().max() / mean.abs())
+    return {"shape": shape, "weights": weights, "rms": rms, "peak": peak, "pair": where}
 
 
 def _plain_layer(operator: Polyphase) -> dict[str, Any]:
@@ -338,7 +369,7 @@ def _kept(operator: Polyphase) -> dict[str, Any] | None:
 def _block_mean_error(operator: Polyphase) -> float | None:
     if any(operator.excess) or operator.in_channels != operator.out_channels:
         return None
-    return float(diagnose.block_mean_error(operator))
+    return _number(diagnose.block_mean_error(operator))
 
 
 def _replica(operator: Polyphase) -> dict[str, Any] | None:

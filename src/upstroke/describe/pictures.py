@@ -1,6 +1,7 @@
 """Turn pictures into the record and the arrays that are shown of them."""
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,8 @@ __all__ = [
 DRAWS = 500
 # A set shares a pattern where chance would give as much in one case of a hundred.
 SIGNIFICANT = 0.01
+# Standard normal quantile of 99 %.
+NORMAL_99 = 2.3263478740408408
 # White content stays mostly below this over its surroundings (see spectral_peaks).
 STANDS_OUT = 12.0
 # Pixels of the figure's panels along their longer side.
@@ -95,6 +98,20 @@ class _Measured:
     means: Float[Tensor, "height width"]
 
 
+@dataclass(kw_only=True, eq=False)
+class _Total:
+    """The sum of the pictures so far, given up once two differ in size."""
+
+    grey: Tensor | None = None
+    differ: bool = False
+
+    def add(self, grey: Tensor) -> None:
+        if self.grey is not None and self.grey.shape != grey.shape:
+            self.differ, self.grey = True, None
+        elif not self.differ:
+            self.grey = grey.clone() if self.grey is None else self.grey.add_(grey)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _TooSmall:
     """A picture that holds not one period, and the error that says so."""
@@ -125,8 +142,10 @@ def describe_pictures(
     """Write everything that is measured of a set of pictures as the record `upstroke.inspect/1`.
 
     The most suspicious comes first: the largest PSV against chance. What pictures share (`set`) is compared
-    with 500 draws of random alignment and called shared where chance gives as much in 1 of 100. Pictures are
-    taken one at a time, and none is kept.
+    with 500 draws of random alignment: aligned is what chance gives in at most 1 of 100. It is called shared
+    where, besides, a spectral peak stands out, because a common composition is aligned without one: a peak
+    of the mean picture, or, where sizes differ, of the median over pictures. Pictures are taken one at a
+    time, and none is kept.
 
     Args:
         pictures: read one by one, perhaps while this runs; files that could not be read are listed.
@@ -136,8 +155,9 @@ def describe_pictures(
 
     >>> import numpy
     >>> from upstroke.files.pictures import Picture, Skipped
-    >>> noise = numpy.random.default_rng(0).standard_normal((20, 8, 8))
-    >>> drawn = (Picture(file=f"{i}.png", grey=each + numpy.eye(8)) for i, each in enumerate(noise))
+    >>> noise = numpy.random.default_rng(0).standard_normal((20, 16, 16))
+    >>> board = numpy.tile(numpy.eye(2), (8, 8))
+    >>> drawn = (Picture(file=f"{i}.png", grey=each + board) for i, each in enumerate(noise))
     >>> record = describe_pictures(drawn, (2, 2), path="samples")
     >>> len(record["pictures"]), record["set"]["shared"]
     (20, True)
@@ -145,8 +165,9 @@ def describe_pictures(
     entries: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
     means: list[Tensor] = []
+    total = _Total()
     # map, unlike a loop over pictures, holds no picture while the next is read
-    for each in map(partial(_measured, period=period), pictures):
+    for each in map(partial(_measured, period=period, total=total), pictures):
         if isinstance(each, _Measured):
             entries.append(each.entry)
             means.append(each.means)
@@ -161,6 +182,10 @@ def describe_pictures(
     if len(means) > 1:
         found = diagnose.set_subgrid_variance(means, period, draws=DRAWS, seed=seed)
         mean = torch.stack(means).mean(dim=0)
+        peaks, peaks_of = _shared_peaks(entries, total, period)
+        worst = _highest(peaks)
+        aligned = float(found.p_value) <= SIGNIFICANT
+        stands_out = worst is not None and worst > STANDS_OUT
         record["set"] = {
             "pictures": found.pictures,
             "psv": float(found.value),
@@ -168,7 +193,12 @@ def describe_pictures(
             "null_95": float(found.null_95),
             "null_99": float(found.null_99),
             "p_value": float(found.p_value),
-            "shared": float(found.p_value) <= SIGNIFICANT,
+            "aligned": aligned,
+            "peaks_db": peaks,
+            "peaks_of": peaks_of,
+            "worst_peak_db": worst,
+            "stands_out": stands_out,
+            "shared": aligned and stands_out,
             "draws": found.draws,
             "seed": seed,
             "phase_means": (mean - mean.mean()).tolist(),
@@ -231,8 +261,49 @@ def _record(
     }
 
 
-def _measured(picture: GreyPicture | UnreadFile, period: Period) -> _Measured | UnreadFile:
-    """All numbers of one picture; what is no picture comes back as it is."""
+def _shared_peaks(
+    entries: Sequence[dict[str, Any]], total: _Total, period: Period
+) -> tuple[list[list[float | None]] | None, str]:
+    """Peaks of the mean picture, or of the median over pictures where they have no mean."""
+    if total.grey is not None and not total.differ:
+        return _peaks(total.grey / len(entries), period), "mean picture"
+    measured = [each["peaks_db"] for each in entries if each["peaks_db"] is not None]
+    if not measured:
+        return None, "median over pictures"
+    down, right = period
+    return [
+        [
+            _median([each[row][column] for each in measured if each[row][column] is not None])
+            for column in range(right)
+        ]
+        for row in range(down)
+    ], "median over pictures"
+
+
+def _median(levels: list[float]) -> float | None:
+    return statistics.median(levels) if levels else None
+
+
+def _highest(peaks: list[list[float | None]] | None) -> float | None:
+    return max((level for row in peaks or () for level in row if level is not None), default=None)
+
+
+def _chance_99(phases: int) -> float:
+    """The 99 % quantile of PSV over chance for white content: chi-square over its degrees of freedom.
+
+    Wilson and Hilferty's cube root, within 1 %: 3.79 for 4 phases, exactly 3.78.
+
+    >>> round(_chance_99(4), 2), round(_chance_99(2), 2)
+    (3.79, 6.59)
+    """
+    spread = 2 / (9 * (phases - 1))
+    return float((1 - spread + NORMAL_99 * math.sqrt(spread)) ** 3)
+
+
+def _measured(
+    picture: GreyPicture | UnreadFile, period: Period, total: _Total | None = None
+) -> _Measured | UnreadFile:
+    """All numbers of one picture, which is added to the total; what is no picture comes back as it is."""
     if isinstance(picture, UnreadFile):
         return picture
     grey = torch.from_numpy(picture.grey)
@@ -242,7 +313,10 @@ def _measured(picture: GreyPicture | UnreadFile, period: Period) -> _Measured | 
         return _TooSmall(file=picture.file, reason=f"{picture.file}: {error}")
     means = diagnose.phase_means(grey, period)
     peaks = _peaks(grey, period)
-    worst = max((level for row in peaks or () for level in row if level is not None), default=None)
+    worst = _highest(peaks)
+    above = _chance_99(math.prod(period))
+    if total is not None:
+        total.add(grey)
     entry = {
         "file": picture.file,
         "size": list(picture.grey.shape),
@@ -253,12 +327,14 @@ def _measured(picture: GreyPicture | UnreadFile, period: Period) -> _Measured | 
             "amplitude": math.sqrt(float(psv.value)),
             "relative": float(psv.relative),
             "chance": float(psv.chance),
+            "chance_99": above * float(psv.chance),
             "ratio_to_chance": float(psv.ratio),
+            "ratio_99": above,
         },
         "phase_means": (means - means.mean()).tolist(),
         "peaks_db": peaks,
         "worst_peak_db": worst,
-        "above_chance": float(psv.ratio) > 1,
+        "above_chance": float(psv.ratio) > above,
         "stands_out": worst is not None and worst > STANDS_OUT,
     }
     return _Measured(entry=entry, means=means)

@@ -19,8 +19,8 @@ __all__ = ["Decoder", "KeypointError", "keypoint_error", "keypoint_positions", "
 Decoder = Literal["centre_of_mass", "peak", "log_parabola"]
 
 POSITIONS = {1: 64, 2: 16, 3: 4}
-# Samples that are drawn at once, 16 MB.
-MOST_SAMPLES = 2_000_000
+# Samples that are drawn at once, 32 MB.
+MOST_SAMPLES = 4_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,6 +1,8 @@
 """Turn picture files into arrays of grey levels."""
 
+import errno
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "Skipped", "read_picture", "read_pictures"]
 
+NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 SIXTEEN_BIT = 257  # 65535 / 255
 LUMINANCE = "luminance 0.299 R + 0.587 G + 0.114 B"
 # modes whose first band is what we want, and has levels 0 to 255
@@ -87,10 +90,7 @@ def read_picture(path: Path) -> Picture:
     except ImportError as error:
         msg = "reading pictures needs the package pillow; pip install 'upstroke[train]'"
         raise MissingExtraError(msg) from error
-    # os.path answers no where pathlib raises, for instance for names that are too long
-    if not os.path.isfile(path):
-        msg = f"{path} must be a picture or a folder of pictures; there is no such file"
-        raise FileError(msg)
+    _check_readable(path)
     if path.stat().st_size == 0:
         msg = f"{path} is empty (0 bytes), not a picture"
         raise FileError(msg)
@@ -117,6 +117,25 @@ def read_picture(path: Path) -> Picture:
         msg = f"{path} holds values that are NaN or infinite, so it has no means"
         raise FileError(msg)
     return Picture(file=str(path), grey=grey, notes=depth + notes)
+
+
+def _check_readable(path: Path) -> None:
+    """Refuse what is not a file, which might never end, and what the system does not let us read."""
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode):
+            path.open("rb").close()
+            return
+    except (OSError, ValueError) as error:
+        # a name that cannot be, such as one that is too long, is nobody's file
+        if isinstance(error, ValueError) or error.errno in NOT_THERE:
+            msg = f"{path} must be a picture or a folder of pictures; there is no such file"
+        else:
+            msg = f"{path} could not be read: {(error.strerror or str(error)).lower()}"
+        raise FileError(msg) from error
+    what = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+    msg = f"{path} is not a picture file; it is {what}"
+    raise FileError(msg)
 
 
 def _grey(image: "Image.Image") -> tuple[Float64[numpy.ndarray, "height width"], tuple[str, ...]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from upstroke.errors import FileError
 
-__all__ = ["write_atomically"]
+__all__ = ["check_target", "write_atomically"]
 
 REMEDIES = {
     errno.EACCES: "choose a folder you may write to",
@@ -31,7 +31,7 @@ def write_atomically(path: str | Path, data: bytes | str, *, overwrite: bool = F
     """
     path = Path(path)
     target = Path(os.path.realpath(path))
-    _check_target(path, target, overwrite=overwrite)
+    check_target(path, overwrite=overwrite)
     beside = target.parent / f".upstroke-{secrets.token_hex(8)}.tmp"
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -50,7 +50,9 @@ def write_atomically(path: str | Path, data: bytes | str, *, overwrite: bool = F
         raise FileError(message) from error
 
 
-def _check_target(path: Path, target: Path, *, overwrite: bool) -> None:
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse a target that cannot be written: no folder for it, a folder, a device, a file that must stay."""
+    target = Path(os.path.realpath(path))
     # os.path answers no where pathlib raises, for instance for names that are too long.
     if not os.path.isdir(target.parent):
         message = f"cannot write {path}: the folder {path.parent} does not exist; create it first"
@@ -58,7 +60,8 @@ def _check_target(path: Path, target: Path, *, overwrite: bool) -> None:
     if os.path.isdir(target):
         message = f"cannot write {path}: it is a folder; name a file inside it"
         raise FileError(message)
-    if os.path.exists(target) and not os.path.isfile(target):
+    # /dev/stdout leads through /proc to a pipe, or a deleted file, that has no path of its own
+    if os.path.exists(path) and not os.path.isfile(target):
         message = f"cannot write {path}: it is a device or a pipe, not a file; name a file"
         raise FileError(message)
     if not overwrite and os.path.exists(target):

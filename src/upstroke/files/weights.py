@@ -47,6 +47,9 @@ def read_weights(source: str) -> Weights:
         MissingExtraError: the file is a .safetensors one and the package for it is not installed.
     """
     path, key = _split(source)
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        msg = f"{WANTED}; {path} is a device or a pipe, not a file"
+        raise FileError(msg)
     try:
         with path.open("rb") as file:
             head = file.read(16)

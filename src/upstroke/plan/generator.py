@@ -1,6 +1,7 @@
 """Lay out the ladder of sizes that one transposed convolution, repeated, climbs from a seed to a picture."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from math import gcd
 from typing import Any
@@ -8,12 +9,15 @@ from typing import Any
 from upstroke.axes import times, whole_per_axis
 from upstroke.errors import OptionError, ShapeError
 from upstroke.grid import Grid
-from upstroke.plan.layers import Step, Transposed, axes_of, on_axis, window_of
+from upstroke.plan.layers import Step, Transposed, axes_of, check_most, on_axis, window_of
 
 __all__ = ["Coverage", "GeneratorPlan", "plan_generator"]
 
 SCHEMA = "upstroke.plan/1"
 MOST_STEPS = 1000
+# a window this long or a stride this large is in no net; the search for better paddings grows with both
+LONGEST_WINDOW = 1000
+MOST_STRIDE = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +92,15 @@ def plan_generator(
     )
     seed = whole_per_axis(start, ndim, name="from", least=1)
     target = whole_per_axis(to, ndim, name="to", least=1)
+    for k, s, _, d in window_of(layer, ndim):
+        check_most(s, MOST_STRIDE, name="stride")
+        check_most(d * (k - 1) + 1, LONGEST_WINDOW, name="dilation * (kernel - 1) + 1")
     if seed == target or any(t < n for n, t in zip(seed, target, strict=True)):
+        would_swap = seed != target and all(t <= n for n, t in zip(seed, target, strict=True))
         message = (
-            f"a generator must grow: to must be larger than from; got from {times(seed)} to {times(target)}; "
-            "swap them, or name a larger size"
+            "a generator must grow: to (--to) must be larger than from (--from); "
+            f"got from {times(seed)} to {times(target)}; "
+            f"{'swap them, or ' if would_swap else ''}name a larger size to reach"
         )
         raise OptionError(message)
     sizes = _climb(layer, seed, target)
@@ -178,6 +187,7 @@ def _paddings_that_hit(layer: Transposed, seed: tuple[int, ...], target: tuple[i
     return min(together, default=None)
 
 
+@lru_cache(maxsize=4096)
 def _steps_to_hit(size: int, target: int, *, stride: int, excess: int) -> list[int]:
     """List after how many steps n -> stride * n + excess is at the target."""
     hits = []

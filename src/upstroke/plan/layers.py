@@ -26,6 +26,7 @@ __all__ = [
     "Unshuffle",
     "axes_of",
     "check_choice",
+    "check_most",
     "factors_of",
     "on_axis",
     "settings_of",
@@ -431,6 +432,17 @@ def check_choice(value: str, known: tuple[str, ...], *, name: str) -> None:
     """Refuse a value that is not among the known ones."""
     if value not in known:
         message = f"{name} must be one of {', '.join(known)}; got {value!r}"
+        raise OptionError(message)
+
+
+def check_most(value: int | tuple[int, ...], most: int, *, name: str) -> None:
+    """Refuse a value that no net has and that would take forever.
+
+    >>> check_most((3, 5), 1000, name="kernel")
+    """
+    numbers = value if isinstance(value, tuple) else (value,)
+    if max(numbers) > most:
+        message = f"{name} must be at most {most}; got {times(numbers)}"
         raise OptionError(message)
 
 

@@ -20,6 +20,7 @@ from upstroke.plan.layers import (
     Transposed,
     axes_of,
     check_choice,
+    check_most,
     factors_of,
     on_axis,
     settings_of,
@@ -32,6 +33,8 @@ SCHEMA = "upstroke.plan/1"
 CONV_STYLES = ("valid", "same")
 # What a U-Net needs repeats every stride^depth sizes; far beyond this, no size is a practical one.
 LONGEST_PERIOD = 4096
+MOST_CONVS = 100
+LONGEST_KERNEL = 1000
 POOL_2 = Pool(kernel=2)
 TRANSPOSED_2 = Transposed(kernel=2, stride=2)
 
@@ -173,6 +176,8 @@ class UnetPlan:
         output: The last map, at the size and on the grid of the output.
         output_drift: How far the middle of the output sits from the middle of the input, in input pixels.
         fit: Which sizes fit, per axis.
+        untapped: Per axis, what would fill the samples that a needed output_padding adds and that no tap
+            reaches, so that they hold the bias alone; None where there are none.
     """
 
     size: tuple[int, ...]
@@ -185,6 +190,7 @@ class UnetPlan:
     output: Step
     output_drift: tuple[Fraction, ...]
     fit: tuple[Fit, ...]
+    untapped: tuple[Transposed | None, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Give the plan as plain data."""
@@ -201,6 +207,7 @@ class UnetPlan:
             "levels": [level.as_json() for level in self.levels],
             "output": {**self.output.as_json(), "drift": _distance_json(self.output_drift)},
             "fit": [fit.as_json() for fit in self.fit],
+            "untapped": [None if fill is None else {"fill": fill.name} for fill in self.untapped],
         }
 
 
@@ -248,9 +255,11 @@ def plan_unet(
         if number < 1:
             message = f"{name} must be at least 1; got {number}"
             raise OptionError(message)
+    check_most(convs_per_level, MOST_CONVS, name="convs_per_level")
+    check_most(kernels, LONGEST_KERNEL, name="kernel")
     net = _Net(
         depth=depth,
-        convs=_convs(conv, kernels) * convs_per_level,
+        convs=_convs(conv, kernels, count=convs_per_level),
         down=down,
         up=up,
         keeps_size=conv == "same",
@@ -274,6 +283,7 @@ def plan_unet(
             for o, s, m, n in zip(output.grid.offset, output.grid.spacing, output.size, sizes, strict=True)
         ),
         fit=fit,
+        untapped=tuple(_untapped(net.on_axis(axis), levels, axis) for axis in range(ndim)),
     )
 
 
@@ -306,11 +316,13 @@ class _Sizes:
     decoder: list[tuple[int, ...]]
 
 
-def _convs(conv: str, kernel: tuple[int, ...]) -> tuple[Layer, ...]:
+def _convs(conv: str, kernel: tuple[int, ...], *, count: int) -> tuple[Layer, ...]:
+    """Give one convolution, as long as all of a level together: they have no stride, so reaches add up."""
+    together = Conv(kernel=tuple(count * (k - 1) + 1 for k in kernel))
     if conv == "valid":
-        return (Conv(kernel=kernel),)
-    left = tuple((k - 1) // 2 for k in kernel)
-    return (Pad(left=left, right=tuple(k // 2 for k in kernel)), Conv(kernel=kernel))
+        return (together,)
+    left = tuple(count * ((k - 1) // 2) for k in kernel)
+    return (Pad(left=left, right=tuple(count * (k // 2) for k in kernel)), together)
 
 
 def _strides(net: _Net, ndim: int) -> tuple[int, ...]:
@@ -550,6 +562,33 @@ def _output_padding(net: _Net, axis: int, *, ndim: int, spare: int) -> Need | No
     if not 0 <= wanted < max(stride, dilation):
         return None
     return Need(axis=axis, action="output_padding", left=0, right=wanted)
+
+
+def _untapped(net: _Net, levels: tuple[UnetLevel, ...], axis: int) -> Transposed | None:
+    """Find a kernel for samples that output_padding adds out of every tap's reach; None where all have one.
+
+    A kernel longer by 1 on both sides, with 1 more padding, gives the same size on the same grid.
+    """
+    needs = [need for level in levels for need in level.needs if need.axis == axis]
+    added = max((need.right for need in needs if need.action == "output_padding"), default=0)
+    if not isinstance(net.up, Transposed) or _taps_reach(net.up, added):
+        return None
+    kernel, stride, padding, dilation = window_of(net.up, 1)[0]
+    for more in range(1, stride + added + 1):
+        fill = replace(net.up, kernel=kernel + 2 * more, padding=padding + dilation * more, output_padding=0)
+        if _taps_reach(fill, added):
+            return fill
+    return None
+
+
+def _taps_reach(layer: Transposed, added: int) -> bool:
+    """Tell whether each sample added on the right gets a tap, from the last input or one before it."""
+    kernel, stride, padding, dilation = window_of(layer, 1)[0]
+    ends = dilation * (kernel - 1)
+    reached = {tap % stride: tap for tap in range(0, ends + 1, dilation)}
+    return all(
+        reached.get(end % stride, -1) >= end for end in range(ends - padding + 1, ends - padding + added + 1)
+    )
 
 
 def _distance_json(distances: tuple[Fraction, ...] | None) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ FORMATS = ("svg", "pdf", "png")
 WIDTH = 3.39
 FLOOR = -60.0
 RESOLUTION = 300
+# Characters of a title, and inches that one more line of it takes.
+TITLE, LINE = 48, 0.17
 NUMBERED = 7
 # Squares along an axis beyond which they are drawn as pixels, and beyond which without lines between them.
 MANY, LARGE = 10, 48
@@ -82,7 +85,7 @@ def draw_layer(data: Arrays, *, title: str, file_format: str) -> bytes:
 
     Args:
         data: plain arrays, as `describe.layer_arrays` gives them.
-        title: one line above everything.
+        title: stands above everything, wrapped to the figure.
         file_format: one of `FORMATS`.
 
     Raises:
@@ -98,7 +101,7 @@ def draw_picture(data: Arrays, *, title: str, file_format: str) -> bytes:
 
     Args:
         data: plain arrays, as `describe.picture_arrays` gives them.
-        title: one line above everything.
+        title: stands above everything, wrapped to the figure.
         file_format: one of `FORMATS`.
 
     Raises:
@@ -121,7 +124,12 @@ def _drawn(
     with matplotlib.style.context(["default", STYLE]):
         figure = matplotlib.figure.Figure(figsize=(WIDTH, WIDTH), layout="constrained")
         compose(figure, data)
-        figure.suptitle(title, fontsize=7.5, x=0.012, ha="left", fontweight="bold")
+        lines = textwrap.wrap(title, TITLE) or [title]
+        figure.set_figheight(figure.get_figheight() + LINE * (len(lines) - 1))
+        # dollars in a file's name are no formula
+        figure.suptitle(
+            "\n".join(lines), fontsize=7.5, x=0.012, ha="left", fontweight="bold", parse_math=False
+        )
         buffer = io.BytesIO()
         undated: dict[str, dict[str, Any]] = {
             "svg": {"Date": None, "Title": title},

@@ -1,6 +1,7 @@
 """Turn the record of an inspected layer into text for a terminal."""
 
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -10,13 +11,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["inspect_text", "layer_title"]
+__all__ = ["figures", "inspect_text", "layer_title", "percent"]
 
 Json = dict[str, Any]
 GOOD, BAD = "green", "yellow"
 SHADES = " ░▒▓█"
 GAP = 4
 MOST_ROWS = 16
+# Decibels within which two images are as loud.
+TIED = 1e-6
 
 
 def inspect_text(record: Json, *, width: int = 100, colour: bool = False) -> str:
@@ -126,7 +129,7 @@ def _maps(record: Json, *, width: int) -> list[str]:
         gains += f", channel {pair['in']}→{pair['out']}"
     blocks = [
         _map(record["coverage"], title="taps per phase", shaded=True),
-        _map(pair["gain"], title=gains),
+        _map(pair["gain"], title=gains, unit=_unit(record)),
         _map(record["image_gain_db"], title="image gain, dB", index="j =", none="·"),
     ]
     rows: list[list[list[str]]] = []
@@ -149,12 +152,20 @@ def _maps(record: Json, *, width: int) -> list[str]:
     return lines
 
 
-def _map(values: Any, *, title: str, index: str = "phase", shaded: bool = False, none: str = "") -> list[str]:  # noqa: ANN401 - nested
+def _map(
+    values: Any,  # noqa: ANN401 - nested lists
+    *,
+    title: str,
+    index: str = "phase",
+    shaded: bool = False,
+    none: str = "",
+    unit: float = 1.0,
+) -> list[str]:
     """One number per phase, in rows and columns; of three axes, one map under the other."""
     ndim = _depth(values)
     planes = values if ndim == 3 else [values if ndim == 2 else [values]]
     numbers = [value for plane in planes for row in plane for value in row]
-    cells = [_cell(value, none=none) for value in numbers]
+    cells = [_cell(value, none=none, unit=unit) for value in numbers]
     most = max((abs(value) for value in numbers if value is not None), default=0) or 1
     size = max(map(len, cells))
     lines = [title]
@@ -167,7 +178,7 @@ def _map(values: Any, *, title: str, index: str = "phase", shaded: bool = False,
                 block = ""
                 if shaded:
                     block = " " + SHADES[math.ceil((len(SHADES) - 1) * abs(value) / most)] * 2
-                line.append(_cell(value, none=none).rjust(size) + block)
+                line.append(_cell(value, none=none, unit=unit).rjust(size) + block)
             lines.append("  " + "  ".join(line))
     return lines
 
@@ -176,10 +187,10 @@ def _depth(values: Any) -> int:  # noqa: ANN401 - nested lists
     return 1 + _depth(values[0]) if isinstance(values, list) else 0
 
 
-def _cell(value: int | float | None, *, none: str) -> str:
+def _cell(value: int | float | None, *, none: str, unit: float) -> str:
     if value is None:
         return none
-    return str(value) if isinstance(value, int) else _number(value)
+    return str(value) if isinstance(value, int) else _number(value, unit)
 
 
 def _rows(record: Json) -> list[tuple[str, str]]:
@@ -279,16 +290,19 @@ def _gain(record: Json) -> str:
     pairs = summary["channel_pairs"]
     gains = _flat(summary["worst_pair"]["gain"])
     equal = record["pattern"]["weights"] in {"balanced", "no answer", "all zero"}
+    unit = _unit(record)
+    if any(gain is None for gain in (*gains, summary["least"], summary["most"], summary["mean"])):
+        return "beyond the largest number of float64"
     if pairs == 1:
         if equal:
-            return f"{_number(summary['mean'])} in every phase: a constant comes out constant"
-        return f"{_number(min(gains))} to {_number(max(gains))}, mean {_number(summary['mean'])}"
+            return f"{_number(summary['mean'], unit)} in every phase: a constant comes out constant"
+        return f"{_range(gains, unit)}, mean {_number(summary['mean'], unit)}"
     if equal:
         return f"equal in all phases for each of {pairs} channel pairs: a constant comes out constant"
     pair = summary["worst_pair"]
     return (
-        f"worst of {pairs} channel pairs is {pair['in']}→{pair['out']}: {_number(min(gains))} to "
-        f"{_number(max(gains))}; all gains {_number(summary['least'])} to {_number(summary['most'])}"
+        f"worst of {pairs} channel pairs is {pair['in']}→{pair['out']}: {_range(gains, unit)}; all gains "
+        f"{_range([summary['least'], summary['most']], unit)}"
     )
 
 
@@ -298,9 +312,13 @@ def _image(record: Json) -> str:
         return "no reference: the taps sum to zero, so a constant itself comes out as nothing"
     if image["worst_db"] is None:
         return "none: all image frequencies are zero to rounding" + _replica(record)
-    place, name = _loudest(record["image_gain_db"])
-    axes = ", ".join(str(Fraction(j, s)) for j, s in zip(place, record["size"]["scale"], strict=True))
-    where = f"({axes})" if len(place) > 1 else axes
+    places, name = _loudest(record["image_gain_db"])
+    shown = [
+        ", ".join(str(Fraction(j, s)) for j, s in zip(place, record["size"]["scale"], strict=True))
+        for place in places[:3]
+    ]
+    where = " and ".join(f"({axes})" if len(places[0]) > 1 else axes for axes in shown)
+    where += f" and {len(places) - 3} more" if len(places) > 3 else ""
     level = f"{image['worst_db']:.1f}".replace("-", "−")
     return f"loudest {level} dB at {where} cycles per sample{name}" + _replica(record)
 
@@ -313,24 +331,28 @@ def _replica(record: Json) -> str:
     return f"; worst replica of the band's lower half {level} dB"
 
 
-def _loudest(levels: Any) -> tuple[tuple[int, ...], str]:  # noqa: ANN401 - nested lists
-    """Index of the loudest image, and what two axes make of it."""
+def _loudest(levels: Any) -> tuple[list[tuple[int, ...]], str]:  # noqa: ANN401 - nested lists
+    """Indices of the loudest images, of j and -j one, and what two axes make of them."""
     flat = _flat(levels)
-    best = max(range(1, len(flat)), key=lambda i: -math.inf if flat[i] is None else flat[i])
     shape, inner = [], levels
     while isinstance(inner, list):
         shape.append(len(inner))
         inner = inner[0]
-    place = []
-    for size in reversed(shape):
-        best, index = divmod(best, size)
-        place.append(index)
-    place.reverse()
-    if len(place) != 2:
-        return tuple(place), ""
-    down, right = place
-    name = "a checkerboard" if down and right else "horizontal stripes" if down else "vertical stripes"
-    return tuple(place), f", {name}"
+    everywhere = list(itertools.product(*map(range, shape)))
+    most = max(level for level in flat[1:] if level is not None)
+    places = [
+        place
+        for place, level in zip(everywhere[1:], flat[1:], strict=True)
+        if level is not None
+        and level > most - TIED
+        and place <= tuple(-j % s for j, s in zip(place, shape, strict=True))
+    ]
+    if len(shape) != 2:
+        return places, ""
+    stripes = [name for name, i in (("vertical", 0), ("horizontal", 1)) if any(not p[i] for p in places)]
+    names = [f"{' and '.join(stripes)} stripes"] if stripes else []
+    names += ["a checkerboard"] if any(all(place) for place in places) else []
+    return places, f", {' and '.join(names)}"
 
 
 def _order(record: Json) -> str:
@@ -350,11 +372,11 @@ def _mass(record: Json) -> str:
     phases = math.prod(record["size"]["scale"])
     if record["phase_gain_summary"]["channel_pairs"] > 1:
         words = (
-            f"{_number(mass['least'])} to {_number(mass['most'])} over channel pairs "
-            f"({phases} keeps a mean, 1 keeps a total)"
+            f"{_number(mass['least'], _unit(record))} to {_number(mass['most'], _unit(record))} over channel "
+            f"pairs ({phases} keeps a mean, 1 keeps a total)"
         )
     else:
-        words = f"{_number(mass['mean'])}, {_mass_meaning(mass['mean'], phases)}"
+        words = f"{_number(mass['mean'], _unit(record))}, {_mass_meaning(record)}"
     if record["block_mean_error"] is not None and record["image_gain"]["worst_db"] is None:
         error = record["block_mean_error"]
         words += (
@@ -371,16 +393,19 @@ def _mass(record: Json) -> str:
     return words
 
 
-def _mass_meaning(mass: int | float, phases: int) -> str:
+def _mass_meaning(record: Json) -> str:
+    mass, phases = record["mass_summary"]["mean"], math.prod(record["size"]["scale"])
+    if record["image_gain"]["zero_sum"]:
+        return "so the mean comes out as 0"
+    if mass is None:
+        return "so neither mean nor total can be told"
     if math.isclose(mass, phases, rel_tol=1e-6):
         keeps = "keeps the mean of an intensive field (a temperature)"
         return keeps + (" and the total of an extensive one" if phases == 1 else "")
     if math.isclose(mass, 1, rel_tol=1e-6):
         return "keeps the total of an extensive field (a count)"
-    if abs(mass) < 1e-9:
-        return "so the mean comes out as 0"
     return (
-        f"so the mean comes out {_number(mass / phases)} times and the total {_number(mass)} times as large"
+        f"so the mean comes out {figures(mass / phases)} times and the total {figures(mass)} times as large"
     )
 
 
@@ -392,7 +417,10 @@ def _psv(record: Json) -> str:
         if psv["worst_noise_spread"] > 1e-6
         else "white noise is as strong in every phase"
     )
-    return f"a constant 1 gives {_number(psv['worst_constant'])} squared output units{worst}; {noise}"
+    # what rounding leaves of a constant that comes out constant is no variance
+    drawn = record["pattern"]["weights"] in {"unbalanced", "pattern alone"}
+    variance = _number(psv["worst_constant"], 0.0 if drawn else _unit(record) * _unit(record))
+    return f"a constant 1 gives {variance} squared output units{worst}; {noise}"
 
 
 def _cost(record: Json) -> str:
@@ -415,7 +443,11 @@ def _cost(record: Json) -> str:
 
 
 def _ratio(one: int, built: int) -> str:
-    return f"{one / built:.3g} times as many" if one >= built else f"{built / one:.3g} times fewer"
+    return (
+        f"{figures(one / built, 3)} times as many"
+        if one >= built
+        else f"{figures(built / one, 3)} times fewer"
+    )
 
 
 def _verdict(record: Json) -> Text:
@@ -424,8 +456,15 @@ def _verdict(record: Json) -> Text:
     shape, weights = pattern["shape"], pattern["weights"]
     if shape == "none":
         return Text("Nothing grows on any axis, so there are no phases to differ and no checkerboard.", GOOD)
-    fixed = record["weights"] == "fixed by the mode"
     board = "stripes" if len(record["size"]["scale"]) == 1 else "a checkerboard"
+    owner = {"uniform (none given)": "uniform weights", "fixed by the mode": "its fixed weights"}.get(
+        str(record["weights"]), "these weights"
+    )
+    clean = weights in {"balanced", "no answer", "all zero"}
+    by_weights = f"{owner} {_drawn(record)}"
+    if record["weights"] == "fixed by the mode":
+        # nothing is learned, so that the gains alone count
+        return Text(f"{by_weights[0].upper()}{by_weights[1:]}.", GOOD if clean else BAD)
     by_shape = {
         "even": f"By its shape this layer does not invite {board}: every output sample is made of as many "
         "taps",
@@ -433,32 +472,82 @@ def _verdict(record: Json) -> Text:
         "others",
         "empty phases": "By its shape this layer leaves holes: some output samples are made of no tap",
     }[shape]
-    owner = {"uniform (none given)": "uniform weights", "fixed by the mode": "its fixed weights"}.get(
-        str(record["weights"]), "these weights"
-    )
-    amplitude = pattern["amplitude"]
-    share = "" if amplitude is None else f" {_percent(amplitude)} as strong as itself"
-    by_weights = {
-        "balanced": f"{owner} draw no pattern, since a constant comes out constant",
-        "unbalanced": f"{owner} draw a pattern: a constant comes out with one{share}",
-        "pattern alone": f"{owner} draw a pattern: a constant comes out as nothing else",
-        "no answer": f"{owner} draw no pattern, since a constant comes out as nothing",
-        "all zero": f"{owner} are all zero and draw nothing",
-    }[weights]
-    clean = weights in {"balanced", "no answer", "all zero"}
+    if record["layer"]["kind"] == "shuffle":
+        untied = (
+            "Taps are even, but nothing ties the phases together: untied random weights draw a pattern until "
+            "trained, tied (ICNR) or balanced"
+        )
+        good = clean and record["weights"] != "uniform (none given)"
+        return Text(f"{untied}; {by_weights}.", GOOD if good else BAD)
     joint = "and" if clean == (shape == "even") else "yet"
     why = (
-        "The first would matter for weights that are learned; these are not, so the second counts."
-        if fixed
-        else "The first says where equal weights lead, and training cannot change it; the second says what "
-        "the weights at hand do, and training can."
+        "The first says where equal weights lead, and training cannot change it; the second says what the "
+        "weights at hand do, and training can change that either way."
     )
     good = shape == "even" and clean
     return Text.assemble((f"{by_shape}, {joint} {by_weights}.", GOOD if good else BAD), f" {why}")
 
 
-def _percent(amplitude: int | float) -> str:
-    return f"{100 * amplitude:.3g} %" if amplitude < 10 else f"{amplitude:.3g} times"
+def _drawn(record: Json) -> str:
+    """What the weights make of a constant, in the most uneven channel pair."""
+    pattern = record["pattern"]
+    pair = pattern["pair"]
+    several = record["phase_gain_summary"]["channel_pairs"] > 1
+    of = f" for channel {pair['in']} to {pair['out']}, the most uneven pair," if several else ""
+    if pattern["weights"] == "unbalanced":
+        size = (
+            f"one of {percent(pattern['rms'])} of its mean (rms), {percent(pattern['peak'])} at its peak"
+            if pattern["rms"] is not None and pattern["peak"] is not None
+            else "one"
+        )
+        return f"draw a pattern:{of} a constant comes out with {size}"
+    return {
+        "balanced": "draw no pattern, since a constant comes out constant",
+        "pattern alone": f"draw a pattern:{of} a constant comes out as pure pattern, with mean 0",
+        "no answer": "draw no pattern, since a constant comes out as nothing",
+        "all zero": "are all zero and draw nothing",
+    }[pattern["weights"]]
+
+
+def percent(share: int | float) -> str:
+    """A share in per cent to three digits, and as a multiple from ten times on.
+
+    >>> percent(0.4843), percent(0.9999), percent(0.0), percent(-2e-7), percent(30.0)
+    ('48.4 %', '100 %', '0 %', '−0.00002 %', '30 times')
+    """
+    return f"{figures(100 * share, 3)} %" if abs(share) < 10 else f"{figures(share, 3)} times"
+
+
+def figures(value: int | float, digits: int = 4) -> str:
+    """A number to this many digits, with a power of ten only where it is very large or very small.
+
+    >>> figures(99.7, 2), figures(12345.6), figures(-0.25), figures(1.6e201), figures(0.0)
+    ('100', '12346', '−0.25', '1.6e201', '0')
+    """
+    if value == 0 or not math.isfinite(value):
+        text = "0" if value == 0 else str(value)
+    elif 1e-5 <= abs(value) < 1e7:
+        text = f"{value:.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+    else:
+        mantissa, power = f"{value:.{digits - 1}e}".split("e")
+        mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+        text = f"{mantissa}e{int(power)}"
+    return text.replace("-", "−")
+
+
+def _unit(record: Json) -> float:
+    """The largest tap, beside which rounding is told from a number."""
+    largest = record["largest_tap"]
+    return float(largest) if largest else 1.0
+
+
+def _range(values: Sequence[int | float], unit: float) -> str:
+    least, most = _number(min(values), unit), _number(max(values), unit)
+    if least != most:
+        return f"{least} to {most}"
+    apart = max(values) - min(values)
+    return f"{least}, differing by {figures(apart, 2)}" if apart else least
 
 
 def _same(numbers: Sequence[int]) -> str:
@@ -478,10 +567,11 @@ def _signed(value: int | float) -> str:
     return f"{value:+.3f}".replace("-", "−") + " px"
 
 
-def _number(value: int | float) -> str:
-    """Four digits, without a sign on zero."""
-    text = f"{value:.4g}" if abs(value) >= 5e-13 else "0"
-    return text.replace("-", "−")
+def _number(value: int | float | None, unit: float = 1.0) -> str:
+    """Four digits, without a sign on zero; beside a unit, what is rounding of it is zero."""
+    if value is None:
+        return "beyond float64"
+    return figures(value) if abs(value) >= 5e-13 * unit else "0"
 
 
 def _flat(values: Any) -> list[Any]:  # noqa: ANN401 - nested lists

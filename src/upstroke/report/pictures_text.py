@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from upstroke.report.inspect_text import figures, percent
+
 __all__ = ["picture_title", "pictures_text"]
 
 Json = dict[str, Any]
@@ -63,12 +65,13 @@ def _one(console: Console, record: Json) -> None:
     table.add_column(overflow="fold")
     table.add_row(
         "PSV",
-        f"{psv['value']:.3g} squared grey levels, a pattern of {psv['amplitude']:.3g} grey levels (rms), "
-        f"{_share(psv['relative'])} of the picture's variance",
+        f"{figures(psv['value'], 3)} squared grey levels, {figures(psv['amplitude'], 3)} grey levels (rms), "
+        f"{percent(psv['relative'])} of the picture's variance",
     )
     table.add_row(
         "Chance",
-        f"white noise of this size and variance has {psv['chance']:.3g}; PSV is {_ratio(psv)}{of} that",
+        f"white noise of this size and variance has {figures(psv['chance'], 3)} on average and stays below "
+        f"{figures(psv['chance_99'], 3)} in 99 of 100 cases; PSV is {_ratio(psv)}{of} the average",
     )
     table.add_row("Peaks", _peaks(picture, record["period"]))
     console.print()
@@ -86,13 +89,13 @@ def _meaning_of_one(picture: Json) -> str:
         return f"{rule} This one has both: it carries a pattern of this period, or a texture that has it."
     if picture["stands_out"]:
         return (
-            f"{rule} This one has a peak, though weaker than noise would be: a faint pattern of this period "
-            "is likely. A folder of such pictures would tell."
+            f"{rule} This one has a peak, though no higher a PSV than noise could have: a faint pattern of "
+            "this period is likely. A folder of such pictures would tell."
         )
     if picture["above_chance"]:
         return (
-            f"{rule} This one lies above noise, but no peak stands out: a steep change of brightness from "
-            "edge to edge does that too. A folder of such pictures would tell."
+            f"{rule} This one lies above what noise has in 99 of 100 cases, but no peak stands out: a steep "
+            "change of brightness from edge to edge does that too. A folder of such pictures would tell."
         )
     return f"{rule} Nor has this one. A pattern too faint for one picture shows in a folder of them."
 
@@ -111,8 +114,8 @@ def _many(console: Console, record: Json) -> None:
         peak = picture["worst_peak_db"]
         table.add_row(
             PurePath(picture["file"]).name,
-            f"{psv['value']:.3g}",
-            f"{psv['amplitude']:.3g}",
+            figures(psv["value"], 3),
+            figures(psv["amplitude"], 3),
             _ratio(psv),
             "" if peak is None else f"{peak:.1f} dB".replace("-", "−"),
         )
@@ -142,15 +145,33 @@ def _set(console: Console, found: Json) -> None:
         console.print(Text(row), no_wrap=True, crop=False)
     console.print()
     shared = found["shared"]
-    head = "The pictures share a pattern" if shared else "No shared pattern is seen"
     sign = "≤" if _is_least(found) else "="
+    chance = f"p {sign} {figures(found['p_value'], 2)}"
+    if shared:
+        head = "The pictures share a pattern"
+    elif found["aligned"] and found["peaks_db"] is None:
+        head = (
+            f"The pictures share something at this alignment ({chance}), but are too small to tell a "
+            "spectral peak: a common composition does that too"
+        )
+    elif found["aligned"]:
+        head = (
+            f"The pictures share something at this alignment ({chance}), but no spectral peak stands out: a "
+            "common composition does that; no pattern"
+        )
+    else:
+        head = "No shared pattern is seen"
+    level = found["worst_peak_db"]
+    whose = "the mean picture" if found["peaks_of"] == "mean picture" else "the median over pictures"
+    peak = "" if level is None else f" The highest peak of {whose} is {level:.1f} dB.".replace("-", "−")
     scene = " Pictures of one scene share its details too." if shared else ""
     console.print(
         Text.assemble(
-            (f"{head}: ", "yellow" if shared else "green"),
-            f"the mean picture's PSV is {found['psv']:.3g}; with each picture shifted at random it is "
-            f"{found['null_mean']:.3g} on average and below {found['null_99']:.3g} in 99 of 100 of "
-            f"{found['draws']} draws (p {sign} {found['p_value']:.2g}).{scene}",
+            (f"{head}{': ' if shared or not found['aligned'] else '. '}", "yellow" if shared else "green"),
+            f"{'the' if shared or not found['aligned'] else 'The'} mean picture's PSV is "
+            f"{figures(found['psv'], 3)}; with each picture shifted at random it is "
+            f"{figures(found['null_mean'], 3)} on average and below {figures(found['null_99'], 3)} in 99 of "
+            f"100 of {found['draws']} draws ({chance}).{peak}{scene}",
         )
     )
 
@@ -202,11 +223,7 @@ def _phase_map(means: list[list[float]]) -> list[str]:
 
 def _ratio(psv: Json) -> str:
     ratio = psv["ratio_to_chance"]
-    return f"{100 * ratio:.2g} %" if ratio < 1 else f"{ratio:.3g} times"
-
-
-def _share(relative: float) -> str:
-    return f"{100 * relative:.2g} %" if relative >= 1e-4 else f"{relative:.1e}".replace("-", "−")
+    return percent(ratio) if ratio < 1 else f"{figures(ratio, 3)} times"
 
 
 def _period(record: Json) -> str:

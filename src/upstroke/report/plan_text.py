@@ -75,6 +75,9 @@ def _unet(console: Console, plan: Json, *, detail: bool) -> None:
     facts = _facts()
     for axis, fit in enumerate(plan["fit"]):
         facts.add_row(_head("size", axis, axes=len(plan["fit"])), _fit(plan, fit, size=plan["size"][axis]))
+    fills = dict.fromkeys(each["fill"] for each in plan["untapped"] if each is not None)
+    if fills:
+        facts.add_row("output_padding", _no_taps(plan["up"], list(fills)))
     joins = [level for level in plan["levels"] if level["drift"] is not None]
     facts.add_row("grids", _joins(joins))
     if any(level["centre_crop_drift"] != level["drift"] for level in joins):
@@ -134,6 +137,12 @@ def _fit(plan: Json, fit: Json, *, size: int) -> Text:
         return Text.assemble((f"{size} fits", GOOD), f": {meaning}; sizes that fit: {family}")
     nearest = " and ".join(str(n) for n in (fit["below"], fit["above"]) if n is not None)
     return Text.assemble(misfit, f"; {free}: {family}, nearest {nearest}")
+
+
+def _no_taps(up: str, fills: list[str]) -> Text:
+    return Text.assemble(
+        ("bias alone", BAD), f": its samples get no tap of {up}; {' and '.join(fills)} would fill them"
+    )
 
 
 def _joins(joins: list[Json]) -> Text:
