@@ -277,10 +277,10 @@ def test_no_margin_is_claimed_exactly_where_both_agree_everywhere(first, second,
     expected = in_a_row(first, second, x)
     both = compose(first, second)
     exact = same_everywhere(upsample(x, both), expected)
-    if first.border == second.border or not first.reads_outside(0):
-        assert (both.margin == ((0, 0),)) == exact
-    else:  # borders of two kinds may agree by chance, which no law foresees
-        assert exact or both.margin != ((0, 0),)
+    assert exact or both.margin != ((0, 0),)
+    # borders of two kinds, or an edge that is cropped onto a repeated cell, may agree by chance
+    if first.excess == (0,) and (first.border == second.border or not first.reads_outside(0)):
+        assert exact == (both.margin == ((0, 0),))
 
 
 @settings(max_examples=300)
