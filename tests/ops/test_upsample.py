@@ -1,6 +1,7 @@
 """Every implementation is the formula; the adjoint is the adjoint; layouts, dtypes and gradients are kept."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,16 +81,7 @@ def test_gradients_in_x_taps_and_bias(impl, data):
     values = [x[:, :, ...].clone(), operator.taps.clone(), affine.bias.clone()]
 
     def apply(x, taps, bias):
-        parts = Polyphase(
-            taps=taps,
-            scale=operator.scale,
-            origin=operator.origin,
-            excess=operator.excess,
-            border=operator.border,
-            groups=operator.groups,
-            support=operator.support,
-        )
-        return upsample(x, Affine(operator=parts, bias=bias), impl=impl)
+        return upsample(x, Affine(operator=replace(operator, taps=taps), bias=bias), impl=impl)
 
     for value in values:
         value.requires_grad_()
@@ -103,16 +95,7 @@ def test_gradients_in_x_taps_and_bias(impl, data):
 
 
 def _reference(x, taps, bias, operator):
-    parts = Polyphase(
-        taps=taps,
-        scale=operator.scale,
-        origin=operator.origin,
-        excess=operator.excess,
-        border=operator.border,
-        groups=operator.groups,
-        support=operator.support,
-    )
-    y = upsample(x, parts, impl="reference")
+    y = upsample(x, replace(operator, taps=taps), impl="reference")
     tile = bias.T.reshape(-1, *operator.scale)
     repeats = [-(-n // s) for n, s in zip(y.shape[2:], operator.scale, strict=True)]
     return y + tile.repeat(1, *repeats)[:, *(slice(n) for n in y.shape[2:])]

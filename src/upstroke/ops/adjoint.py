@@ -5,17 +5,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from upstroke.ops.border import fold
+from upstroke.ops.convolutions import CONV_TRANSPOSE
 from upstroke.ops.fit import fitted
 from upstroke.ops.interleave import deinterleave
 from upstroke.polyphase import Polyphase, as_conv_shuffle
 
 __all__ = ["adjoint"]
-
-_CONV_TRANSPOSE = {
-    1: torch.nn.functional.conv_transpose1d,
-    2: torch.nn.functional.conv_transpose2d,
-    3: torch.nn.functional.conv_transpose3d,
-}
 
 
 def adjoint(y: Float[Tensor, "b c_out *grown"], operator: Polyphase) -> Float[Tensor, "b c_in *space"]:
@@ -42,5 +37,5 @@ def adjoint(y: Float[Tensor, "b c_out *grown"], operator: Polyphase) -> Float[Te
     # the transpose of `shuffle.upsample`, step by step from its end
     whole = torch.nn.functional.pad(y, [side for cut in reversed(form.crop) for side in (0, cut)])
     phases = deinterleave(whole, form.scale)
-    extended = _CONV_TRANSPOSE[operator.ndim](phases, form.weight, groups=form.groups)
+    extended = CONV_TRANSPOSE[operator.ndim](phases, form.weight, groups=form.groups)
     return fold(extended, form.pad, form.border, size)

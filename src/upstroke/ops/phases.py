@@ -5,12 +5,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from upstroke.ops.border import extend
+from upstroke.ops.convolutions import CONV
 from upstroke.ops.interleave import interleave
 from upstroke.polyphase import Polyphase, as_phase_convs
 
 __all__ = ["upsample"]
-
-_CONV = {1: torch.nn.functional.conv1d, 2: torch.nn.functional.conv2d, 3: torch.nn.functional.conv3d}
 
 
 def upsample(x: Float[Tensor, "b c_in *space"], operator: Polyphase) -> Float[Tensor, "b c_out *grown"]:
@@ -22,6 +21,6 @@ def upsample(x: Float[Tensor, "b c_in *space"], operator: Polyphase) -> Float[Te
     for weight, start in zip(form.weights, form.starts, strict=True):
         sizes = zip(start, cells, weight.shape[2:], strict=True)
         window = extended[:, :, *(slice(first, first + m + k - 1) for first, m, k in sizes)]
-        phases.append(_CONV[operator.ndim](window, weight, groups=form.groups))
+        phases.append(CONV[operator.ndim](window, weight, groups=form.groups))
     y = interleave(torch.stack(phases, dim=2).flatten(1, 2), form.scale)
     return y[:, :, *(slice(n) for n in operator.output_size(x.shape[2:]))]

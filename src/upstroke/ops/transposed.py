@@ -1,19 +1,13 @@
 """Apply an operator by one transposed convolution between a pad and a crop."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from upstroke.ops.border import extend
+from upstroke.ops.convolutions import CONV_TRANSPOSE
 from upstroke.polyphase import Polyphase, as_transposed
 
 __all__ = ["upsample"]
-
-_CONV_TRANSPOSE = {
-    1: torch.nn.functional.conv_transpose1d,
-    2: torch.nn.functional.conv_transpose2d,
-    3: torch.nn.functional.conv_transpose3d,
-}
 
 
 def upsample(x: Float[Tensor, "b c_in *space"], operator: Polyphase) -> Float[Tensor, "b c_out *grown"]:
@@ -22,7 +16,7 @@ def upsample(x: Float[Tensor, "b c_in *space"], operator: Polyphase) -> Float[Te
     The crop that is equal on both sides is left to PyTorch, which then never computes it.
     """
     form = as_transposed(operator)
-    grow = _CONV_TRANSPOSE[operator.ndim]
+    grow = CONV_TRANSPOSE[operator.ndim]
     even = tuple(min(sides) for sides in form.crop)
     y = grow(
         extend(x, form.pad, form.border),

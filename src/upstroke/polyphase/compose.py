@@ -8,8 +8,15 @@ import torch
 from torch import Tensor
 
 from upstroke.errors import ShapeError
+from upstroke.polyphase._channels import swap_channels
 from upstroke.polyphase._extent import extent
-from upstroke.polyphase.kernel_form import KernelForm, from_kernel_form, kernel_form
+from upstroke.polyphase.kernel_form import (
+    KernelForm,
+    from_kernel_form,
+    kernel_crop,
+    kernel_form,
+    kernel_support,
+)
 from upstroke.polyphase.operator import Border, Margin, Polyphase
 
 __all__ = ["compose"]
@@ -46,7 +53,7 @@ def compose(first: Polyphase, second: Polyphase) -> Polyphase:
         msg = f"both operators must have the same number of axes; got {first.ndim} and {second.ndim}"
         raise ShapeError(msg)
     kernel, groups = _kernel_of_both(first, second)
-    crops = zip(second.scale, kernel_form(first).crop, kernel_form(second).crop, strict=True)
+    crops = zip(second.scale, kernel_crop(first), kernel_crop(second), strict=True)
     borders, margins = zip(*(_edge(first, second, axis) for axis in range(first.ndim)), strict=True)
     return from_kernel_form(
         KernelForm(
@@ -66,17 +73,17 @@ def compose(first: Polyphase, second: Polyphase) -> Polyphase:
 def _kernel_of_both(first: Polyphase, second: Polyphase) -> tuple[Tensor, int]:
     """Draw every element of the first kernel with the second kernel; and the groups of the result."""
     dtype = torch.promote_types(first.taps.dtype, second.taps.dtype)
-    one, two = kernel_form(first).kernel.to(dtype), kernel_form(second).kernel.to(dtype)
     draw = partial(_CONV_TRANSPOSE[first.ndim], stride=second.scale)
+    if not _is_one_kernel(first) and not _is_one_kernel(second):
+        return _kernel_over_channels(first, second, draw, dtype)
     # A kernel that every channel shares leaves the channels of the other as they are.
+    one, two = kernel_form(first).kernel.to(dtype), kernel_form(second).kernel.to(dtype)
     if _is_one_kernel(first):
         drawn = draw(one, two.flatten(0, 1)[None]).reshape(*two.shape[:2], -1)
         groups = second.groups
-    elif _is_one_kernel(second):
+    else:
         drawn = draw(one.flatten(0, 1)[:, None], two).reshape(*one.shape[:2], -1)
         groups = first.groups
-    else:
-        return _kernel_over_channels(first, second, draw, dtype)
     length = [t * (a - 1) + b for t, a, b in zip(second.scale, one.shape[2:], two.shape[2:], strict=True)]
     return drawn.reshape(*drawn.shape[:2], *length).to(_common_dtype(first, second)), groups
 
@@ -87,9 +94,8 @@ def _kernel_over_channels(
     """Draw with sums over the channels between the two."""
     one, two = _on_common_channels(first, second)
     groups = math.gcd(one.groups, two.groups)
-    kernel = kernel_form(two).kernel.to(dtype)
     # the second kernel in the layout of a transposed convolution's weight, (middle, out / groups, *length)
-    weight = kernel.reshape(two.groups, -1, *kernel.shape[1:]).transpose(1, 2).flatten(0, 1)
+    weight = swap_channels(kernel_form(two).kernel.to(dtype), two.groups)
     # A depthwise first kernel only ever meets its own channel of the second, so nothing is summed.
     if one.taps.shape[2] == 1 and one.groups == one.out_channels:
         drawn = draw(kernel_form(one).kernel.to(dtype).transpose(0, 1), weight, groups=one.out_channels)
@@ -127,7 +133,7 @@ def _common_dtype(first: Polyphase, second: Polyphase) -> torch.dtype:
 
 
 def _support_of_both(one: Polyphase, two: Polyphase) -> Tensor:
-    first, second = (kernel_form(op).support[None, None].double() for op in (one, two))
+    first, second = (kernel_support(op)[None, None].double() for op in (one, two))
     return _CONV_TRANSPOSE[one.ndim](first, second, stride=two.scale)[0, 0] > 0.5
 
 
@@ -165,8 +171,7 @@ def _border(first: Polyphase, second: Polyphase, axis: int) -> tuple[Border, tup
 
 def _crops_nothing(first: Polyphase, second: Polyphase, axis: int) -> tuple[bool, bool]:
     """Whether, at either end, all that the first draws lies inside its output."""
-    form = kernel_form(first)
-    drawn, crop = extent(form.support, axis), form.crop[axis]
+    drawn, crop = extent(kernel_support(first), axis), kernel_crop(first)[axis]
     inside = first.scale[axis] + first.excess[axis]
     return not drawn or drawn.start >= crop, not drawn or drawn.stop - crop <= inside
 

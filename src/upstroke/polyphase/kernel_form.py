@@ -10,7 +10,15 @@ from torch import Tensor
 from upstroke.polyphase._extent import extent
 from upstroke.polyphase.operator import Border, Margin, Polyphase
 
-__all__ = ["KernelForm", "from_kernel_form", "kernel_form", "trimmed", "with_kernel"]
+__all__ = [
+    "KernelForm",
+    "from_kernel_form",
+    "kernel_crop",
+    "kernel_form",
+    "kernel_support",
+    "trimmed",
+    "with_kernel",
+]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,12 +46,22 @@ def kernel_form(operator: Polyphase) -> KernelForm:
     >>> form.kernel.squeeze().tolist(), form.crop
     ([0.0, 0.25, 0.75, 0.75, 0.25, 0.0], (2,))
     """
-    scale, kernel = operator.scale, operator.kernel
     return KernelForm(
-        kernel=_interleave(operator.taps, scale),
-        support=_interleave(operator.mask[:, None, None], scale)[0, 0],
-        crop=tuple(s * (k - 1 - o) for s, k, o in zip(scale, kernel, operator.origin, strict=True)),
+        kernel=_interleave(operator.taps, operator.scale),
+        support=kernel_support(operator),
+        crop=kernel_crop(operator),
     )
+
+
+def kernel_support(operator: Polyphase) -> Tensor:
+    """The support of the kernel form alone, without laying out the taps."""
+    return _interleave(operator.mask[:, None, None], operator.scale)[0, 0]
+
+
+def kernel_crop(operator: Polyphase) -> tuple[int, ...]:
+    """The left crop of the kernel form alone."""
+    sizes = zip(operator.scale, operator.kernel, operator.origin, strict=True)
+    return tuple(s * (k - 1 - o) for s, k, o in sizes)
 
 
 def _interleave(taps: Tensor, scale: Sequence[int]) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from upstroke.axes import times, whole_per_axis
 from upstroke.errors import OptionError, ShapeError
+from upstroke.polyphase._channels import swap_channels
 from upstroke.polyphase._extent import dilated
 from upstroke.polyphase.compose import compose
 from upstroke.polyphase.kernel_form import KernelForm, from_kernel_form
@@ -45,8 +46,10 @@ def transposed(
             f"got {times(extra)} with stride {times(s)} and dilation {times(d)}"
         )
         raise OptionError(msg)
-    kernel = _swap_channels(weight, groups)
-    holes, support = dilated(kernel, d)
+    if groups < 1 or weight.shape[0] % groups:
+        msg = f"groups must divide the {weight.shape[0]} input channels; got {groups}"
+        raise ShapeError(msg)
+    holes, support = dilated(swap_channels(weight, groups), d)
     excess = tuple(
         length - 2 * pad + e - step for length, pad, e, step in zip(holes.shape[2:], p, extra, s, strict=True)
     )
@@ -178,12 +181,3 @@ def _zeros(ndim: int) -> tuple[Border, ...]:
 
 def _both(pad: int | Margin) -> Margin:
     return (pad, pad) if isinstance(pad, int) else pad
-
-
-def _swap_channels(weight: Tensor, groups: int) -> Tensor:
-    """Turn (in, out / groups, *kernel) into (out, in / groups, *kernel)."""
-    if groups < 1 or weight.shape[0] % groups:
-        msg = f"groups must divide the {weight.shape[0]} input channels; got {groups}"
-        raise ShapeError(msg)
-    blocks = weight.reshape(groups, -1, *weight.shape[1:]).transpose(1, 2)
-    return blocks.flatten(0, 1)

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from upstroke.errors import NotRepresentableError
+from upstroke.polyphase._channels import swap_channels
 from upstroke.polyphase._extent import dilated, extent, present
 from upstroke.polyphase.kernel_form import KernelForm, from_kernel_form, kernel_form, trimmed
 from upstroke.polyphase.operator import Border, Margin, Polyphase
@@ -122,7 +123,7 @@ def as_transposed(operator: Polyphase) -> TransposedForm:
     dilation = tuple(_spread(form.support, axis) for axis in range(operator.ndim))
     lattice = tuple(slice(None, None, d) for d in dilation)
     return TransposedForm(
-        weight=_swap_channels(form.kernel[:, :, *lattice], operator.groups).contiguous(),
+        weight=swap_channels(form.kernel[:, :, *lattice], operator.groups).contiguous(),
         stride=operator.scale,
         dilation=dilation,
         pad=tuple(pads),
@@ -144,7 +145,7 @@ def from_transposed(form: TransposedForm) -> Polyphase:
     >>> from_transposed(as_transposed(linear(2))).isclose(linear(2))
     True
     """
-    kernel, support = dilated(_swap_channels(form.weight, form.groups), form.dilation)
+    kernel, support = dilated(swap_channels(form.weight, form.groups), form.dilation)
     grown = zip(form.stride, form.pad, form.crop, kernel.shape[2:], strict=True)
     operator = from_kernel_form(
         KernelForm(
@@ -247,11 +248,6 @@ def from_phase_convs(form: PhaseConvsForm) -> Polyphase:
         pads = [(first, length - first - own) for length, own, first in sizes]
         rows.append(torch.nn.functional.pad(weight, [side for axis in reversed(pads) for side in axis]))
     return _from_cells_for_all_phases(torch.stack(rows), form)
-
-
-def _swap_channels(kernel: Tensor, groups: int) -> Tensor:
-    """Turn (out, in / groups, *length) into (in, out / groups, *length), or the other way round."""
-    return kernel.reshape(groups, -1, *kernel.shape[1:]).transpose(1, 2).flatten(0, 1)
 
 
 def _spread(support: Tensor, axis: int) -> int:

@@ -1,6 +1,5 @@
 """Turn the record of an inspected layer into text for a terminal."""
 
-import io
 import itertools
 import math
 from collections.abc import Sequence
@@ -10,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from upstroke.report.page import written
 
 __all__ = ["figures", "inspect_text", "layer_title", "percent"]
 
@@ -24,17 +25,11 @@ TIED = 1e-6
 
 def inspect_text(record: Json, *, width: int = 100, colour: bool = False) -> str:
     """Write an `upstroke.inspect/1` record of a layer as text."""
-    page = io.StringIO()
     width = min(width, 100)
-    console = Console(
-        file=page,
-        width=width,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
+    return written(lambda console: _write(console, record, width=width), width=width, colour=colour)
+
+
+def _write(console: Console, record: Json, *, width: int) -> None:
     console.print(Text(layer_title(record["layer"]), "bold"))
     console.print(Text(_source(record)))
     for line in _maps(record, width=width):
@@ -48,7 +43,6 @@ def inspect_text(record: Json, *, width: int = 100, colour: bool = False) -> str
     console.print(table)
     console.print()
     console.print(_verdict(record))
-    return "".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines())
 
 
 def layer_title(layer: Json) -> str:

@@ -1,6 +1,5 @@
 """Turn the record of inspected pictures into text for a terminal."""
 
-import io
 from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from upstroke.report.inspect_text import figures, percent
+from upstroke.report.page import written
 
 __all__ = ["picture_title", "pictures_text"]
 
@@ -20,21 +20,8 @@ MOST_LISTED = 10
 
 def pictures_text(record: Json, *, width: int = 100, colour: bool = False) -> str:
     """Write an `upstroke.inspect/1` record of pictures as text; all of a long list stand in the JSON."""
-    page = io.StringIO()
-    console = Console(
-        file=page,
-        width=min(width, 100),
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-    if record["kind"] == "picture":
-        _one(console, record)
-    else:
-        _many(console, record)
-    return "".join(f"{line.rstrip()}\n" for line in page.getvalue().splitlines())
+    write = _one if record["kind"] == "picture" else _many
+    return written(lambda console: write(console, record), width=min(width, 100), colour=colour)
 
 
 def picture_title(record: Json) -> str:

@@ -1,12 +1,13 @@
 """A plan as JSON becomes a table and a few sentences for a terminal."""
 
-import io
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from upstroke.report.page import written
 
 __all__ = ["plan_text"]
 
@@ -16,21 +17,14 @@ GOOD, BAD = "green", "yellow"
 
 def plan_text(plan: Json, *, width: int = 100, colour: bool = False, detail: bool = False) -> str:
     """Write an `upstroke.plan/1` record as text; `detail` adds the grid of every map of a U-Net."""
-    page = io.StringIO()
-    console = Console(
-        file=page,
-        width=width,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-    if plan["kind"] == "generator":
-        _generator(console, plan)
-    else:
-        _unet(console, plan, detail=detail)
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).rstrip() + "\n"
+
+    def write(console: Console) -> None:
+        if plan["kind"] == "generator":
+            _generator(console, plan)
+        else:
+            _unet(console, plan, detail=detail)
+
+    return written(write, width=width, colour=colour)
 
 
 def _generator(console: Console, plan: Json) -> None:
