@@ -1,5 +1,6 @@
 """Numbers that follow from an operator or a picture, each in closed form, without thresholds."""
 
+from upstroke.diagnose.chain import ChainGain, chain_gain
 from upstroke.diagnose.cost import Cost, cost
 from upstroke.diagnose.coverage import Coverage, coverage
 from upstroke.diagnose.equivariance import (
@@ -11,6 +12,7 @@ from upstroke.diagnose.equivariance import (
 )
 from upstroke.diagnose.gain import bias_spread, gain_spread, phase_gain
 from upstroke.diagnose.image import ImageGain, image_gain
+from upstroke.diagnose.independence import dependence
 from upstroke.diagnose.keypoint import (
     Decoder,
     KeypointError,
@@ -36,6 +38,7 @@ from upstroke.diagnose.spectrum import power_spectrum
 from upstroke.diagnose.subgrid import Subgrid, subgrid_variance
 
 __all__ = [
+    "ChainGain",
     "Cost",
     "Coverage",
     "Decoder",
@@ -52,8 +55,10 @@ __all__ = [
     "bias_spread",
     "block_mean_error",
     "centroid",
+    "chain_gain",
     "cost",
     "coverage",
+    "dependence",
     "equivariance_error",
     "field_frequencies",
     "frequency_response",

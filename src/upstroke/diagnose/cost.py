@@ -8,7 +8,7 @@ from fractions import Fraction
 from upstroke.errors import OptionError, ShapeError
 from upstroke.polyphase import Polyphase
 
-__all__ = ["Cost", "cost"]
+__all__ = ["Cost", "cost", "fewest_channels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def cost(
             msg = f"{name} must be at least 1; got {value}"
             raise OptionError(msg)
     chain = [operators] if isinstance(operators, Polyphase) else list(operators)
-    channels = _fewest_channels(chain) if channels is None else channels
+    channels = fewest_channels(chain) if channels is None else channels
     parameters = multiply_adds = values = 0
     positions = 1
     for stage in chain:
@@ -83,8 +83,13 @@ def cost(
     )
 
 
-def _fewest_channels(chain: Sequence[Polyphase]) -> int:
-    """The channels that must come in, or the fewest that can where all operators are shared."""
+def fewest_channels(chain: Sequence[Polyphase]) -> int:
+    """The channels that must come in to a chain, or the fewest that can where all operators are shared.
+
+    >>> from upstroke.polyphase import nearest, shuffle
+    >>> fewest_channels([nearest(2), shuffle(2)])
+    4
+    """
     fewest = 1
     # channels at a stage, per channel that comes in
     ratio = Fraction(1)
