@@ -1,0 +1,20 @@
+"""Model to graph, one form for all sources: its upsampling sites, their linear chains, its joins."""
+
+from upstroke.graph.affine_of import affine_of, is_linear
+from upstroke.graph.form import Graph, Node, Shape
+from upstroke.graph.rearrange import pixel_shuffle_of, with_shuffles
+from upstroke.graph.sites import Branching, Site, joins, sites
+
+__all__ = [
+    "Branching",
+    "Graph",
+    "Node",
+    "Shape",
+    "Site",
+    "affine_of",
+    "is_linear",
+    "joins",
+    "pixel_shuffle_of",
+    "sites",
+    "with_shuffles",
+]

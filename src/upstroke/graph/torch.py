@@ -1,0 +1,151 @@
+"""Turn a PyTorch module into a graph by one recorded forward pass."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from upstroke.axes import times
+from upstroke.errors import OptionError, ShapeError
+from upstroke.graph.form import Graph, Node
+from upstroke.graph.rearrange import with_shuffles
+from upstroke.graph.steps import PixelShuffle, Resize, TransposedConvolution, Unread
+from upstroke.graph.torch_names import Running, Unique
+from upstroke.graph.torch_recorder import CircularPads, Origin, Recorder
+from upstroke.graph.torch_spellings import with_plain_axes, with_repeats
+from upstroke.graph.torch_state import left_as_it_was
+
+__all__ = ["record"]
+
+_GROWERS = TransposedConvolution | Resize | PixelShuffle | Unread
+_LONGEST_REASON = 200
+
+
+def record(
+    module: nn.Module,
+    inputs: Sequence[Any],
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    name: str = "",
+) -> Graph:
+    """The graph of what a module does to its inputs, seen in one forward pass in evaluation mode.
+
+    Every operator that runs is seen, called by a layer or by a function, and with the weights that it gets:
+    those of a weight-normalised layer are the effective ones. Only what is derived from the inputs is a map;
+    all else is a constant. Weights are not copied, and the module, its buffers, its inputs and torch's random
+    numbers are left as they were.
+
+    Args:
+        module: the model; one that `torch.compile` made is read as the model it was made from.
+        inputs: what it is called with, tensors of any type and other values.
+        kwargs: further arguments, by name.
+        name: what the model is called; by default the name of its class.
+
+    Raises:
+        OptionError: this is no module that can be seen into, or it cannot run on these arguments.
+        ShapeError: it cannot run on inputs of these shapes.
+
+    >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.ConvTranspose2d(8, 3, 4, stride=2))
+    >>> for node in record(net, [torch.rand(1, 3, 5, 7)]).nodes:
+    ...     print(node.name, node.operator, type(node.step).__name__)
+    0 Conv2d Convolution
+    1 ReLU Pointwise
+    2 ConvTranspose2d TransposedConvolution
+    """
+    module = _seen_into(module)
+    given = dict(kwargs or {})
+    tensors = [*_tensors_in(list(inputs)), *_tensors_in(given)]
+    with left_as_it_was(module, tensors) as originals, Running(module) as running:
+        recorder = Recorder(running, originals)
+        for tensor in _tensors_in(list(inputs)):
+            recorder.take(tensor, "input")
+        for key, value in given.items():
+            for tensor in _tensors_in(value):
+                recorder.take(tensor, key)
+        try:
+            with torch.no_grad(), recorder, CircularPads(recorder):
+                output = module(*inputs, **given)
+        except Exception as error:
+            raise _refusal(error, [*inputs, *given.values()], running.path) from error
+        names = [recorder.map_of(tensor) for tensor in _tensors_in(output)]
+    outputs = tuple(dict.fromkeys(each for each in names if each is not None))
+    graph = Graph(
+        model=name or type(module).__name__,
+        source="PyTorch",
+        nodes=recorder.nodes_for(outputs),
+        inputs=recorder.inputs,
+        outputs=outputs,
+        shapes=recorder.shapes,
+    )
+    graph = with_shuffles(with_plain_axes(with_repeats(graph, recorder.widened)))
+    return _with_growers_named(graph, recorder.origins, name)
+
+
+def _seen_into(module: object) -> nn.Module:
+    """The module whose operators can be seen when it runs."""
+    module = getattr(module, "_orig_mod", module)
+    if isinstance(module, torch.jit.ScriptModule | torch.jit.ScriptFunction):
+        msg = (
+            "a TorchScript model hides its layers and cannot be read; give the Python module it was made "
+            "from, or export it to ONNX"
+        )
+        raise OptionError(msg)
+    if not isinstance(module, nn.Module):
+        msg = f"the model must be a torch.nn.Module; got {type(module).__name__}, so give one made of layers"
+        raise OptionError(msg)
+    return module
+
+
+def _tensors_in(value: object, *, depth: int = 4) -> Iterator[Tensor]:
+    """Every tensor in a structure: containers, mappings and objects that hold them as attributes."""
+    for leaf in pytree.tree_leaves(value):
+        if isinstance(leaf, Tensor):
+            yield leaf
+        elif depth and isinstance(leaf, Mapping):
+            yield from _tensors_in(list(leaf.values()), depth=depth - 1)
+        elif depth and hasattr(leaf, "__dict__") and not isinstance(leaf, type | nn.Module):
+            yield from _tensors_in(list(vars(leaf).values()), depth=depth - 1)
+
+
+def _refusal(error: Exception, inputs: Sequence[object], path: str) -> OptionError | ShapeError:
+    """What to say of a model that cannot run."""
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    if len(said) > _LONGEST_REASON:
+        said = said[: _LONGEST_REASON - 1].rstrip() + "…"
+    place = f", raised in {path}" if path else ""
+    if isinstance(error, TypeError) and not path and "missing" in said and "argument" in said:
+        return OptionError(f"the model wants more inputs: {said}; give one --input for each")
+    shown = " and ".join(map(_shown, inputs)) or "none"
+    msg = f"the model cannot take inputs of shape {shown}: {said}{place}; try another --input"
+    return ShapeError(msg) if isinstance(error, RuntimeError | ValueError | IndexError) else OptionError(msg)
+
+
+def _shown(value: object) -> str:
+    """An input as the command line writes it."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    shape = times(value.shape) or "()"
+    return shape if value.dtype == torch.float32 else f"{shape}:{str(value.dtype).removeprefix('torch.')}"
+
+
+def _with_growers_named(graph: Graph, origins: Mapping[str, Origin], model: str) -> Graph:
+    """The graph with whatever may grow a map named by its module, wherever inside that it is called."""
+    growers = [node for node in graph.nodes if isinstance(node.step, _GROWERS)]
+    named, unique = {}, Unique()
+    for name in {node.name for node in graph.nodes} - {node.name for node in growers}:
+        unique(name)
+    for node in growers:
+        origin = origins[node.output]
+        named[id(node)] = unique(origin.path or model or _short(node, origin))
+    nodes = (replace(node, name=named.get(id(node), node.name)) for node in graph.nodes)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _short(node: Node, origin: Origin) -> str:
+    """The name of an operator without namespace; of one that several calls spell, what they amount to."""
+    if "–" not in node.operator:
+        return origin.name
+    return "pixel_shuffle" if isinstance(node.step, PixelShuffle) else "resize"

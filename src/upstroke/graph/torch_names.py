@@ -1,0 +1,89 @@
+"""Turn the modules that run while a model is recorded into names that a reader of its code knows."""
+
+from typing import Any
+
+from torch import nn
+from torch.nn.modules import module as every_module
+from torch.utils.hooks import RemovableHandle
+
+from upstroke.graph.steps import Pad, Reshape, Same, Step, Transpose
+
+__all__ = ["Running", "Unique", "layer_type"]
+
+# What a layer such as Conv2d does around its own work, unless it is made for just that.
+_AUXILIARY = Pad | Reshape | Same | Transpose
+_MADE_FOR_THAT = ("torch.nn.modules.padding", "torch.nn.modules.flatten")
+
+
+class Unique:
+    """Hands out names, each once.
+
+    >>> name = Unique()
+    >>> name("up"), name("up"), name("down")
+    ('up', 'up:2', 'down')
+    """
+
+    def __init__(self) -> None:
+        self._given: dict[str, int] = {}
+
+    def __call__(self, wanted: str) -> str:
+        """The name, with a number behind it from the second time on."""
+        count = self._given[wanted] = self._given.get(wanted, 0) + 1
+        return wanted if count == 1 else self(f"{wanted}:{count}")
+
+
+class Running:
+    """Which module of a model runs right now; to be used as a context while the model runs.
+
+    The innermost module that has not come to its end stays known after an exception.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._paths = {id(part): path for path, part in model.named_modules()}
+        self._stack: list[nn.Module] = []
+        self._hooks: list[RemovableHandle] = []
+
+    def __enter__(self) -> "Running":
+        self._hooks = [
+            every_module.register_module_forward_pre_hook(self._begin),
+            every_module.register_module_forward_hook(self._end),
+        ]
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    @property
+    def path(self) -> str:
+        """The path of the innermost module; empty for the model itself."""
+        return self._paths[id(self._stack[-1])] if self._stack else ""
+
+    def layer(self, step: Step) -> str | None:
+        """The layer of PyTorch whose own work a step is, or None."""
+        kind = layer_type(self._stack[-1]) if self._stack else None
+        if kind is None or (isinstance(step, _AUXILIARY) and kind.__module__ not in _MADE_FOR_THAT):
+            return None
+        return kind.__name__
+
+    def _begin(self, part: nn.Module, inputs: Any) -> None:  # noqa: ANN401 - whatever the module takes
+        if id(part) in self._paths:
+            self._stack.append(part)
+
+    def _end(self, part: nn.Module, inputs: Any, output: Any) -> None:  # noqa: ANN401 - as above
+        # a module that raised, and whose exception was caught, is still above this one
+        while part in self._stack and self._stack.pop() is not part:
+            pass
+
+
+def layer_type(part: nn.Module) -> type[nn.Module] | None:
+    """The class of PyTorch that a module is or extends; None for containers and modules of one's own.
+
+    >>> layer_type(nn.utils.parametrizations.weight_norm(nn.ConvTranspose2d(2, 2, 2))).__name__
+    'ConvTranspose2d'
+    """
+    for kind in type(part).__mro__:
+        family = kind.__module__.removeprefix("torch.nn.modules.")
+        if family != kind.__module__ and family not in ("module", "container", "transformer"):
+            return kind
+    return None

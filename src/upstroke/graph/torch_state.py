@@ -1,0 +1,69 @@
+"""Turn a module that is about to run into one that is, afterwards, what it was before."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+__all__ = ["Originals", "left_as_it_was", "memory_of"]
+
+
+class Originals:
+    """Tensors that must keep their values; a copy is made of one only when something writes to it.
+
+    >>> counter = torch.zeros(3)
+    >>> originals = Originals([counter])
+    >>> originals.before_writing(counter[1:])
+    >>> counter[1:] += 1
+    >>> originals.put_back()
+    >>> counter
+    tensor([0., 0., 0.])
+    """
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self._kept = {memory_of(tensor): tensor for tensor in tensors if not is_lazy(tensor)}
+        self._copies: dict[int, Tensor] = {}
+
+    def before_writing(self, tensor: Tensor) -> None:
+        """Copy the tensor that this one shares its memory with, if it is one to keep."""
+        place = memory_of(tensor)
+        if place in self._kept and place not in self._copies:
+            self._copies[place] = self._kept[place].detach().clone()
+
+    def put_back(self) -> None:
+        """Write the copies back."""
+        with torch.no_grad():
+            for place, copy in self._copies.items():
+                self._kept[place].copy_(copy)
+
+
+@contextmanager
+def left_as_it_was(module: nn.Module, inputs: Iterable[Tensor]) -> Iterator[Originals]:
+    """Run what is inside in evaluation mode; put flags, buffers, inputs and torch's random numbers back.
+
+    Modules that learn their shapes from the first input keep what they learned.
+    """
+    flags = [(part, part.training) for part in module.modules()]
+    # those of a scripted part are its own, and no dict
+    buffers = [
+        (part._buffers, dict(part._buffers)) for part in module.modules() if type(part._buffers) is dict
+    ]
+    originals = Originals([*module.parameters(), *module.buffers(), *inputs])
+    devices = {tensor.device for tensor in module.parameters() if tensor.device.type == "cuda"}
+    with torch.random.fork_rng(devices=sorted(devices, key=str)):
+        try:
+            module.eval()
+            yield originals
+        finally:
+            for part, training in flags:
+                part.training = training
+            for buffer, before in buffers:
+                buffer.update(before)
+            originals.put_back()
+
+
+def memory_of(tensor: Tensor) -> int:
+    """Where the numbers of a tensor lie: the same for all views of one memory while it is held."""
+    return int(tensor.untyped_storage()._cdata)

@@ -1,0 +1,506 @@
+"""Turn one recorded call of PyTorch into the step that it is."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from upstroke.axes import times
+from upstroke.graph.form import Shape
+from upstroke.graph.steps import (
+    Convolution,
+    Coordinates,
+    Join,
+    Other,
+    Pad,
+    PerChannel,
+    PixelShuffle,
+    Pointwise,
+    Pool,
+    Reshape,
+    Resize,
+    Rounding,
+    Same,
+    Step,
+    Transpose,
+    TransposedConvolution,
+    Unread,
+)
+from upstroke.polyphase import Border, Margin
+
+__all__ = ["HOLDS_NO_VALUES", "Call", "grown", "is_larger", "pad_of", "step_of"]
+
+# What these make has a map's shape and none of its values.
+HOLDS_NO_VALUES = frozenset(
+    {
+        "empty_like", "full_like", "new_empty", "new_empty_strided", "new_full", "new_ones",
+        "new_zeros", "ones_like", "rand_like", "randint_like", "randn_like", "zeros_like",
+    }
+)  # fmt: skip
+
+_POINTWISE = frozenset(
+    {
+        "_prelu_kernel", "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "bitwise_not",
+        "ceil", "celu", "clamp", "clamp_max", "clamp_min", "cos", "cosh", "elu", "eq", "erf",
+        "erfc", "erfinv", "exp", "exp2", "expm1", "floor", "frac", "ge", "gelu", "gt", "hardshrink",
+        "hardsigmoid", "hardswish", "hardtanh", "isfinite", "isinf", "isnan", "le", "leaky_relu",
+        "log", "log10", "log1p", "log2", "log_sigmoid", "log_sigmoid_forward", "logical_not",
+        "logit", "lt", "mish", "nan_to_num", "ne", "prelu", "reciprocal", "relu", "relu6", "round",
+        "rrelu", "rrelu_with_noise", "rsqrt", "sgn", "sigmoid", "sign", "silu", "sin", "sinc",
+        "sinh", "softplus", "softshrink", "sqrt", "square", "tan", "tanh", "threshold", "trunc",
+    }
+)  # fmt: skip
+# Larger only because a matrix is wider, a window is listed, or half a spectrum is made whole again.
+_NOT_SPATIAL = frozenset(
+    {
+        "_fft_c2c", "_fft_c2r", "_fft_r2c", "_scaled_dot_product_flash_attention_for_cpu",
+        "_softmax", "addmm", "baddbmm", "bmm", "embedding", "expand", "linear", "matmul", "mm",
+        "native_layer_norm",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Call:
+    """One call of an operator of PyTorch, in which at least one argument is a map.
+
+    Attributes:
+        name: the operator without namespace, overload and the underscore of an in-place one.
+        given: every argument by its name, defaults filled in.
+        maps: the map that each argument is, by id, for all tensors that are derived from the model's inputs.
+        before: shapes of the maps that come in.
+        output: the first tensor that it gives.
+    """
+
+    name: str
+    given: Mapping[str, Any]
+    maps: Mapping[int, str]
+    before: Sequence[tuple[int, ...]]
+    output: Tensor
+
+    def is_map(self, value: object) -> bool:
+        """Whether an argument is derived from the model's inputs."""
+        return id(value) in self.maps
+
+    def map_in(self) -> Tensor | None:
+        """The argument that operators call self or input, if it is a map."""
+        value = self.given.get("self", self.given.get("input"))
+        return value if isinstance(value, Tensor) and self.is_map(value) else None
+
+
+def step_of(call: Call) -> Step:
+    """The step that a call is; Unread if it grows a map in a way that no step describes."""
+    try:
+        step = _read(call)
+    except (KeyError, TypeError, ValueError, IndexError):
+        # a form of the operator with other arguments than those known here
+        step = Other()
+    if isinstance(step, Other) and call.name not in _NOT_SPATIAL:
+        after = tuple(call.output.shape)
+        comparable = [shape for shape in call.before if len(shape) == len(after)]
+        if comparable and all(is_larger(shape, after) for shape in comparable):
+            return Unread(reason=grown(call.name, comparable[0], after))
+    return step
+
+
+def is_larger(before: Shape, after: Shape) -> bool:
+    """Whether a map has more samples along an axis, other than as copies of its only one."""
+    if len(before) != len(after) or not 3 <= len(before) <= 5 or before[0] != after[0]:
+        return False
+    sizes = zip(before[2:], after[2:], strict=True)
+    return any(was is not None and now is not None and 1 < was < now for was, now in sizes)
+
+
+def grown(name: str, before: Shape, after: Shape) -> str:
+    """Say that a map grows in a way that is not read."""
+    return f"{name} grows {_times(before[2:])} to {_times(after[2:])} in a way that is not read"
+
+
+def _times(sizes: Shape) -> str:
+    return times(0 if size is None else size for size in sizes)
+
+
+def pad_of(pad: Sequence[int], ndim: int, *, border: Border | None) -> Pad | Other:
+    """The pad that PyTorch writes as a list with the last axis first, for maps with so many spatial axes."""
+    sides = [(left, right) for left, right in zip(pad[::2], pad[1::2], strict=True)]
+    if ndim < 1 or any(side != (0, 0) for side in sides[ndim:]):
+        return Other()
+    sides += [(0, 0)] * (ndim - len(sides))
+    return Pad(sides=tuple(sides[:ndim][::-1]), border=border)
+
+
+def _read(call: Call) -> Step:
+    if call.name in _READERS:
+        return _READERS[call.name](call)
+    return Pointwise() if call.name in _POINTWISE and len(call.before) == 1 else Other()
+
+
+def _per_axis(values: int | Sequence[int], ndim: int) -> tuple[int, ...]:
+    """PyTorch lets one number stand for all axes."""
+    given = tuple(values) if isinstance(values, Sequence) else (values,)
+    return given * ndim if len(given) == 1 else given
+
+
+def _both_sides(padding: Sequence[int]) -> tuple[Margin, ...]:
+    return tuple((pad, pad) for pad in padding)
+
+
+def _convolution(call: Call) -> Step:
+    given, weight = call.given, call.given["weight"]
+    backwards = given["transposed"]
+    if call.is_map(weight) or call.is_map(given["bias"]) or call.map_in() is None:
+        return Unread(reason="its weight is computed from the input") if backwards else Other()
+    ndim = weight.ndim - 2
+    stride, padding, dilation = (_per_axis(given[name], ndim) for name in ("stride", "padding", "dilation"))
+    if backwards:
+        return TransposedConvolution(
+            weight=weight,
+            bias=given["bias"],
+            stride=stride,
+            padding=_both_sides(padding),
+            output_padding=_per_axis(given["output_padding"], ndim),
+            dilation=dilation,
+            groups=given["groups"],
+        )
+    return Convolution(
+        weight=weight,
+        bias=given["bias"],
+        stride=stride,
+        padding=_both_sides(padding),
+        dilation=dilation,
+        groups=given["groups"],
+    )
+
+
+def _batch_norm(call: Call) -> Step:
+    """The map (x - mean) / sqrt(var + eps) * weight + bias, with the running mean and variance."""
+    given = call.given
+    mean, var = given.get("running_mean"), given.get("running_var")
+    constants = [mean, var, given.get("weight"), given.get("bias")]
+    if given.get("training", False) or mean is None or var is None or any(map(call.is_map, constants)):
+        return Other()
+    gain = torch.rsqrt(var + given.get("eps", given.get("epsilon")))
+    if given["weight"] is not None:
+        gain = gain * given["weight"]
+    shift = -mean * gain
+    return PerChannel(gain=gain, shift=shift if given["bias"] is None else shift + given["bias"])
+
+
+def _resize(
+    mode: Literal["nearest", "linear", "cubic"],
+    coordinates: Coordinates,
+    *,
+    rounding: Rounding = "floor",
+    a: float = -0.75,
+) -> Callable[[Call], Step]:
+    def read(call: Call) -> Step:
+        given, sizes = call.given, zip(_space_in(call), call.output.shape[2:], strict=True)
+        said = _said_scales(given)
+        corners = bool(given.get("align_corners"))
+        # with corners aligned the spacing follows from the sizes, whatever factor was given
+        scale = tuple(
+            float(factor) if factor and not corners else after / before
+            for factor, (before, after) in zip(said, sizes, strict=True)
+        )
+        return Resize(
+            mode=mode,
+            scale=scale,
+            coordinates="align_corners" if corners else coordinates,
+            rounding=rounding,
+            a=a,
+            given=all(said),
+        )
+
+    return read
+
+
+def _said_scales(given: Mapping[str, Any]) -> list[float | None]:
+    """The scale factors that came with a resize, per axis; None where a size came alone."""
+    if "scale_factors" in given:
+        return list(given["scale_factors"] or [None] * len(given["output_size"]))
+    return [given[name] for name in ("scales", "scales_d", "scales_h", "scales_w") if name in given]
+
+
+def _space_in(call: Call) -> tuple[int, ...]:
+    taken = call.given.get("self", call.given.get("input"))
+    assert isinstance(taken, Tensor)
+    return tuple(taken.shape[2:])
+
+
+def _pixel_shuffle(call: Call) -> Step:
+    if call.output.ndim != 4:
+        return Unread(reason="pixel_shuffle works on a map without a batch axis; give the model a batch")
+    factor = call.given["upscale_factor"]
+    return PixelShuffle(scale=(factor, factor))
+
+
+def _adaptive_mean(call: Call) -> Step:
+    """Where it grows by whole factors, each window is the one cell that the sample lies in."""
+    before, after = _space_in(call), tuple(call.output.shape[2:])
+    if len(before) + 2 != call.output.ndim or any(n % m for m, n in zip(before, after, strict=True)):
+        return Other()
+    scale = tuple(float(n // m) for m, n in zip(before, after, strict=True))
+    return Resize(mode="nearest", scale=scale, coordinates="asymmetric", given=False)
+
+
+def _index_select(call: Call) -> Step:
+    return _nearest_by_index(call, call.given["dim"], call.given["index"])
+
+
+def _index(call: Call) -> Step:
+    placed = [(dim, index) for dim, index in enumerate(call.given["indices"]) if index is not None]
+    return _nearest_by_index(call, *placed[0]) if len(placed) == 1 else Other()
+
+
+def _nearest_by_index(call: Call, dim: int, index: Tensor) -> Step:
+    """A nearest resize written as a list of cells: 0, 0, 1, 1, 2, 2."""
+    taken = call.map_in()
+    if taken is None or call.is_map(index) or index.ndim != 1 or index.is_floating_point():
+        return Other()
+    axis, size = dim % taken.ndim, taken.shape[dim]
+    if axis < 2 or index.dtype == torch.bool or size == 0 or len(index) % size or not len(index):
+        return Other()
+    factor = len(index) // size
+    if not torch.equal(index, torch.arange(len(index), device=index.device).to(index.dtype) // factor):
+        return Other()
+    scale = tuple(float(factor) if place == axis else 1.0 for place in range(2, taken.ndim))
+    return Resize(mode="nearest", scale=scale, coordinates="asymmetric", given=False)
+
+
+def _col2im(call: Call) -> Step:
+    if max(call.given["stride"]) == 1:
+        return Other()
+    return Unread(reason="fold lays columns side by side on a larger map in a way that is not read")
+
+
+def _view(call: Call) -> Step:
+    if "dtype" in call.given:  # the same bytes, read as other numbers
+        return Other()
+    return Same() if tuple(call.output.shape) == call.before[0] else Reshape()
+
+
+def _permute(call: Call) -> Step:
+    rank = call.output.ndim
+    return Transpose(order=tuple(dim % rank for dim in call.given["dims"]))
+
+
+def _transpose(call: Call) -> Step:
+    rank = call.output.ndim
+    order = list(range(rank))
+    if rank:
+        first, second = call.given.get("dim0", 0) % rank, call.given.get("dim1", rank - 1) % rank
+        order[first], order[second] = second, first
+    return Transpose(order=tuple(order))
+
+
+def _same(call: Call) -> Step:
+    taken = call.map_in()
+    # numbers become whole, or only true and false
+    rounds = taken is not None and taken.is_floating_point() and not call.output.is_floating_point()
+    return Pointwise() if rounds and not call.output.is_complex() else Same()
+
+
+def _expand(call: Call) -> Step:
+    return Same() if tuple(call.output.shape) == call.before[0] else Other()
+
+
+def _copy(call: Call) -> Step:
+    source = call.given["src"]
+    return Same() if call.is_map(source) and source.shape == call.output.shape else Other()
+
+
+def _dropout(call: Call) -> Step:
+    return Other() if call.given.get("train") else Same()
+
+
+def _add(call: Call, sign: int = 1) -> Step:
+    """A map plus alpha times another, or times a constant."""
+    first, second = call.given["self"], call.given["other"]
+    factor = sign * call.given.get("alpha", 1)
+    if first is second:
+        return PerChannel(gain=_numbers(1 + factor, call), shift=None)
+    if call.is_map(first) and call.is_map(second):
+        return Join(kind="add")
+    if call.is_map(first):
+        shift = _constant(second, call)
+        return Other() if shift is None else PerChannel(gain=None, shift=factor * shift)
+    shift = _constant(first, call)
+    gain = None if factor == 1 else _numbers(factor, call)
+    return Other() if shift is None else PerChannel(gain=gain, shift=shift)
+
+
+def _subtract(call: Call) -> Step:
+    return _add(call, sign=-1)
+
+
+def _subtract_from(call: Call) -> Step:
+    """Other minus alpha times self."""
+    first, second = call.given["self"], call.given["other"]
+    if call.is_map(first) and call.is_map(second):
+        return Join(kind="add")
+    shift = _constant(second, call)
+    if shift is None or not call.is_map(first):
+        return Other()
+    return PerChannel(gain=_numbers(-call.given.get("alpha", 1), call), shift=shift)
+
+
+def _multiply(call: Call) -> Step:
+    first, second = call.given["self"], call.given["other"]
+    if first is second:
+        return Pointwise()
+    if call.is_map(first) and call.is_map(second):
+        return Join(kind="multiply")
+    gain = _constant(second if call.is_map(first) else first, call)
+    return Other() if gain is None else PerChannel(gain=gain, shift=None)
+
+
+def _divide(call: Call) -> Step:
+    first, second = call.given["self"], call.given["other"]
+    if call.is_map(first) and call.is_map(second):
+        return Join(kind="multiply")
+    constant = _constant(second if call.is_map(first) else first, call)
+    if constant is None:
+        return Other()
+    if call.is_map(second) or call.given.get("rounding_mode") is not None:
+        return Pointwise()
+    return PerChannel(gain=1 / constant, shift=None)
+
+
+def _negate(call: Call) -> Step:
+    return PerChannel(gain=_numbers(-1, call), shift=None)
+
+
+def _power(call: Call) -> Step:
+    exponent = call.given.get("exponent")
+    return Pointwise() if isinstance(exponent, int | float) and call.is_map(call.given["self"]) else Other()
+
+
+def _numbers(value: int | float, call: Call) -> Tensor:
+    """One number for all channels, of the type that the map gets."""
+    output = call.output
+    dtype = output.dtype if output.is_floating_point() else torch.get_default_dtype()
+    return torch.tensor([float(value)], dtype=dtype, device=output.device)
+
+
+def _constant(value: object, call: Call) -> Tensor | None:
+    """A constant beside a map as one number per channel, or one for all; None if it varies otherwise."""
+    if isinstance(value, int | float):
+        return _numbers(value, call)
+    shape = tuple(call.output.shape)
+    if not isinstance(value, Tensor) or value.is_complex() or value.ndim > len(shape):
+        return None
+    if not value.is_floating_point():
+        value = value.to(_numbers(0, call).dtype)
+    if shape != call.before[0]:
+        return None
+    if value.numel() == 1:
+        return value.reshape(1)
+    aligned = (1,) * (len(shape) - value.ndim) + tuple(value.shape)
+    per_channel = len(shape) > 1 and aligned[1] == shape[1] and math.prod(aligned) == shape[1]
+    return value.reshape(-1) if per_channel else None
+
+
+def _concatenate(call: Call) -> Step:
+    dim = call.given.get("dim", 0) % max(call.output.ndim, 1)
+    return Join(kind="concatenate") if dim == 1 else Other()
+
+
+def _zero_pad(call: Call) -> Step:
+    taken, pad = call.given["self"], call.given["pad"]
+    if taken.is_complex() and max(pad) > 0:
+        return Unread(reason="it pads a spectrum, which grows the map in a way that is not read")
+    only_cuts = max(pad) <= 0
+    return pad_of(pad, taken.ndim - 2, border="zero" if only_cuts or call.given["value"] == 0 else None)
+
+
+def _pad(border: Border | None) -> Callable[[Call], Step]:
+    def read(call: Call) -> Step:
+        return pad_of(call.given["padding"], call.output.ndim - 2, border=border)
+
+    return read
+
+
+def _slice(call: Call) -> Step:
+    taken, given = call.given["self"], call.given
+    axis = given["dim"] % taken.ndim
+    size = taken.shape[axis]
+    start, stop, step = slice(given["start"], given["end"], given["step"]).indices(size)
+    if (start, stop, step) == (0, size, 1):
+        return Same()
+    if axis < 2 or step != 1 or stop <= start:
+        return Other()
+    sides = [(0, 0)] * (taken.ndim - 2)
+    sides[axis - 2] = (-start, stop - size)
+    return Pad(sides=tuple(sides))
+
+
+def _pool(kind: Literal["mean", "max"], ndim: int) -> Callable[[Call], Step]:
+    def read(call: Call) -> Step:
+        given = call.given
+        kernel, padding = (_per_axis(given[name], ndim) for name in ("kernel_size", "padding"))
+        stride = _per_axis(given["stride"], ndim) if given["stride"] else kernel
+        dilation = _per_axis(given.get("dilation", 1), ndim)
+        reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
+        return Pool(kernel=reach, stride=stride, padding=_both_sides(padding), kind=kind)
+
+    return read
+
+
+_READERS: dict[str, Callable[[Call], Step]] = {
+    "convolution": _convolution,
+    "_convolution": _convolution,
+    **dict.fromkeys(
+        (
+            "native_batch_norm",
+            "_native_batch_norm_legit",
+            "_native_batch_norm_legit_no_training",
+            "_batch_norm_no_update",
+            "cudnn_batch_norm",
+            "miopen_batch_norm",
+            "batch_norm",
+        ),
+        _batch_norm,
+    ),
+    # round_prefer_ceil of a half-pixel position is the cell in which the sample's centre lies
+    **{f"upsample_nearest{n}d": _resize("nearest", "asymmetric") for n in (1, 2, 3)},
+    **{
+        f"_upsample_nearest_exact{n}d": _resize("nearest", "half_pixel", rounding="round_prefer_ceil")
+        for n in (1, 2, 3)
+    },
+    "upsample_linear1d": _resize("linear", "half_pixel"),
+    "upsample_bilinear2d": _resize("linear", "half_pixel"),
+    "upsample_trilinear3d": _resize("linear", "half_pixel"),
+    "upsample_bicubic2d": _resize("cubic", "half_pixel"),
+    "_upsample_bilinear2d_aa": _resize("linear", "half_pixel"),
+    "_upsample_bicubic2d_aa": _resize("cubic", "half_pixel", a=-0.5),
+    "pixel_shuffle": _pixel_shuffle,
+    "_adaptive_avg_pool2d": _adaptive_mean,
+    "_adaptive_avg_pool3d": _adaptive_mean,
+    "index_select": _index_select,
+    "index": _index,
+    "col2im": _col2im,
+    **dict.fromkeys(("view", "_unsafe_view", "_reshape_alias", "reshape", "squeeze", "unsqueeze"), _view),
+    "permute": _permute,
+    **dict.fromkeys(("transpose", "t"), _transpose),
+    **dict.fromkeys(("alias", "clone", "contiguous", "detach", "lift_fresh", "positive", "_to_copy"), _same),
+    "expand": _expand,
+    "copy": _copy,
+    **dict.fromkeys(("dropout", "native_dropout"), _dropout),
+    "add": _add,
+    "sub": _subtract,
+    "rsub": _subtract_from,
+    "mul": _multiply,
+    "div": _divide,
+    "neg": _negate,
+    "pow": _power,
+    "cat": _concatenate,
+    "constant_pad_nd": _zero_pad,
+    **{f"replication_pad{n}d": _pad("clamp") for n in (1, 2, 3)},
+    **{f"reflection_pad{n}d": _pad(None) for n in (1, 2, 3)},
+    "slice": _slice,
+    **{f"max_pool{n}d{tail}": _pool("max", n) for n in (2, 3) for tail in ("", "_with_indices")},
+    **{f"avg_pool{n}d": _pool("mean", n) for n in (2, 3)},
+}

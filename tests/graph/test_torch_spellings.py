@@ -1,0 +1,257 @@
+"""However an upsampler is spelled in PyTorch, it is read as what it is, or named as not read."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from drawn_layers import LINEAR, SIZES, random_map
+from tolerance import assert_same
+from upstroke import upsample
+from upstroke.graph import affine_of, sites
+from upstroke.graph.steps import PixelShuffle, Resize, Unread
+from upstroke.graph.torch import record
+
+
+class Function(nn.Module):
+    """A function as a model."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *maps):
+        return self.function(*maps)
+
+
+def resize_of(function, x):
+    (site,) = sites(record(Function(function), [x]))
+    assert isinstance(site.node.step, Resize)
+    return site.node.step
+
+
+@given(
+    scale=st.lists(st.integers(1, 3), min_size=1, max_size=3).filter(lambda scale: math.prod(scale) > 1),
+    channels=st.integers(1, 3),
+    depth_first=st.booleans(),
+    merge=st.sampled_from(["reshape", "contiguous view", "flatten"]),
+)
+def test_pixel_shuffles_spelled_by_reshapes(scale, channels, depth_first, merge):
+    ndim = len(scale)
+    x = random_map(ndim, channels * math.prod(scale), 0)
+
+    def spelled(x):
+        b, _, *size = x.shape
+        split = (*scale, channels) if depth_first else (channels, *scale)
+        y = x.reshape(b, *split, *size)
+        own, first = (ndim + 1, 1) if depth_first else (1, 2)
+        y = y.permute(0, own, *(place for axis in range(ndim) for place in (ndim + 2 + axis, first + axis)))
+        grown = [n * s for n, s in zip(size, scale, strict=True)]
+        if merge == "contiguous view":
+            return y.contiguous().view(b, channels, *grown)
+        if merge == "flatten":
+            for axis in range(ndim):
+                y = y.flatten(2 + axis, 3 + axis)
+            return y
+        return y.reshape(b, channels, *grown)
+
+    graph = record(Function(spelled), [x])
+    (node,) = [node for node in graph.nodes if isinstance(node.step, PixelShuffle)]
+    assert len(graph.nodes) == 1
+    assert node.name == "pixel_shuffle"
+    assert node.step.scale == tuple(scale)
+    assert (node.step.source is None) == (not depth_first or channels == 1)
+    assert_same(upsample(x, affine_of(node.step, ndim=ndim)), spelled(x))
+
+
+@given(
+    scale=st.lists(st.integers(1, 3), min_size=1, max_size=3).filter(lambda scale: math.prod(scale) > 1),
+    way=st.sampled_from(["repeat_interleave", "expand", "index", "index_select"]),
+)
+def test_nearest_resizes_spelled_by_copies(scale, way):
+    ndim = len(scale)
+    x = random_map(ndim, 2, 0)
+
+    def spelled(x):
+        if way == "expand":
+            wide = x[(..., *(part for _ in scale for part in (slice(None), None)))]
+            sizes = (part for n, s in zip(x.shape[2:], scale, strict=True) for part in (n, s))
+            grown = [n * s for n, s in zip(x.shape[2:], scale, strict=True)]
+            return wide.expand(*x.shape[:2], *sizes).reshape(*x.shape[:2], *grown)
+        for axis, s in enumerate(scale, start=2):
+            if s == 1:
+                continue
+            if way == "repeat_interleave":
+                x = x.repeat_interleave(s, dim=axis)
+            else:
+                index = torch.arange(s * x.shape[axis]) // s
+                x = (
+                    x.index_select(axis, index)
+                    if way == "index_select"
+                    else x[(slice(None),) * axis + (index,)]
+                )
+        return x
+
+    graph = record(Function(spelled), [x])
+    assert [node.step.mode for node in graph.nodes if isinstance(node.step, Resize)]
+    y = x
+    for node in graph.nodes:
+        y = upsample(y, affine_of(node.step, ndim=ndim))
+    assert_same(y, spelled(x))
+    grown = [max(node.step.scale[axis] for node in graph.nodes) for axis in range(ndim)]
+    assert grown == list(scale)
+
+
+def test_copies_in_any_order_are_a_nearest_resize():
+    def spelled(x):
+        wide = x[:, :, None, None].expand(-1, -1, 3, 2, -1, -1)
+        return wide.permute(0, 1, 4, 3, 5, 2).reshape(2, 2, 10, 21)
+
+    x = random_map(2, 2, 0)
+    step = resize_of(spelled, x)
+    assert step.scale == (2.0, 3.0)
+    assert_same(upsample(x, affine_of(step, ndim=2)), spelled(x))
+
+
+MODES = ["nearest", "nearest-exact", "linear", "area"]
+# PyTorch's cubic resize is for 2 axes
+RESIZES = [*((mode, ndim) for mode in MODES for ndim in (1, 2, 3)), ("bicubic", 2)]
+
+
+@pytest.mark.parametrize("said", ["factor", "size", "layer"])
+@pytest.mark.parametrize(("mode", "ndim"), RESIZES)
+def test_resizes(mode, said, ndim):
+    x = random_map(ndim, 2, 0)
+    factors = (2.0, 4.0, 1.0)[:ndim]
+    size = [int(n * s) for n, s in zip(x.shape[2:], factors, strict=True)]
+    kind = LINEAR[ndim] if mode == "linear" else mode
+
+    def function(x):
+        if said == "layer" and mode != "area":
+            return nn.Upsample(scale_factor=factors, mode=kind)(x)
+        return F.interpolate(
+            x, mode=kind, **({"size": size} if said == "size" else {"scale_factor": factors})
+        )
+
+    step = resize_of(function, x)
+    assert step.scale == factors
+    # PyTorch computes the size before it takes means over areas
+    assert step.given == (said != "size" and mode != "area")
+    assert_same(upsample(x, affine_of(step, ndim=ndim)), function(x))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])
+def test_factors_that_are_not_whole_are_read_exactly(mode):
+    x = random_map(2, 2, 0)
+    by_factor = resize_of(lambda x: F.interpolate(x, scale_factor=(1.7, 2.3), mode=mode), x)
+    assert (by_factor.scale, by_factor.given) == ((1.7, 2.3), True)
+    by_size = resize_of(
+        lambda x: F.interpolate(x, scale_factor=(1.7, 2.3), mode=mode, recompute_scale_factor=True), x
+    )
+    assert (by_size.scale, by_size.given) == ((8 / 5, 16 / 7), False)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_aligned_corners_are_said(mode):
+    step = resize_of(
+        lambda x: F.interpolate(x, scale_factor=2.0, mode=mode, align_corners=True), random_map(2, 2, 0)
+    )
+    assert (step.coordinates, step.scale) == ("align_corners", (2.0, 2.0))
+
+
+def test_aligned_corners_space_by_size_whatever_factor_is_given():
+    step = resize_of(
+        lambda x: F.interpolate(x, scale_factor=(1.7, 2.3), mode="bilinear", align_corners=True),
+        random_map(2, 2, 0),
+    )
+    assert (step.coordinates, step.scale) == ("align_corners", (8 / 5, 16 / 7))
+
+
+@pytest.mark.parametrize(("mode", "margin"), [("bilinear", 0), ("bicubic", 4)])
+def test_antialiased_resizes_are_exact_away_from_the_border(mode, margin):
+    x = random_map(2, 2, 0)
+    inside = (..., *(slice(margin, 2 * n - margin) for n in SIZES[2]))
+
+    def function(x):
+        return F.interpolate(x, scale_factor=2.0, mode=mode, antialias=True)
+
+    actual = upsample(x, affine_of(resize_of(function, x), ndim=2))
+    assert_same(actual[inside], function(x)[inside])
+
+
+def zero_stuffed(x):
+    grown = x.new_zeros(*x.shape[:2], *(2 * n for n in x.shape[2:]))
+    grown[:, :, ::2, 1::2] = x
+    return grown
+
+
+def sampled(x):
+    grid = F.affine_grid(torch.eye(2, 3)[None], [1, 2, 10, 14], align_corners=False)
+    return F.grid_sample(x, grid, align_corners=False)
+
+
+UNREAD = {
+    "grid_sampler_2d grows 5x7 to 10x14 in a way that is not read": sampled,
+    "repeat grows 5x7 to 10x14 in a way that is not read": lambda x: x.repeat(1, 1, 2, 2),
+    "mul grows 5x7 to 10x21 in a way that is not read": lambda x: torch.kron(x, torch.rand(2, 3)),
+    "expand grows 5x7 to 10x14 in a way that is not read": lambda x: (
+        x[:, :, None, :, None, :, None].expand(-1, -1, 3, -1, 2, -1, 2).reshape(1, 6, 10, 14)
+    ),
+    "stack grows 5x7 to 5x14 in a way that is not read": lambda x: torch.stack([x, -x], -1).flatten(-2),
+    "cat grows 5x7 to 5x14 in a way that is not read": lambda x: torch.cat([x, x.flip(3)], 3),
+    "index_select grows 5x7 to 10x7 in a way that is not read": lambda x: x.index_select(
+        2, torch.arange(10) % 5
+    ),
+    "index grows 5x7 to 5x10 in a way that is not read": lambda x: x[..., torch.arange(10) * 7 // 10],
+    "_adaptive_avg_pool2d grows 5x7 to 9x14 in a way that is not read": lambda x: F.interpolate(
+        x, size=(9, 14), mode="area"
+    ),
+    "max_unpool2d grows 2x3 to 4x6 in a way that is not read": lambda x: F.max_unpool2d(
+        *F.max_pool2d(x[..., 1:, 1:], 2, return_indices=True), 2
+    ),
+    "writing into parts of a larger map grows 5x7 to 10x14 in a way that is not read": lambda x: F.relu(
+        zero_stuffed(x)
+    ),
+    "fold lays columns side by side on a larger map in a way that is not read": lambda x: F.fold(
+        x.flatten(2).repeat(1, 4, 1), (10, 14), 2, stride=2
+    ),
+    "it pads a spectrum, which grows the map in a way that is not read": lambda x: torch.fft.irfft2(
+        F.pad(torch.fft.rfft2(x), (0, 4)), s=(5, 14)
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", UNREAD)
+def test_whatever_else_grows_a_map_is_named(reason):
+    x = torch.rand(1, 2, 5, 7)
+    assert max(UNREAD[reason](x).shape[2:]) > 3
+    (site,) = sites(record(Function(UNREAD[reason]), [x]))
+    assert isinstance(site.node.step, Unread)
+    assert site.node.step.reason == reason
+
+
+SILENT = {
+    "attention": nn.TransformerEncoderLayer(6, 2, 8, batch_first=True),
+    "wider matrices": nn.Linear(6, 24),
+    "a mean spread out again": lambda x: x * x.mean(2, keepdim=True).expand_as(x),
+    "a spectrum and back": lambda x: torch.fft.irfft(torch.fft.rfft(x), n=6),
+    "a normalisation": nn.LayerNorm(6),
+    "channels last": lambda x: x.permute(0, 2, 1).contiguous(),
+    "a list of windows": lambda x: F.unfold(x[:, None], 2),
+}
+
+
+@pytest.mark.parametrize("case", SILENT)
+def test_what_only_looks_larger_is_no_site(case):
+    assert sites(record(Function(SILENT[case]), [torch.rand(1, 5, 6)])) == ()
+
+
+def test_a_shuffle_of_a_map_without_a_batch_is_named():
+    (site,) = sites(record(nn.PixelShuffle(2), [torch.rand(8, 5, 7)]))
+    assert (
+        site.node.step.reason == "pixel_shuffle works on a map without a batch axis; give the model a batch"
+    )
