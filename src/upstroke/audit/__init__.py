@@ -1,0 +1,25 @@
+"""Graph to findings: every rule's verdict on every upsampling site; importing it fills the table of rules."""
+
+from upstroke.audit.check import Finding, Judged, Report, check
+from upstroke.audit.corners import size_dependent_grid
+from upstroke.audit.imbalance import beyond_repair, unbalanced_phases
+from upstroke.audit.overlap import uneven_overlap
+from upstroke.audit.pages import page_of
+from upstroke.audit.rule import RULES, SEVERITIES, Rule, Severity, Verdict
+
+__all__ = [
+    "RULES",
+    "SEVERITIES",
+    "Finding",
+    "Judged",
+    "Report",
+    "Rule",
+    "Severity",
+    "Verdict",
+    "beyond_repair",
+    "check",
+    "page_of",
+    "size_dependent_grid",
+    "unbalanced_phases",
+    "uneven_overlap",
+]

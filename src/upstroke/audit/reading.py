@@ -1,0 +1,199 @@
+"""Turn a site into what the rules need to know of it, measured once for all of them."""
+
+from dataclasses import dataclass
+
+import torch
+
+from upstroke.diagnose import (
+    ChainGain,
+    Coverage,
+    chain_gain,
+    coverage,
+    dependence,
+    grid_of,
+    phase_gain,
+    strang_fix_order,
+)
+from upstroke.errors import NotRepresentableError, OptionError, ShapeError
+from upstroke.graph import Graph, Node, Site
+from upstroke.graph.steps import (
+    Convolution,
+    Join,
+    Pad,
+    PerChannel,
+    PixelShuffle,
+    Pointwise,
+    Reshape,
+    Resize,
+    Same,
+    Step,
+    Transpose,
+    TransposedConvolution,
+)
+from upstroke.grid import Grid
+from upstroke.polyphase import Affine, Polyphase
+
+__all__ = ["Pattern", "Reading", "read"]
+
+# In standard errors. Of 2100 freshly initialised layers none came beyond 5.2; of trained ones the least, a
+# kernel of 96 taps, has 6.3.
+DRAWN_AT_RANDOM = 5.5
+# Relative to the largest moment: trained kernels keep no law to rounding.
+ORDER_TOLERANCE = 1e-3
+_LEARNED = Convolution | TransposedConvolution
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pattern:
+    """The channel pair whose phases answer a constant least alike.
+
+    Attributes:
+        gain: of the phases, shape (*scale).
+        out: the channel that shows it.
+        into: the channel that it comes from.
+    """
+
+    gain: torch.Tensor
+    out: int
+    into: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """What was read and measured of one site; where it could not be read, the reason and little else.
+
+    Attributes:
+        site: the site.
+        reason: why the rest could not be read; empty where it could.
+        can_repair: a later operation that could undo a pattern; None where an output can be reached without.
+        scale: of the layer, per axis.
+        channels: that come in and go out; (1, 1) for a layer that takes any.
+        covered: taps of each phase.
+        own: the pattern of the layer alone.
+        chain: the pattern behind the whole chain of linear stages.
+        order: Strang–Fix order, to a tolerance for trained kernels.
+        grid: of the layer's output, in pixels of its input.
+        pattern: the most uneven channel pair.
+        trained: whether the taps are more than random draws; None where too few taps tell.
+    """
+
+    site: Site
+    reason: str
+    can_repair: Node | None
+    scale: tuple[int, ...] = ()
+    channels: tuple[int, int] = (1, 1)
+    covered: Coverage | None = None
+    own: ChainGain | None = None
+    chain: ChainGain | None = None
+    order: int | None = None
+    grid: Grid | None = None
+    pattern: Pattern | None = None
+    trained: bool | None = None
+
+    @property
+    def is_one_cell(self) -> bool:
+        """Whether the map that comes in has one cell, so that nothing can repeat."""
+        size = self.site.size_in
+        return size is not None and all(cells == 1 for cells in size)
+
+
+def read(site: Site, graph: Graph) -> Reading:
+    """Measure a site; what cannot be measured leaves its reason.
+
+    Nothing of the size of the weights is kept.
+    """
+    repairer = first_repair(site, graph)
+    try:
+        affine, stages = site.affine(), site.stages()
+        reason = _unfit(site, stages, graph)
+        if reason:
+            return Reading(site=site, reason=reason, can_repair=repairer)
+        own, chain = chain_gain([affine]), chain_gain(stages)
+    except (NotRepresentableError, OptionError, ShapeError) as error:
+        return Reading(site=site, reason=str(error), can_repair=repairer)
+    operator = affine.operator
+    spread = dependence(operator) if isinstance(site.layer[0].step, _LEARNED) else None
+    return Reading(
+        site=site,
+        reason="",
+        can_repair=repairer,
+        scale=operator.scale,
+        channels=(operator.in_channels, operator.out_channels),
+        covered=coverage(operator),
+        own=own,
+        chain=chain,
+        order=strang_fix_order(operator, tolerance=ORDER_TOLERANCE),
+        grid=grid_of(operator),
+        pattern=_most_uneven(operator),
+        trained=None if spread is None else bool(spread > DRAWN_AT_RANDOM),
+    )
+
+
+def _unfit(site: Site, stages: tuple[Affine, ...], graph: Graph) -> str:
+    """Why a site's numbers would say nothing; empty where they say something."""
+    if isinstance(site.node.step, PixelShuffle) and len(site.layer) == 1:
+        ahead = graph.makers.get(site.node.inputs[0])
+        origin = f"{ahead.operator} {ahead.name}" if ahead is not None else "the model's input"
+        return (
+            f"its phases come from {origin} and not straight from a convolution, so what it makes of a "
+            "constant depends on the data"
+        )
+    for stage in stages:
+        lost = _not_finite(stage.operator.taps)
+        if stage.bias is not None:
+            # one bias for all phases is stored as one row, expanded
+            lost += _not_finite(stage.bias if stage.bias.stride(0) else stage.bias[:1])
+        if lost:
+            return f"{lost} of the weights in its chain are NaN or infinite; take an earlier checkpoint"
+    if any(not bool(stage.operator.taps.any()) for stage in stages):
+        return "all weights of a stage in its chain are zero, so there is nothing to measure"
+    return ""
+
+
+def _not_finite(numbers: torch.Tensor) -> int:
+    return int((~torch.isfinite(numbers)).sum())
+
+
+def _most_uneven(operator: Polyphase) -> Pattern:
+    gains = phase_gain(operator).detach()
+    spread = gains.amax(dim=0) - gains.amin(dim=0)
+    out, of_group = divmod(int(spread.argmax()), spread.shape[1])
+    group = out // (operator.out_channels // operator.groups)
+    return Pattern(
+        gain=gains[:, out, of_group].reshape(operator.scale),
+        out=out,
+        into=group * spread.shape[1] + of_group,
+    )
+
+
+def first_repair(site: Site, graph: Graph) -> Node | None:
+    """A later operation that could undo a pattern, if every way from the site to an output meets one.
+
+    What works on each sample alone, or only moves or joins maps, repairs nothing; everything that mixes
+    neighbours might: convolutions, pools, attention, and what is not known.
+    """
+    reached, waiting = {site.node.output}, [site.node.output]
+    found: Node | None = None
+    while waiting:
+        tensor = waiting.pop(0)
+        if tensor in graph.outputs:
+            return None
+        for node in graph.consumers.get(tensor, ()):
+            if not _leaves_patterns(node.step):
+                found = found or node
+            elif node.output not in reached:
+                reached.add(node.output)
+                waiting.append(node.output)
+    return found
+
+
+def _leaves_patterns(step: Step) -> bool:
+    if isinstance(step, Convolution):
+        return max(step.weight.shape[2:]) == 1 and max(step.stride) == 1
+    if isinstance(step, TransposedConvolution):
+        # windows that do not overlap: every output sample is made of one input cell
+        lengths = (d * (k - 1) + 1 for d, k in zip(step.dilation, step.weight.shape[2:], strict=True))
+        return all(length <= stride for length, stride in zip(lengths, step.stride, strict=True))
+    if isinstance(step, Resize):
+        return min(step.scale) >= 1
+    return isinstance(step, Join | Pad | PerChannel | PixelShuffle | Pointwise | Reshape | Same | Transpose)

@@ -1,0 +1,210 @@
+"""Turn a report into the record `upstroke.check/1`: plain data for JSON."""
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from upstroke._version import __version__
+from upstroke.audit.imbalance import loudest
+from upstroke.audit.rule import Rule, Verdict
+from upstroke.graph import Branching, Graph, Site
+from upstroke.graph.steps import Convolution, Join, PixelShuffle, Resize, TransposedConvolution
+
+if TYPE_CHECKING:
+    from upstroke.audit.check import Finding, Judged, Report
+
+__all__ = ["record_of"]
+
+Plain = Any
+
+_KINDS = {TransposedConvolution: "transposed", Resize: "resize", PixelShuffle: "shuffle"}
+
+
+def record_of(report: "Report") -> dict[str, Plain]:
+    """Write all that a report holds; None stands where there is no number.
+
+    >>> from upstroke.graph import Graph
+    >>> from upstroke.audit import check
+    >>> empty = Graph(model="none", source="made by hand", nodes=(), inputs=(), outputs=(), shapes={})
+    >>> record_of(check(empty))["summary"]
+    {'sites': 0, 'errors': 0, 'warnings': 0, 'notes': 0, 'skipped': 0}
+    """
+    findings = report.findings
+    counts = Counter(finding.severity for finding in findings)
+    skipped = [judged for judged in report.sites if judged.is_skipped]
+    return {
+        "schema": "upstroke.check/1",
+        "version": __version__,
+        "model": report.graph.model,
+        "source": _source(report.graph),
+        "rules": [_rule(rule) for rule in report.rules],
+        "sites": [_site(judged, report.rules) for judged in report.sites],
+        "joins": [_join(branching) for branching in report.joins],
+        "findings": [_finding(finding) for finding in findings],
+        "skipped": [
+            {
+                "site": judged.reading.site.name,
+                "operator": judged.reading.site.operator,
+                "reason": judged.reading.reason,
+            }
+            for judged in report.sites
+            if judged.reading.reason
+        ],
+        "summary": {
+            "sites": len(report.sites),
+            "errors": counts["error"],
+            "warnings": counts["warning"],
+            "notes": counts["note"],
+            "skipped": len(skipped),
+        },
+    }
+
+
+def _source(graph: Graph) -> dict[str, Plain]:
+    shapes = [(name, graph.shapes.get(name)) for name in graph.inputs]
+    return {
+        "kind": graph.source,
+        "detail": "",
+        "operators": len(graph.nodes),
+        "inputs": [{"name": name, "shape": None if shape is None else list(shape)} for name, shape in shapes],
+    }
+
+
+def _rule(rule: Rule) -> dict[str, Plain]:
+    return {
+        "code": rule.code,
+        "title": rule.title,
+        "severity": rule.severity,
+        "threshold": rule.threshold,
+        "unit": rule.unit,
+        "reason": rule.reason,
+        "remedy": rule.remedy,
+    }
+
+
+def _site(judged: "Judged", rules: tuple[Rule, ...]) -> dict[str, Plain]:
+    reading = judged.reading
+    site, step = reading.site, reading.site.node.step
+    was_read = not reading.reason
+    uneven = reading.pattern if was_read else None
+    return {
+        "name": site.name,
+        "operator": site.operator,
+        "kind": _KINDS.get(type(step), "unread"),
+        "words": _words(site),
+        "scale": list(reading.scale) or None,
+        "kernel": _kernel(site),
+        "in_channels": _channels(site, reading.channels)[0],
+        "out_channels": _channels(site, reading.channels)[1],
+        "size_in": None if site.size_in is None else list(site.size_in),
+        "size_out": None if site.size_out is None else list(site.size_out),
+        "coverage": None if reading.covered is None else reading.covered.counts.tolist(),
+        "image_gain_db": None if reading.own is None else _number(float(reading.own.worst)),
+        "chain_image_gain_db": None if reading.chain is None else _number(float(reading.chain.worst)),
+        "bias_db": None if reading.chain is None else _number(float(reading.chain.worst_bias)),
+        "pattern_db": None if reading.chain is None else _number(loudest(reading.chain)),
+        "pattern": None
+        if uneven is None
+        else {"gain": _nested(uneven.gain), "out": uneven.out, "in": uneven.into},
+        "strang_fix_order": reading.order,
+        "grid": None if reading.grid is None else reading.grid.as_json(),
+        "trained": reading.trained,
+        "chain": [{"name": node.name, "operator": node.operator} for node in site.chain],
+        "ends_at": None if site.ends is None else f"{site.ends.operator} {site.ends.name}",
+        "verdicts": {rule.code: _verdict(judged.verdicts[rule.code], rule) for rule in rules},
+        "skipped": reading.reason or None,
+    }
+
+
+def _words(site: Site) -> str:
+    """Name a layer in the shorthand that papers use."""
+    step = site.node.step
+    if isinstance(step, TransposedConvolution):
+        words = f"transposed convolution k{_same(step.weight.shape[2:])} s{_same(step.stride)}"
+        if any(d > 1 for d in step.dilation):
+            words += f" d{_same(step.dilation)}"
+        groups = f" in {step.groups} groups" if step.groups > 1 else ""
+        return f"{words}, {step.weight.shape[0]} → {step.weight.shape[1] * step.groups} channels{groups}"
+    if isinstance(step, Resize):
+        factors = _same(tuple(int(s) if s == int(s) else round(s, 4) for s in step.scale))
+        corners = ", align_corners" if step.coordinates == "align_corners" else ""
+        return f"{step.mode} resize ×{factors}{corners}"
+    if isinstance(step, PixelShuffle):
+        words = f"pixel shuffle ×{_same(step.scale)}"
+        first = site.layer[0].step
+        if isinstance(first, Convolution):
+            phases = math.prod(step.scale)
+            channels = f"{first.weight.shape[1] * first.groups} → {first.weight.shape[0] // phases} channels"
+            return f"convolution k{_same(first.weight.shape[2:])}, then {words}, {channels}"
+        return words
+    return site.operator
+
+
+def _same(numbers: tuple[int | float, ...]) -> str:
+    """One number where all axes share it.
+
+    >>> _same((2, 2)), _same((2, 3))
+    ('2', '2x3')
+    """
+    return str(numbers[0]) if len(set(numbers)) == 1 else "x".join(map(str, numbers))
+
+
+def _kernel(site: Site) -> list[int] | None:
+    step = site.layer[0].step
+    return list(step.weight.shape[2:]) if isinstance(step, Convolution | TransposedConvolution) else None
+
+
+def _channels(site: Site, channels: tuple[int, int]) -> tuple[int | None, int | None]:
+    """Channels in and out, of a layer that has weights of its own."""
+    learned = isinstance(site.layer[0].step, Convolution | TransposedConvolution)
+    return channels if learned and channels != (0, 0) else (None, None)
+
+
+def _join(branching: Branching) -> dict[str, Plain]:
+    node = branching.node
+    return {
+        "name": node.name,
+        "operator": node.operator,
+        "kind": node.step.kind if isinstance(node.step, Join) else None,
+        "sites": [None if site is None else site.name for site in branching.sites],
+    }
+
+
+def _verdict(verdict: Verdict, rule: Rule) -> dict[str, Plain]:
+    plain = {
+        "verdict": verdict.kind,
+        "measure": _number(verdict.measure),
+        "unit": rule.unit,
+        "words": verdict.words,
+        "note": verdict.note,
+    }
+    if verdict.kind == "finding":
+        plain["severity"] = verdict.severity or rule.severity
+    return plain
+
+
+def _finding(finding: "Finding") -> dict[str, Plain]:
+    rule = finding.rule
+    return {
+        "code": rule.code,
+        "title": rule.title,
+        "severity": finding.severity,
+        "site": finding.site,
+        "measure": _number(finding.verdict.measure),
+        "unit": rule.unit,
+        "threshold": rule.threshold,
+        "message": finding.verdict.words,
+        "remedy": rule.remedy,
+        "fix": None,
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """A number JSON has, or None."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _nested(values: Tensor) -> Plain:
+    return values.double().tolist()

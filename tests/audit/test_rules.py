@@ -1,0 +1,296 @@
+"""Hold that each rule fires on the model that it is about and not on its neighbour; walk the table."""
+
+import math
+import re
+
+import pytest
+import torch
+
+from strategies import seeded
+from upstroke.audit import RULES, SEVERITIES, check, page_of
+from upstroke.errors import OptionError
+from upstroke.graph import Graph, Node
+from upstroke.graph.steps import (
+    Convolution,
+    Join,
+    Other,
+    PerChannel,
+    PixelShuffle,
+    Pointwise,
+    Pool,
+    Resize,
+    TransposedConvolution,
+    Unread,
+)
+
+
+def grown(kernel=(4, 4), stride=(2, 2), dilation=(1, 1), scale_rows=1.5, weight=None, bias=None):
+    """A transposed convolution with trained-looking weights, unbalanced unless scale_rows is 1."""
+    if weight is None:
+        weight = torch.randn(8, 8, *kernel, generator=seeded(0)).abs()
+        weight[:, :, ::2] *= scale_rows
+    return TransposedConvolution(
+        weight=weight,
+        bias=bias,
+        stride=stride,
+        padding=((1, 1), (1, 1)),
+        output_padding=(0, 0),
+        dilation=dilation,
+    )
+
+
+def conv(kernel, channels=(8, 8)):
+    return Convolution(
+        weight=torch.ones(channels[1], channels[0], kernel, kernel) / (channels[0] * kernel**2),
+        bias=None,
+        stride=(1, 1),
+        padding=((kernel // 2, kernel // 2),) * 2,
+        dilation=(1, 1),
+    )
+
+
+def row(*steps, size=(8, 8)):
+    """A graph of steps in a row; each is named after its place and kind."""
+    nodes = tuple(
+        Node(
+            name=f"{type(step).__name__}{place}",
+            operator=type(step).__name__,
+            inputs=(f"t{place}",),
+            output=f"t{place + 1}",
+            step=step,
+        )
+        for place, step in enumerate(steps)
+    )
+    return Graph(
+        model="row",
+        source="by hand",
+        nodes=nodes,
+        inputs=("t0",),
+        outputs=(f"t{len(steps)}",),
+        shapes={"t0": (1, 8, *size)},
+    )
+
+
+TANH = Pointwise()
+BALANCED = torch.ones(8, 8, 4, 4)
+CORNERS = Resize(mode="linear", scale=(2.0, 2.0), coordinates="align_corners")
+FIRES = {
+    "UP101": row(grown(kernel=(3, 4)), TANH),
+    "UP102": row(grown(), TANH, conv(3)),
+    "UP105": row(grown(), TANH),
+    "UP202": row(CORNERS),
+}
+RESTS = {
+    "UP101": row(grown(kernel=(4, 6)), TANH),
+    "UP102": row(grown(weight=BALANCED), TANH),
+    "UP105": row(grown(), TANH, conv(3)),
+    "UP202": row(Resize(mode="linear", scale=(2.0, 2.0), coordinates="half_pixel")),
+}
+
+
+@pytest.mark.parametrize("code", sorted(RULES))
+def test_each_rule_fires_on_its_model_and_rests_on_its_neighbour(code):
+    (finding,) = check(FIRES[code], select=[code]).findings
+    assert finding.rule is RULES[code]
+    assert finding.severity == RULES[code].severity
+    (rests,) = check(RESTS[code], select=[code]).sites
+    assert rests.verdicts[code].kind == "ok"
+
+
+@pytest.mark.parametrize("code", sorted(RULES))
+def test_each_rule_has_a_reason_a_remedy_and_a_page(code):
+    rule = RULES[code]
+    assert rule.severity in SEVERITIES
+    assert all((rule.title, rule.unit, rule.reason, rule.remedy))
+    page = page_of(code.lower())
+    assert page.startswith(f"# {code}: ")
+    headings = re.findall(r"^## (.+)$", page, flags=re.MULTILINE)
+    assert headings == ["What it finds", "Why it matters", "Example", "Use instead", "Is the change exact?"]
+    assert f"Severity: {rule.severity}" in page
+
+
+def test_rules_are_chosen_by_their_beginnings():
+    graph = FIRES["UP105"]
+    assert [rule.code for rule in check(graph, select=["up1"], ignore=["UP102"]).rules] == ["UP101", "UP105"]
+    for code in ("UP9", ""):
+        message = f"rules are UP101, UP102, UP105, UP202, or what these begin with; got {code!r}"
+        with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+            check(graph, ignore=[code])
+
+
+def verdict(graph, code):
+    return check(graph).sites[0].verdicts[code]
+
+
+def test_dilation_that_shares_a_factor_is_uneven_overlap():
+    assert verdict(row(grown(kernel=(4, 4), dilation=(2, 1))), "UP101").kind == "finding"
+    assert verdict(row(grown(kernel=(4, 4), dilation=(3, 1))), "UP101").kind == "ok"
+
+
+def test_the_measure_is_the_pattern_relative_to_the_constant():
+    # rows of phase 0 have 1.5 times the weights of phase 1: (1.5 - 1) / (1.5 + 1) of the constant
+    weight = torch.ones(8, 8, 4, 4)
+    weight[:, :, ::2] *= 1.5
+    found = verdict(row(grown(weight=weight), TANH), "UP102")
+    assert found.measure == pytest.approx(20 * math.log10(0.2))
+    assert found.words == "a constant comes out with a pattern of period 2x2, 14.0 dB below it (20 % of it)"
+
+
+def test_the_chain_decides_and_not_the_layer_alone():
+    weight = torch.ones(8, 8, 4, 4)
+    weight[:, :, ::2] *= 1.2
+    blur = Convolution(
+        weight=torch.ones(8, 1, 2, 1) / 2,
+        bias=None,
+        stride=(1, 1),
+        padding=((1, 0), (0, 0)),
+        dilation=(1, 1),
+        groups=8,
+    )
+    assert verdict(row(grown(weight=weight), TANH, blur), "UP102").kind == "finding"
+    assert verdict(row(grown(weight=weight), blur, TANH), "UP102").kind == "ok"
+
+
+def test_a_bias_that_differs_between_phases_is_a_pattern():
+    weight = torch.zeros(8, 8, 1, 1)
+    weight[::2] = weight[1::2] = 1.0
+    conv_before = Convolution(
+        weight=weight,
+        bias=torch.tensor([0.0, 1.0]).repeat(4),
+        stride=(1, 1),
+        padding=((0, 0), (0, 0)),
+        dilation=(1, 1),
+    )
+    found = verdict(row(conv_before, PixelShuffle(scale=(2, 1)), TANH), "UP102")
+    assert found.kind == "finding"
+    assert found.words.startswith("its biases add a pattern of period 2x1, ")
+
+
+def test_kernels_that_sum_to_zero_leave_a_pattern_alone():
+    weight = torch.ones(8, 8, 4, 4)
+    weight[:, :, ::2] *= -1
+    found = verdict(row(grown(weight=weight), TANH), "UP102")
+    assert (found.kind, found.measure) == ("finding", None)
+    assert found.words.endswith("a pattern of period 2x2, and nothing else, because its weights sum to zero")
+
+
+def test_untrained_weights_give_notes():
+    torch.manual_seed(0)
+    graph = row(grown(weight=torch.nn.ConvTranspose2d(8, 8, 4).weight.detach()), TANH)
+    findings = check(graph).findings
+    assert [(each.rule.code, each.severity) for each in findings] == [("UP102", "note"), ("UP105", "note")]
+    assert findings[0].verdict.words.endswith("; its weights look untrained, so this is at initialisation")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 8)])
+def test_a_map_of_one_cell_can_hold_no_pattern(size):
+    found = check(row(grown(kernel=(3, 3)), TANH, size=size)).sites[0].verdicts
+    kinds = [found[code].kind for code in ("UP101", "UP102", "UP105")]
+    assert kinds == (["ok"] * 3 if size == (1, 1) else ["finding"] * 3)
+    assert found["UP101"].note is found["UP102"].note is (size == (1, 1))
+    if size == (1, 1):
+        assert found["UP102"].words == (
+            "the map that comes in has one cell (1x1), so nothing repeats and no pattern can form"
+        )
+
+
+REPAIRERS = {
+    "a convolution": conv(3),
+    "a pool": Pool(kernel=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0)), kind="mean"),
+    "attention": Other(),
+    "what is not known": Unread(reason="it is odd"),
+    "a transposed convolution that overlaps": grown(weight=BALANCED),
+}
+BYSTANDERS = {
+    "1x1 convolution": conv(1),
+    "a scale": PerChannel(gain=torch.ones(8), shift=None),
+    "a nearest resize": Resize(mode="nearest", scale=(2.0, 2.0), coordinates="asymmetric"),
+    "a transposed convolution that does not overlap": grown(kernel=(2, 2)),
+    "a join": Join(kind="add"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(REPAIRERS))
+def test_what_mixes_neighbours_could_repair(name):
+    found = verdict(row(grown(), TANH, REPAIRERS[name], TANH), "UP105")
+    assert (found.kind, found.words.endswith(" comes later and could repair it")) == ("ok", True)
+
+
+@pytest.mark.parametrize("name", sorted(BYSTANDERS))
+def test_what_works_on_each_sample_alone_does_not(name):
+    assert verdict(row(grown(), TANH, BYSTANDERS[name], TANH), "UP105").kind == "finding"
+
+
+def test_one_way_to_an_output_without_repair_is_enough():
+    graph = row(grown(), TANH, conv(3))
+    shown = Graph(
+        model="two outputs",
+        source="by hand",
+        nodes=graph.nodes,
+        inputs=graph.inputs,
+        outputs=("t2", "t3"),
+        shapes=graph.shapes,
+    )
+    assert verdict(graph, "UP105").kind == "ok"
+    assert verdict(shown, "UP105").kind == "finding"
+
+
+def test_align_corners_is_measured_in_pixels_of_the_layers_input():
+    sized = row(CORNERS)
+    sized = Graph(
+        model="sized",
+        source="by hand",
+        nodes=sized.nodes,
+        inputs=("t0",),
+        outputs=("t1",),
+        shapes={"t0": (1, 8, 8, 6), "t1": (1, 8, 16, 12)},
+    )
+    found = verdict(sized, "UP202")
+    assert found.measure == 0.25
+    assert found.words == (
+        "align_corners keeps the corner samples in place, so the distance between samples follows the size: "
+        "at 8x6 to 16x12 they lie 7/15 = 0.4667, 5/11 = 0.4545 pixels apart, and at the edges 0.25 pixels off "
+        "the half-pixel grid"
+    )
+    skipped = check(sized).sites[0].verdicts["UP102"]
+    assert skipped.kind == "skipped"
+
+
+UNREADABLE = {
+    "a shuffle behind a nonlinearity": (
+        row(conv(3), TANH, PixelShuffle(scale=(2, 2))),
+        "its phases come from Pointwise Pointwise1 and not straight from a convolution, so what it makes of a constant depends on the data",
+    ),
+    "NaN": (
+        row(grown(weight=torch.full((8, 8, 4, 4), math.nan))),
+        "1024 of the weights in its chain are NaN or infinite; take an earlier checkpoint",
+    ),
+    "infinity in a bias": (
+        row(grown(bias=torch.full((8,), math.inf))),
+        "8 of the weights in its chain are NaN or infinite; take an earlier checkpoint",
+    ),
+    "zeros": (
+        row(grown(weight=torch.zeros(8, 8, 4, 4))),
+        "all weights of a stage in its chain are zero, so there is nothing to measure",
+    ),
+    "an operator nobody knows": (
+        row(Unread(reason="acme::Up is no operator of ONNX")),
+        "acme::Up is no operator of ONNX",
+    ),
+    "a scale that is not whole": (
+        row(Resize(mode="linear", scale=(1.5, 2.0), coordinates="half_pixel")),
+        "a resize by 1.5x2 is no whole number of output samples per cell on every axis",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(UNREADABLE))
+def test_what_cannot_be_read_is_skipped_with_the_reason(name):
+    graph, reason = UNREADABLE[name]
+    report = check(graph)
+    (judged,) = (each for each in report.sites if each.reading.reason)
+    assert judged.is_skipped
+    assert {each.words for each in judged.verdicts.values()} == {reason}
+    record = report.as_json()
+    assert [each["reason"] for each in record["skipped"]] == [reason]
+    assert record["summary"]["skipped"] == 1
