@@ -12,24 +12,24 @@ from upstroke.layers.family import lifts
 from upstroke.layers.shuffle import shuffle_layer
 from upstroke.polyphase import Affine, Border, Margin, Polyphase, as_conv_shuffle, convolution, transposed
 
-__all__ = ["adjoint_of", "lift_convolution", "to_conv_shuffle"]
+__all__ = ["BORDERS", "Conv", "adjoint_of", "lift_convolution", "padding_sides", "to_conv_shuffle"]
 
-_Layer = nn.Conv1d | nn.Conv2d | nn.Conv3d
-_LAYERS: dict[int, Callable[..., _Layer]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_BORDERS: dict[str, Border] = {"zeros": "zero", "replicate": "clamp", "circular": "circular"}
+Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d
+_LAYERS: dict[int, Callable[..., Conv]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+BORDERS: dict[str, Border] = {"zeros": "zero", "replicate": "clamp", "circular": "circular"}
 
 
 @lifts(nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def lift_convolution(layer: nn.Module, ndim: int | None = None) -> Affine:
     """The affine map of a convolution with stride 1, exact everywhere."""
-    assert isinstance(layer, _Layer)
+    assert isinstance(layer, Conv)
     if max(layer.stride) > 1:
         msg = (
             f"a convolution with stride {layer.stride} makes maps smaller, so it is no upsampler; "
             "adjoint_of(layer) gives the operator whose adjoint it is"
         )
         raise NotRepresentableError(msg)
-    if layer.padding_mode not in _BORDERS:
+    if layer.padding_mode not in BORDERS:
         msg = (
             f"padding_mode='{layer.padding_mode}' continues the map as no border of an operator does; "
             "use zeros, replicate or circular"
@@ -37,15 +37,15 @@ def lift_convolution(layer: nn.Module, ndim: int | None = None) -> Affine:
         raise NotRepresentableError(msg)
     operator = convolution(
         layer.weight,
-        padding=_padding(layer),
+        padding=padding_sides(layer),
         dilation=layer.dilation,
         groups=layer.groups,
-        border=_BORDERS[layer.padding_mode],
+        border=BORDERS[layer.padding_mode],
     )
     return with_bias(operator, layer.bias)
 
 
-def adjoint_of(layer: _Layer, *, output_padding: int | tuple[int, ...] = 0) -> Polyphase:
+def adjoint_of(layer: Conv, *, output_padding: int | tuple[int, ...] = 0) -> Polyphase:
     """The operator whose adjoint a strided convolution is: the transposed convolution with its weight.
 
     `layer(y) - bias == ops.adjoint(y, adjoint_of(layer))` for maps y of the sizes that the operator gives;
@@ -60,7 +60,7 @@ def adjoint_of(layer: _Layer, *, output_padding: int | tuple[int, ...] = 0) -> P
     >>> torch.allclose(adjoint(y, adjoint_of(layer)), layer(y), atol=1e-6)
     True
     """
-    sides = _padding(layer)
+    sides = padding_sides(layer)
     if layer.padding_mode != "zeros" or any(left != right for left, right in sides):
         msg = (
             "a convolution is the adjoint of a transposed convolution only with equal zero padding on both "
@@ -108,12 +108,16 @@ def to_conv_shuffle(affine: Affine) -> nn.Module:
     return in_a_row([*pads, layer, *shuffle, *crop_layers([(0, cut) for cut in form.crop])])
 
 
-def _padding(layer: _Layer) -> list[Margin]:
-    """The padding (left, right) per axis, with PyTorch's words spelled out."""
+def padding_sides(layer: Conv) -> tuple[Margin, ...]:
+    """The padding (left, right) of a convolution per axis, with PyTorch's words spelled out.
+
+    >>> padding_sides(nn.Conv2d(1, 1, (3, 4), padding="same"))
+    ((1, 1), (1, 2))
+    """
     if layer.padding == "valid":
-        return [(0, 0)] * len(layer.kernel_size)
+        return ((0, 0),) * len(layer.kernel_size)
     if layer.padding == "same":
         total = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
-        return [(n // 2, n - n // 2) for n in total]
+        return tuple((n // 2, n - n // 2) for n in total)
     assert not isinstance(layer.padding, str)
-    return [(pad, pad) for pad in layer.padding]
+    return tuple((pad, pad) for pad in layer.padding)

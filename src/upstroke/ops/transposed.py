@@ -5,22 +5,29 @@ from torch import Tensor
 
 from upstroke.ops.border import extend
 from upstroke.ops.convolutions import CONV_TRANSPOSE
-from upstroke.polyphase import Polyphase, as_transposed
+from upstroke.polyphase import Polyphase, TransposedForm, as_transposed
 
-__all__ = ["upsample"]
+__all__ = ["draw", "upsample"]
 
 
 def upsample(x: Float[Tensor, "b c_in *space"], operator: Polyphase) -> Float[Tensor, "b c_out *grown"]:
-    """Extend x as the border says, draw the kernel for every cell, crop.
+    """Extend x as the border says, draw the kernel for every cell, crop."""
+    return draw(x, as_transposed(operator))
 
-    The crop that is equal on both sides is left to PyTorch, which then never computes it.
+
+def draw(
+    x: Float[Tensor, "b c_in *space"], form: TransposedForm, *, bias: Float[Tensor, " c_out"] | None = None
+) -> Float[Tensor, "b c_out *grown"]:
+    """Extend x by the form's pad, draw the kernel for every cell, add the bias, crop.
+
+    The crop that is equal on both sides is left to PyTorch, which then never computes it; for the rest the
+    result is a view. No number is read on the way, so a recorded graph holds all of it.
     """
-    form = as_transposed(operator)
-    grow = CONV_TRANSPOSE[operator.ndim]
     even = tuple(min(sides) for sides in form.crop)
-    y = grow(
+    y = CONV_TRANSPOSE[len(even)](
         extend(x, form.pad, form.border),
         form.weight,
+        bias,
         stride=form.stride,
         padding=even,
         groups=form.groups,

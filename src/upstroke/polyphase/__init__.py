@@ -1,5 +1,6 @@
 """The value noun: a linear upsampler as the taps of its phases, and what can be done with one."""
 
+from upstroke.polyphase._channels import swap_channels
 from upstroke.polyphase.affine import Affine, compose_affine
 from upstroke.polyphase.compose import compose
 from upstroke.polyphase.kernel_form import KernelForm, from_kernel_form, kernel_form, trimmed, with_kernel
@@ -62,6 +63,7 @@ __all__ = [
     "separable",
     "shuffle",
     "sub_pixel",
+    "swap_channels",
     "symmetric",
     "transposed",
     "triangle",

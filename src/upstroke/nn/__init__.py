@@ -1,0 +1,21 @@
+"""Trainable upsampling layers in 1, 2 and 3 axes that know their operator and their grid."""
+
+from upstroke.nn.constrain import constrain, project_
+from upstroke.nn.initialise import bilinear_, icnr_
+from upstroke.nn.resize import ResizeConv
+from upstroke.nn.separable import SeparableTransposedConv
+from upstroke.nn.subpixel import SubpixelConv
+from upstroke.nn.transposed import TransposedConv
+from upstroke.nn.upsampler import Upsampler
+
+__all__ = [
+    "ResizeConv",
+    "SeparableTransposedConv",
+    "SubpixelConv",
+    "TransposedConv",
+    "Upsampler",
+    "bilinear_",
+    "constrain",
+    "icnr_",
+    "project_",
+]

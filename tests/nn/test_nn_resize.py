@@ -1,0 +1,345 @@
+"""ResizeConv is PyTorch's resize and convolution in a row, whichever way it computes them."""
+
+import copy
+import pickle
+from unittest import mock
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch import nn
+
+from drawn_layers import CONV, LINEAR, SIZES, per_axis, random_map, seeded
+from tolerance import assert_same
+from upstroke import diagnose, from_module, upsample
+from upstroke.nn import ResizeConv, resize
+from upstroke.nn.interpolation import Interpolation
+
+ALWAYS = mock.patch.object(resize, "WORTH_FUSING", 1)
+
+
+@st.composite
+def layers(draw, **fixed):
+    """A layer, and a map."""
+    ndim = draw(st.sampled_from(fixed.get("ndims", (1, 2, 3))))
+    groups = draw(st.sampled_from([1, 2]))
+    centre = draw(st.sampled_from(fixed.get("centres", ("cell", "sample"))))
+    modes = ["nearest", "linear", *(["cubic"] if ndim == 2 else [])]
+    mode = draw(st.sampled_from(fixed.get("modes", modes)))
+    scale = draw(per_axis(ndim, 1, 4))
+    if mode == "nearest" and centre == "sample":
+        scale = tuple(s | 1 for s in scale)
+    channels, seed = groups * draw(st.integers(1, 2)), draw(st.integers(0, 999))
+    layer = ResizeConv(
+        channels,
+        groups * draw(st.integers(1, 3)),
+        draw(per_axis(ndim, 1, 4)),
+        scale=scale,
+        mode=mode,
+        centre=centre,
+        padding=draw(st.just("same") | per_axis(ndim, 0, 3)),
+        dilation=draw(st.just(1) | per_axis(ndim, 1, 2)),
+        groups=groups,
+        padding_mode=draw(st.sampled_from(fixed.get("paddings", ("zeros", "replicate", "circular")))),
+        bias=draw(st.booleans()),
+        ndim=ndim,
+    )
+    return seeded(layer, seed), random_map(ndim, channels, seed)
+
+
+def twin_of(layer):
+    """The two layers of PyTorch, made from the settings alone."""
+    mode = {"nearest": "nearest", "linear": LINEAR[layer.ndim], "cubic": "bicubic"}[layer.resize.mode]
+    conv = layer.conv
+    theirs = CONV[layer.ndim](
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        padding=conv.padding,
+        dilation=conv.dilation,
+        groups=conv.groups,
+        padding_mode=conv.padding_mode,
+        bias=conv.bias is not None,
+    )
+    scale = tuple(float(s) for s in layer.resize.scale)
+    return nn.Sequential(nn.Upsample(scale_factor=scale, mode=mode), theirs).double()
+
+
+def output(layer, x):
+    """What the layers give in a row, if they take this size at all."""
+    try:
+        y = nn.Sequential.forward(layer, x)
+    except RuntimeError as error:  # kernels larger than the map, a map wrapped around more than once
+        assume("Kernel size" not in str(error))
+        assume("wrapping" not in str(error))
+        raise
+    assume(0 < y.numel() < 3e5)
+    return y.detach()
+
+
+def inside(y, margin):
+    sizes = zip(margin, y.shape[2:], strict=True)
+    return y[:, :, *(slice(left, max(left, size - right)) for (left, right), size in sizes)]
+
+
+@given(drawn=layers(centres=("cell",)))
+def test_it_computes_what_pytorchs_layers_compute(drawn):
+    layer, x = drawn
+    theirs = twin_of(layer)
+    theirs.load_state_dict(layer.state_dict(), strict=True)
+    expected = output(theirs, x)
+    assert_same(layer(x).detach(), expected)
+    with ALWAYS:
+        assert_same(layer(x).detach(), expected)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.mul_(2).add_(1)
+    layer.load_state_dict(theirs.state_dict(), strict=True)
+    assert_same(layer(x).detach(), output(theirs, x))
+
+
+@given(drawn=layers())
+def test_the_layers_in_a_row_are_the_layer(drawn):
+    layer, x = drawn
+    expected = output(layer, x)
+    with ALWAYS:
+        assert_same(layer(x).detach(), expected)
+
+
+@given(
+    drawn=layers(modes=("nearest",), centres=("cell",), paddings=("zeros",)),
+    dtype=st.sampled_from(["float", "bfloat16"]),
+)
+def test_one_transposed_convolution_is_both_layers_in_any_dtype_and_layout(drawn, dtype):
+    layer, x = (getattr(each, dtype)() for each in drawn)
+    expected = output(layer, x)
+    with ALWAYS:
+        assert_same(layer(x).detach(), expected)
+        if x.ndim == 4:
+            assert_same(layer(x.contiguous(memory_format=torch.channels_last)).detach(), expected)
+
+
+@given(drawn=layers())
+def test_its_gradients_are_those_of_the_layers_in_a_row(drawn):
+    layer, x = drawn
+    output(layer, x)
+    loss = nn.Sequential.forward(layer, x.requires_grad_()).square().sum()
+    expected = torch.autograd.grad(loss, [x, *layer.parameters()])
+    with ALWAYS:
+        actual = torch.autograd.grad(layer(x).square().sum(), [x, *layer.parameters()])
+    for one, two in zip(actual, expected, strict=True):
+        assert_same(one, two)
+
+
+@ALWAYS
+def test_gradients_are_those_of_the_values():
+    layer = ResizeConv(2, 2, (3, 2), scale=(2, 3)).double()
+    x = torch.randn(1, 2, 2, 3, dtype=torch.float64, requires_grad=True)
+
+    def output_of(x, weight, bias):
+        return torch.func.functional_call(layer, {"1.weight": weight, "1.bias": bias}, (x,))
+
+    assert torch.autograd.gradcheck(output_of, (x, layer.conv.weight, layer.conv.bias))
+
+
+def made_of(layer, x):
+    """The names of the layers that run."""
+    seen = []
+    hooks = [part.register_forward_hook(lambda part, *_: seen.append(type(part).__name__)) for part in layer]
+    layer(x)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def runs_as_one(layer, x):
+    """Whether the transposed convolution runs, seen without touching the two layers."""
+    with mock.patch.object(ResizeConv, "_transposed", return_value=x) as one:
+        layer(x)
+    return one.called
+
+
+def in_a_row(layer, x):
+    return nn.Sequential.forward(layer, x).detach()
+
+
+class Doubled(nn.Conv2d):
+    """A convolution that computes something else."""
+
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x, 2 * weight, bias)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mode": "linear"},
+        {"scale": 3, "centre": "sample"},
+        {"padding_mode": "circular"},
+        {"dilation": 2},
+        {"padding": 3},
+        {"kernel_size": 1},
+        {"scale": 1},
+        {"kernel_size": (3, 2), "scale": (4, 1)},
+    ],
+)
+def test_only_what_saves_and_is_the_same_map_is_computed_as_one(settings):
+    layer, x = ResizeConv(2, 2, **settings), torch.randn(1, 2, 64, 64)
+    assert not runs_as_one(layer, x)
+    assert torch.equal(layer(x).detach(), in_a_row(layer, x))
+
+
+def test_only_large_maps_are_computed_as_one():
+    # 36 - 16 multiply-adds saved per cell: 1000 cells save 20 000
+    layer = ResizeConv(2, 2)
+    assert runs_as_one(layer, torch.zeros(1, 2, 25, 40))
+    assert runs_as_one(layer, torch.zeros(4, 2, 25, 10))
+    assert not runs_as_one(layer, torch.zeros(1, 2, 27, 37))
+
+
+def test_what_watches_or_replaces_a_layer_is_respected():
+    x = torch.randn(1, 2, 64, 64)
+    layer = ResizeConv(2, 2)
+    assert made_of(layer, x) == ["Interpolation", "Conv2d"]
+    assert runs_as_one(layer, x)
+    layer[1] = Doubled(2, 2, 3, padding=1)
+    assert_same(layer(x).detach(), in_a_row(layer, x))
+    layer[1].forward = lambda x: x
+    assert torch.equal(layer(x), in_a_row(layer, x))
+
+
+def test_a_reparametrized_weight_acts_in_both_forms():
+    layer, x = ResizeConv(2, 2), torch.randn(1, 2, 64, 64)
+    nn.utils.parametrizations.weight_norm(layer.conv)
+    layer.conv.parametrizations.weight.original0.data.mul_(2)
+    assert runs_as_one(layer, x)
+    assert_same(layer(x).detach(), in_a_row(layer, x))
+
+
+def test_a_recorded_graph_keeps_the_two_layers():
+    layer, x = ResizeConv(2, 2), torch.randn(1, 2, 64, 64)
+    exported = torch.export.export(layer, (x,))
+    names = {str(node.target) for node in exported.graph.nodes if node.op == "call_function"}
+    assert any("upsample_nearest2d" in name for name in names)
+    assert_same(exported.module()(x).detach(), layer(x).detach())
+
+
+def test_a_recorded_graph_holds_a_resize_that_pytorch_computes_less_exactly():
+    layer, x = Interpolation(3, mode="linear"), torch.randn(1, 2, 4, 5)
+    sizes = {2: torch.export.Dim("rows", min=4, max=99)}
+    exported = torch.export.export(layer, (x,), dynamic_shapes=(sizes,)).module()
+    x = torch.randn(1, 2, 7, 5)
+    assert_same(exported(x), layer(x))
+
+
+@given(drawn=layers())
+def test_same_is_scale_times_the_input(drawn):
+    layer, x = drawn
+    conv = layer.conv
+    same = ResizeConv(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        scale=layer.resize.scale,
+        dilation=conv.dilation,
+        groups=conv.groups,
+        mode=layer.resize.mode,
+        centre=layer.resize.centre,
+        ndim=layer.ndim,
+    ).double()
+    assert same(x).shape[2:] == tuple(s * n for s, n in zip(layer.resize.scale, x.shape[2:], strict=True))
+
+
+@given(drawn=layers())
+def test_its_affine_map_is_the_layer_outside_its_margin(drawn):
+    layer, x = drawn
+    expected = output(layer, x)
+    affine = layer.affine()
+    actual, margin = affine(x).detach(), affine.operator.margin
+    assert actual.shape == expected.shape
+    if inside(expected, margin).numel():
+        assert_same(inside(actual, margin), inside(expected, margin))
+    if (
+        layer.resize.mode == "nearest"
+        and layer.resize.centre == "cell"
+        and layer.conv.padding_mode == "zeros"
+    ):
+        assert all(side == 0 for axis in margin for side in axis)
+
+
+@given(drawn=layers())
+def test_its_grid_is_that_of_its_operator(drawn):
+    layer, _ = drawn
+    assert layer.grid == diagnose.grid_of(layer.polyphase())
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("centre", ["cell", "sample"])
+def test_the_resize_is_its_operator_by_the_formula(mode, ndim, centre):
+    for scale in ((3, 5, 1), (1, 4, 2), (2, 8, 4)):
+        if mode == "nearest" and centre == "sample":
+            scale = tuple(s | 1 for s in scale)
+        layer = Interpolation(scale[:ndim], mode=mode, centre=centre, ndim=ndim)
+        x = random_map(ndim, 2, 5)
+        assert_same(layer(x), upsample(x, layer.operator, impl="reference"))
+        assert layer.grid == diagnose.grid_of(layer.operator)
+
+
+def test_nearest_copies_the_right_cells_at_scales_where_pytorchs_positions_round_down():
+    for scale in (1, 2, 3, 7, 40, 41, 47, 55, 61, 64):
+        x = torch.arange(129.0)[None, None]
+        assert torch.equal(Interpolation(scale, ndim=1)(x), x.repeat_interleave(scale, dim=2))
+
+
+def test_linear_is_right_at_scales_where_pytorchs_positions_are_not():
+    x = torch.randn(1, 1, 2000, generator=torch.Generator().manual_seed(1))
+    position = ((torch.arange(6000, dtype=torch.float64) + 0.5) / 3 - 0.5).clamp(0, 1999)
+    left, rest = position.long(), position.frac()
+    cells = torch.cat([x[0, 0].double(), x[0, 0, -1:].double()])
+    expected = torch.lerp(cells[left], cells[left + 1], rest).float()
+    assert_same(Interpolation(3, mode="linear", ndim=1)(x)[0, 0], expected)
+    theirs = nn.functional.interpolate(x, scale_factor=3, mode="linear")[0, 0]
+    assert (theirs - expected).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("scale", [1, 3, 5])
+def test_sample_centred_nearest_has_each_cell_in_the_middle_of_its_copies(scale):
+    x = torch.randn(1, 1, 6)
+    y = Interpolation(scale, centre="sample", ndim=1)(x)
+    for cell in range(1, 6):
+        first = scale * cell - scale // 2
+        assert (y[..., first : first + scale] == x[..., cell : cell + 1]).all()
+
+
+def test_it_has_an_operator_inside_a_sequence():
+    row = nn.Sequential(ResizeConv(2, 3, (1, 2), scale=(3, 2)), nn.BatchNorm2d(3)).double().eval()
+    x = random_map(2, 2, 5)
+    assert_same(from_module(row)(x).detach(), row(x).detach())
+
+
+@pytest.mark.parametrize("remake", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))])
+def test_copies_compute_the_same(remake):
+    layer = ResizeConv(2, 3, (4, 3), mode="linear", scale=(2, 3))
+    x = torch.randn(1, 2, 4, 5)
+    assert torch.equal(remake(layer)(x), layer(x))
+
+
+def test_device_and_dtype_are_those_asked_for():
+    layer = ResizeConv(2, 3, device="meta", dtype=torch.bfloat16)
+    assert {(p.device.type, p.dtype) for p in layer.parameters()} == {("meta", torch.bfloat16)}
+    with torch.device("meta"):
+        layer = ResizeConv(2, 3, mode="linear", scale=3)
+    layer = layer.to_empty(device="cpu")
+    assert layer(torch.zeros(1, 2, *SIZES[2])).shape == (1, 3, 15, 21)
+
+
+def test_its_repr_says_which_grid_results():
+    assert repr(ResizeConv(2, 3, scale=(2, 3), mode="linear")) == (
+        "ResizeConv(\n"
+        "  grid=Grid(offset=(-1/4, -1/3), spacing=(1/2, 1/3))\n"
+        "  (0): Interpolation(scale=(2, 3), mode='linear', centre='cell')\n"
+        "  (1): Conv2d(2, 3, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))\n"
+        ")"
+    )
