@@ -1,0 +1,314 @@
+"""Hold the HTML page of a checked model: the verdicts of the record, inert names, nothing from elsewhere."""
+
+import copy
+import re
+from html.parser import HTMLParser
+
+import jinja2
+import pytest
+
+from check_records import GAINS, HOSTILE, TAPS, found, ok, passed_over, record, site, small
+from upstroke.report.check_page import check_page
+from upstroke.report.html import page
+from upstroke.report.svg import grey_levels, level_axis, numbered_gains, tap_grids, tiled_gains
+
+VOID = {"meta"}
+
+
+class Page(HTMLParser):
+    """All elements with their attributes, the text within each, and whether every one is closed."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.elements, self.open, self.text = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        element = {"tag": tag, "attrs": dict(attrs), "text": ""}
+        assert len(element["attrs"]) == len(attrs)
+        self.elements.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append({"tag": tag, "attrs": dict(attrs), "text": ""})
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()["tag"] == tag
+
+    def handle_data(self, data):
+        for element in self.open:
+            element["text"] += data
+        if self.open and self.open[-1]["tag"] != "style":
+            self.text.append(data)
+
+    def all(self, kind):
+        return [each for each in self.elements if kind in (each["attrs"].get("class") or "").split()]
+
+    def words(self):
+        return " ".join(" ".join(self.text).split())
+
+
+def words(element):
+    return " ".join(element["text"].split())
+
+
+def rows(parsed):
+    """Rule, severity, site and message of each row of the table of findings."""
+    shown = []
+    for row in parsed.all("finding"):
+        at = parsed.elements.index(row)
+        cells = [each for each in parsed.elements[at + 1 : at + 20] if each["tag"] == "td"][:6]
+        shown.append(tuple(words(cell) for cell in cells))
+    return shown
+
+
+def test_the_page_shows_the_findings_of_the_record_and_no_others():
+    parsed = Page(check_page(small()))
+    assert rows(parsed) == [
+        ("UP102", "✕ error".replace(" ", ""), "up", "−6.2 dB", "−40 dB", "a checkerboard"),
+        ("UP101", "▲warning", "up", "3 taps", "0 taps", "1 to 4 taps"),
+    ]
+
+
+def test_every_verdict_of_every_site_is_there():
+    data = small()
+    parsed = Page(check_page(data))
+    expected = [
+        (code, verdict.get("severity", verdict["verdict"]), verdict["words"])
+        for each in data["sites"]
+        if each["skipped"] is None
+        for code, verdict in each["verdicts"].items()
+    ]
+    shown = []
+    for row in parsed.all("verdict-row"):
+        at = parsed.elements.index(row)
+        cells = [words(each) for each in parsed.elements[at + 1 : at + 14] if each["tag"] == "td"][:4]
+        shown.append((cells[0], cells[1][1:], cells[3]))
+    assert shown == expected
+    assert "Skipped: no operator of ONNX" in parsed.words()
+
+
+def test_status_is_a_word_everywhere():
+    parsed = Page(check_page(small()))
+    for badge in parsed.all("badge"):
+        assert words(badge)[1:] in {"error", "warning", "note", "ok", "skipped", "partly checked"}
+    strip = [words(each)[1:] for each in parsed.all("badge")][:4]
+    assert strip == ["ok", "ok", "error", "skipped"]
+    assert [words(each) for each in parsed.all("verdict")] == ["✕1 error, 1 warning"]
+    assert "in 1 of 4 sites; 2 sites are fine; 1 skipped" in parsed.words()
+
+
+def shape(text):
+    """Tags and attribute names in order, and all values that are no text of the record."""
+    own = {"title", "aria-label"}
+    return [
+        (each["tag"], {key: None if key in own else value for key, value in each["attrs"].items()})
+        for each in Page(text).elements
+    ]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_come_out_inert(name):
+    def everywhere(word):
+        data = small(name=word, fine=f"fine {word}", skipped=f"skipped {word}", model=word)
+        data["source"].update(words=word, inputs=[{"name": word, "shape": [1, word]}])
+        for each in data["sites"]:
+            each.update(words=word, operator=word, ends_at=word, chain=[{"name": word, "operator": word}])
+            for verdict in each["verdicts"].values():
+                verdict["words"] = word
+        for each in data["findings"]:
+            each.update(message=word, remedy=word, title=word)
+        for each in data["joins"]:
+            each.update(operator=word, kind=word)
+        for each in data["skipped"]:
+            each.update(reason=word, operator=word)
+        for each in data["rules"]:
+            each.update(title=word, reason=word)
+        data.update(version=word, schema=word)
+        return check_page(data)
+
+    hostile = everywhere(name)
+    assert shape(hostile) == shape(everywhere("plain"))
+    hostile.encode()
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u202e\ud800-\udfff]", hostile)
+    if name.isprintable():
+        assert f"fine {name}" in [each["text"] for each in Page(hostile).elements]
+
+
+def test_the_page_needs_nothing_beside_it():
+    text = check_page(small())
+    parsed = Page(text)
+    assert not {"script", "link", "iframe", "img", "object", "base", "form"} & {
+        e["tag"] for e in parsed.elements
+    }
+    for each in parsed.elements:
+        assert not any(
+            key.startswith("on") or key in ("src", "srcset", "xlink:href") for key in each["attrs"]
+        )
+        assert each["attrs"].get("href", "#").startswith("#")
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "url(" not in text
+    assert "@import" not in text
+    (policy,) = [e["attrs"]["content"] for e in parsed.elements if "http-equiv" in e["attrs"]]
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def test_every_link_leads_somewhere_and_no_place_is_there_twice():
+    data = small(name="a b#c", fine="a b#c")
+    parsed = Page(check_page(data))
+    places = [each["attrs"]["id"] for each in parsed.elements if "id" in each["attrs"]]
+    assert len(places) == len(set(places))
+    links = {each["attrs"]["href"].removeprefix("#") for each in parsed.elements if "href" in each["attrs"]}
+    assert links <= set(places)
+    assert {"site-1", "site-2", "site-3", "site-4", "rule-1", "rule-2"} <= links
+
+
+@pytest.mark.parametrize(
+    ("data", "verdict"),
+    [
+        (record([]), "Nothing to check"),
+        (record([site("up", "resize", {"UP102": ok("even")})]), "Nothing wrong found"),
+        (
+            record([site("up", "unread", {"UP102": passed_over("?")}, known=False, skipped="no operator")]),
+            "Nothing could be checked",
+        ),
+        (record([site("up", "resize", {"UP202": found("corners", "UP202")})]), "1 note"),
+    ],
+)
+def test_the_verdict_in_large(data, verdict):
+    (shown,) = Page(check_page(data)).all("verdict")
+    assert words(shown)[1:] == verdict
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_figures_of_any_number_of_axes(axes):
+    bad = {"UP102": found("a checkerboard", "UP102")}
+    parsed = Page(check_page(record([site("up", "transposed", bad, axes=axes)])))
+    drawings = [each for each in parsed.elements if each["tag"] == "svg"]
+    planes = 2 if axes == 3 else 1
+    # levels, taps, the flat grey, what it becomes, its numbers
+    assert len(drawings) == 1 + planes + 1 + 2 * planes
+    for each in drawings:
+        assert each["attrs"]["role"] == "img"
+        assert each["attrs"]["aria-label"]
+        assert each["attrs"]["aria-label"] in each["text"]
+    assert drawings[0]["attrs"]["aria-label"] == (
+        "image gain: layer −6.2 dB, chain −7.5 dB; error above −40 dB"
+    )
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_no_number_is_needed(axes):
+    bad = {"UP102": found("a checkerboard", "UP102", measure=None)}
+    full = site("up", "transposed", bad, axes=axes)
+    for key in full:
+        if key not in ("name", "operator", "kind", "words", "chain", "verdicts"):
+            parsed = Page(check_page(record([{**full, key: None}])))
+            assert "None" not in parsed.words()
+    holes = copy.deepcopy(full)
+    holes.update(
+        size_in=[None] * axes, size_out=[None] * axes, pattern={"gain": _none(GAINS[axes]), "out": 0, "in": 0}
+    )
+    holes["coverage"] = _none(TAPS[axes])
+    data = record([holes], inputs=[("x", None), (None, [None, 3])], joins=[
+        {"name": "j", "operator": "Add", "kind": None, "sites": [None, None]}
+    ])  # fmt: skip
+    data["rules"][1]["threshold"] = data["findings"][0]["threshold"] = None
+    data["source"]["operators"] = data["version"] = None
+    assert "None" not in Page(check_page(data)).words()
+
+
+def _none(nested):
+    return [_none(each) for each in nested] if isinstance(nested, list) else None
+
+
+def test_a_hundred_sites_are_folded_and_stay_below_a_megabyte():
+    sites = [
+        site(
+            f"net.block{i}.up",
+            "transposed",
+            {code: found("words " * 12, code) for code in ("UP101", "UP102")},
+        )
+        for i in range(100)
+    ]
+    text = check_page(record(sites))
+    assert len(text.encode()) < 1_000_000
+    folded = [each for each in Page(text).elements if each["tag"] == "details"]
+    assert len(folded) == 101
+    assert not any("open" in each["attrs"] for each in folded)
+
+
+def test_sites_that_are_fine_are_folded_and_others_open():
+    parsed = Page(check_page(small()))
+    shown = ["open" in each["attrs"] for each in parsed.elements if each["tag"] == "details"]
+    assert shown == [False, False, True, True]
+
+
+def test_greys_are_relative_to_the_largest_gain():
+    assert grey_levels([[0.5, 2.0]]) == (0.0, 2.0)
+    assert grey_levels([[0.5, -2.0]]) == (-2.0, 2.0)
+    flat, tiled = tiled_gains([0.0, 1.0])
+    assert flat.marks[0].fill == "#808080"
+    assert {mark.fill for mark in tiled.marks} == {"#000000", "#ffffff", None}
+    assert [mark.words for each in numbered_gains([0.0, 1.0]) for mark in each.marks if mark.words] == [
+        "0",
+        "1",
+    ]
+    assert tiled_gains([1.0] * 40) == ()
+    assert tiled_gains([0.0, 0.0]) == ()
+
+
+def test_axes_are_not_swapped_in_a_grid():
+    (drawing,) = tap_grids([[1, 2, 3], [4, 5, 6]])
+    numbers = {(mark.y, mark.x): mark.words for mark in drawing.marks if mark.kind == "number"}
+    assert [numbers[place] for place in sorted(numbers)] == ["1", "2", "3", "4", "5", "6"]
+    assert drawing.width > drawing.height
+    assert drawing.title == "taps per phase: 1 2 3; 4 5 6"
+
+
+def test_levels_beyond_the_axis_stay_on_it():
+    drawing = level_axis([("layer", -200.0), ("chain", 12.0)], threshold=-40.0, severity="error")
+    dots = [float(re.match(r"M([\d.]+)", mark.path)[1]) for mark in drawing.marks if mark.kind == "dot"]
+    rail = next(mark for mark in drawing.marks if mark.kind == "rail")
+    start, length = (float(each) for each in re.match(r"M([\d.]+) [\d.]+h([\d.]+)", rail.path).groups())
+    assert [dot + 5 for dot in dots] == [start, start + length]
+    assert [mark.words for mark in drawing.marks if mark.kind == "level"] == ["−200 dB", "12 dB"]
+    assert level_axis([("layer", None)], threshold=-40.0, severity="error") is None
+
+
+def test_a_misspelt_name_in_a_template_raises():
+    with pytest.raises(jinja2.UndefinedError):
+        page("page.html", {})
+
+
+def _themes():
+    style = check_page(record([])).split("<style>")[1].split("</style>")[0]
+    light, dark = re.findall(r":root \{(.*?)\}", style, re.DOTALL)[:2]
+    return [dict(re.findall(r"--([\w-]+): (#\w{6})", each)) for each in (light, dark)]
+
+
+def _luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_words_reach_the_contrast_of_wcag_aa(theme):
+    colours = _themes()[theme]
+    states = ("error", "warning", "note", "ok", "skipped")
+    pairs = [(word, ground) for word in ("ink", "quiet", "link", *states) for ground in ("ground", "sheet")]
+    pairs += [(state, f"{state}-ground") for state in states]
+    for word, ground in pairs:
+        low, high = sorted(_luminance(colours[each]) for each in (word, ground))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (word, ground)
+
+
+def test_a_pattern_of_unequal_periods_keeps_its_proportions():
+    _, tiled = tiled_gains([[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]])
+    # three periods of 2 rows, two of 4 columns, of square samples
+    assert tiled.height / tiled.width == pytest.approx(6 / 8)
