@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from upstroke._version import __version__
-from upstroke.cli import inspect, plan
+from upstroke.cli import check, explain, inspect, plan
 from upstroke.errors import UpstrokeError
 
 __all__ = ["app", "main"]
@@ -105,6 +105,8 @@ app = typer.Typer(
 )
 app.add_typer(inspect.app, name="inspect")
 app.add_typer(plan.app, name="plan")
+app.command("check")(check.check)
+app.command("explain")(explain.explain)
 
 
 @app.callback()

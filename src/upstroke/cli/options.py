@@ -1,26 +1,57 @@
 """Options that mean the same in every verb, and how their words are read."""
 
+import math
+import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from upstroke.errors import FileError, OptionError
+from upstroke.files.place import check_target
 
 __all__ = [
+    "Example",
     "Format",
     "Output",
     "Overwrite",
+    "PageFormat",
     "Quiet",
+    "Seed",
     "Verbose",
+    "codes",
+    "example",
     "file_name",
     "per_axis",
     "per_axis_or",
+    "refuse_existing",
     "whole",
 ]
 
 MOST_DIGITS = 9
+# 8 GiB of float32: more than any example needs, and refused before anything is made of it
+MOST_NUMBERS = 2**31
+DTYPES = ("float32", "float16", "bfloat16", "float64", "int64", "int32", "uint8", "bool")
+SHAPE = "a shape such as 1x3x320x320, or with a name and a type as in ids=1x16:int64"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """What an input of a model looks like, as words say it.
+
+    Attributes:
+        name: of the input, or None for the next one in order.
+        shape: of the input.
+        dtype: name of the type, or None for the usual one.
+        words: what was typed.
+    """
+
+    name: str | None
+    shape: tuple[int, ...]
+    dtype: str | None
+    words: str
 
 
 def file_name(words: str) -> Path:
@@ -36,6 +67,9 @@ def file_name(words: str) -> Path:
 
 
 Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How the result is written.")]
+PageFormat = Annotated[
+    Literal["text", "json", "html"], typer.Option("--format", help="How the result is written.")
+]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -47,6 +81,12 @@ Overwrite = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes beside the result.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More detail in the text.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed", min=0, max=2**63 - 1, help="Of all random numbers: examples, and weights of a new model."
+    ),
+]
 
 
 def whole(words: str, *, option: str) -> int:
@@ -95,3 +135,53 @@ def per_axis_or(words: str | None, default: int | tuple[int, ...], *, option: st
     (1, 2)
     """
     return default if words is None else per_axis(words, option=option)
+
+
+def example(words: str) -> Example:
+    """Read what an input looks like: [name=]1x3x320x320[:dtype].
+
+    >>> example("image=1x3x320x320").shape
+    (1, 3, 320, 320)
+    >>> example("1x16:int64").dtype
+    'int64'
+    """
+    # names may hold colons and equal signs, as those of some converters do
+    head, equals, tail = words.rpartition("=")
+    sizes, colon, dtype = tail.partition(":")
+    if re.fullmatch(r"\d+(x\d+)*", sizes, flags=re.ASCII) is None or (equals and not head):
+        message = f"--input must be {SHAPE}; got {words!r}"
+        raise OptionError(message)
+    if colon and dtype not in DTYPES:
+        message = f"--input must have one of the types {', '.join(DTYPES)}; got {words!r}"
+        raise OptionError(message)
+    shape = tuple(_in_range(part, words, option="--input") for part in sizes.split("x"))
+    if min(shape) < 1:
+        message = f"--input must be at least 1 on every axis; got {words!r}"
+        raise OptionError(message)
+    if math.prod(shape) > MOST_NUMBERS:
+        message = f"--input must have at most {MOST_NUMBERS} numbers; got {words!r}; give a smaller example"
+        raise OptionError(message)
+    return Example(name=head or None, shape=shape, dtype=dtype or None, words=words)
+
+
+def codes(words: list[str], *, option: str) -> tuple[str, ...]:
+    """Read codes of rules, divided by commas, in any case.
+
+    >>> codes(["up101,UP2"], option="--select")
+    ('UP101', 'UP2')
+    """
+    parts = tuple(part.strip().upper() for each in words for part in each.split(","))
+    if not all(parts):
+        message = f"{option} must be codes such as UP101,UP2; got {','.join(words)!r}"
+        raise OptionError(message)
+    return parts
+
+
+def refuse_existing(*paths: Path | None, overwrite: bool) -> None:
+    """Refuse before any work what would be refused after it: targets that cannot be written."""
+    for path in paths:
+        if path is not None:
+            check_target(path, overwrite=True)
+        if path is not None and not overwrite and os.path.lexists(path):
+            message = f"{path} exists already; give --overwrite to replace it, or another name"
+            raise FileError(message)
