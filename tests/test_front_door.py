@@ -13,8 +13,10 @@ PUBLIC = (
     "Grid",
     "Polyphase",
     "__version__",
+    "check",
     "choose",
     "from_module",
+    "nn",
     "to_module",
     "upsample",
 )

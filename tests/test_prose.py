@@ -1,4 +1,4 @@
-"""Run every example in README and docs: python blocks as code, console blocks as commands."""
+"""Run every example in README and docs: python blocks as code or files, console blocks as commands."""
 
 import doctest
 import os
@@ -60,6 +60,14 @@ def commands(page: Path) -> list[Command]:
     return found
 
 
+def write_files(page: Path, folder: Path) -> None:
+    """Write the python blocks that have a title to files of that name, as a reader would."""
+    for block in blocks(page, "python"):
+        title = re.search(r'title="([^"]+)"', block.info)
+        if title is not None:
+            (folder / title[1]).write_text(block.text, encoding="utf-8")
+
+
 def page_name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
@@ -71,9 +79,12 @@ def pages_with(language: str) -> list[Path]:
 @pytest.mark.parametrize("page", pages_with("python"), ids=page_name)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    write_files(page, tmp_path)
     namespace = {"__name__": "__prose__"}
     for block in blocks(page, "python"):
-        if block.text.lstrip().startswith(">>>"):
+        if "title=" in block.info:
+            compile(block.text, block.info, "exec")
+        elif block.text.lstrip().startswith(">>>"):
             test = doctest.DocTestParser().get_doctest(
                 block.text, namespace, page_name(page), str(page), block.line - 1
             )
@@ -90,6 +101,7 @@ def test_commands_do_what_the_page_shows(page, tmp_path):
     program = Path(sys.executable).with_name("upstroke")
     surroundings = os.environ | {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
     checker = doctest.OutputChecker()
+    write_files(page, tmp_path)
     for command in commands(page):
         where = f"{page_name(page)}:{command.line}: {shlex.join(command.words)}"
         done = subprocess.run(

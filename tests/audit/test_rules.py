@@ -263,11 +263,11 @@ UNREADABLE = {
     ),
     "NaN": (
         row(grown(weight=torch.full((8, 8, 4, 4), math.nan))),
-        "1024 of the weights in its chain are NaN or infinite; take an earlier checkpoint",
+        "NaN or infinite weights in its chain: 1024; take an earlier checkpoint",
     ),
     "infinity in a bias": (
         row(grown(bias=torch.full((8,), math.inf))),
-        "8 of the weights in its chain are NaN or infinite; take an earlier checkpoint",
+        "NaN or infinite weights in its chain: 8; take an earlier checkpoint",
     ),
     "zeros": (
         row(grown(weight=torch.zeros(8, 8, 4, 4))),
@@ -294,3 +294,13 @@ def test_what_cannot_be_read_is_skipped_with_the_reason(name):
     record = report.as_json()
     assert [each["reason"] for each in record["skipped"]] == [reason]
     assert record["summary"]["skipped"] == 1
+
+
+def test_at_least_one_rule_is_asked():
+    message = "at least one rule must be asked; UP1 without UP10 leaves none; ignore fewer"
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        check(FIRES["UP105"], select=["UP1"], ignore=["UP10"])
+
+
+def test_a_model_may_be_named():
+    assert check(FIRES["UP105"], name="mine").as_json()["model"] == "mine"

@@ -5,7 +5,7 @@ from upstroke.audit.corners import size_dependent_grid
 from upstroke.audit.imbalance import beyond_repair, unbalanced_phases
 from upstroke.audit.overlap import uneven_overlap
 from upstroke.audit.pages import page_of
-from upstroke.audit.rule import RULES, SEVERITIES, Rule, Severity, Verdict
+from upstroke.audit.rule import RULES, SEVERITIES, Rule, Severity, Verdict, chosen
 
 __all__ = [
     "RULES",
@@ -18,6 +18,7 @@ __all__ = [
     "Verdict",
     "beyond_repair",
     "check",
+    "chosen",
     "page_of",
     "size_dependent_grid",
     "unbalanced_phases",

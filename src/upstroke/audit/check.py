@@ -1,7 +1,7 @@
 """Turn a model into the report of what every rule says of every upsampling site."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ def check(
     model: nn.Module | Graph | str | PathLike[str],
     inputs: Any = None,  # noqa: ANN401 - tensors for a module, sizes for a file
     *,
+    keywords: Mapping[str, Any] | None = None,
     name: str = "",
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
@@ -101,6 +102,7 @@ def check(
         model: a PyTorch module, which is run once; the path of an ONNX file, which is not; or a graph.
         inputs: for a module the arguments of one forward pass, a tensor or a tuple; for a file the sizes of
             its inputs, a tuple or a mapping from names to tuples, if it leaves them open.
+        keywords: further arguments of a module's forward pass, by name.
         name: what to call the model; by default the module's type or the file's name.
         select: codes of the rules to ask, or what they begin with; by default all.
         ignore: codes of rules not to ask.
@@ -114,8 +116,10 @@ def check(
     >>> [finding.rule.code for finding in check(odd, torch.rand(1, 4, 8, 8)).findings]
     ['UP101', 'UP102', 'UP105']
     """
-    rules = chosen(tuple(select), tuple(ignore))
-    graph = model if isinstance(model, Graph) else _graph(model, inputs, name)
+    rules = chosen(select, ignore)
+    graph = model if isinstance(model, Graph) else _graph(model, inputs, keywords)
+    if name:
+        graph = replace(graph, model=name)
     return Report(
         graph=graph,
         rules=rules,
@@ -124,12 +128,16 @@ def check(
     )
 
 
-def _graph(model: nn.Module | str | PathLike[str], inputs: Any, name: str) -> Graph:  # noqa: ANN401
+def _graph(
+    model: nn.Module | str | PathLike[str],
+    inputs: Any,  # noqa: ANN401
+    keywords: Mapping[str, Any] | None,
+) -> Graph:
     if isinstance(model, nn.Module):
         from upstroke.graph.torch import record
 
         arguments = inputs if isinstance(inputs, tuple | list) else () if inputs is None else (inputs,)
-        return record(model, arguments, name=name or type(model).__name__)
+        return record(model, arguments, kwargs=keywords, name=type(model).__name__)
     from upstroke.graph.onnx import read_onnx
 
     return read_onnx(Path(model), sizes=inputs)

@@ -105,5 +105,5 @@ def _pattern_words(reading: Reading, measured: float) -> str:
     words = f"{source} a pattern of period {period}, {level(measured)}"
     alone = loudest(reading.own)
     if len(reading.site.chain) > len(reading.site.layer) and abs(alone - measured) >= 0.05:
-        words += f"; {alone:.1f} dB of the layer alone" if math.isfinite(alone) else ""
+        words += f"; {alone:.1f} dB of the layer alone".replace("-", "−") if math.isfinite(alone) else ""
     return words

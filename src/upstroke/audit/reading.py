@@ -144,7 +144,7 @@ def _unfit(site: Site, stages: tuple[Affine, ...], graph: Graph) -> str:
             # one bias for all phases is stored as one row, expanded
             lost += _not_finite(stage.bias if stage.bias.stride(0) else stage.bias[:1])
         if lost:
-            return f"{lost} of the weights in its chain are NaN or infinite; take an earlier checkpoint"
+            return f"NaN or infinite weights in its chain: {lost}; take an earlier checkpoint"
     if any(not bool(stage.operator.taps.any()) for stage in stages):
         return "all weights of a stage in its chain are zero, so there is nothing to measure"
     return ""

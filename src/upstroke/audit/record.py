@@ -65,8 +65,7 @@ def record_of(report: "Report") -> dict[str, Plain]:
 def _source(graph: Graph) -> dict[str, Plain]:
     shapes = [(name, graph.shapes.get(name)) for name in graph.inputs]
     return {
-        "kind": graph.source,
-        "detail": "",
+        "words": graph.source,
         "operators": len(graph.nodes),
         "inputs": [{"name": name, "shape": None if shape is None else list(shape)} for name, shape in shapes],
     }
@@ -88,7 +87,8 @@ def _site(judged: "Judged", rules: tuple[Rule, ...]) -> dict[str, Plain]:
     reading = judged.reading
     site, step = reading.site, reading.site.node.step
     was_read = not reading.reason
-    uneven = reading.pattern if was_read else None
+    # a pattern that cannot form is not shown
+    uneven = reading.pattern if was_read and not reading.is_one_cell else None
     return {
         "name": site.name,
         "operator": site.operator,

@@ -1,6 +1,6 @@
 """Define a rule, its verdict on a site, and the table that rules enter by being imported."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -95,11 +95,11 @@ def rule(
     return enter
 
 
-def chosen(select: tuple[str, ...], ignore: tuple[str, ...]) -> tuple[Rule, ...]:
+def chosen(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> tuple[Rule, ...]:
     """The rules whose code starts as one of `select` does (all if there are none) and as none of `ignore`.
 
     Raises:
-        OptionError: a code is the beginning of no rule's.
+        OptionError: a code is the beginning of no rule's, or no rule is left.
     """
     for code in (*select, *ignore):
         if not code or not any(known.startswith(code.upper()) for known in _RULES):
@@ -107,8 +107,13 @@ def chosen(select: tuple[str, ...], ignore: tuple[str, ...]) -> tuple[Rule, ...]
             raise OptionError(msg)
     wanted = tuple(code.upper() for code in select) or ("",)
     unwanted = tuple(code.upper() for code in ignore)
-    return tuple(
+    left = tuple(
         _RULES[code]
         for code in sorted(_RULES)
         if code.startswith(wanted) and not (unwanted and code.startswith(unwanted))
     )
+    if not left:
+        asked, silenced = ", ".join(select) or "all", ", ".join(ignore)
+        msg = f"at least one rule must be asked; {asked} without {silenced} leaves none; ignore fewer"
+        raise OptionError(msg)
+    return left

@@ -172,7 +172,8 @@ def _bias_spectrum(stage: Affine, copies: int) -> Tensor:
     assert stage.bias is not None
     bias = stage.bias.detach().double().repeat(1, copies if stage.operator.shared else 1)
     axes = tuple(range(stage.operator.ndim))
-    return torch.fft.fftn(bias.reshape(*stage.operator.scale, -1), dim=axes)
+    spectrum: Tensor = torch.fft.fftn(bias.reshape(*stage.operator.scale, -1), dim=axes)
+    return spectrum
 
 
 def _without_rounding(columns: Tensor | None, least: Tensor) -> Tensor | None:
