@@ -93,7 +93,7 @@ def test_what_is_no_weights_file_is_said(tmp_path, content, kind):
 
 def test_a_missing_file_is_said(tmp_path):
     refused(tmp_path / "no.npy", f"{WANTED}; there is no file {tmp_path / 'no.npy'}")
-    refused(tmp_path, f"{WANTED}; {tmp_path} could not be read: is a directory")
+    refused(tmp_path, f"{WANTED}; {tmp_path} is a folder")
     refused("x" * 5000, f"{WANTED}; there is no file {'x' * 5000}")
 
 

@@ -10,11 +10,26 @@ import numpy
 from jaxtyping import Float
 
 from upstroke.errors import FileError, MissingExtraError
+from upstroke.files.kind import Kind, kind_of
 
 __all__ = ["Weights", "read_weights"]
 
 WANTED = "weights must be a .npy file, or one tensor of a .safetensors file named as FILE:KEY"
 LISTED_KEYS = 8
+_ZIP = "a zip archive, as .npz and PyTorch's .pt and .pth files are; save the array with numpy.save"
+_PICKLE = "a pickle, which is a program and is never run; save the tensors with safetensors"
+_KINDS: dict[Kind, str] = {
+    "empty": "empty",
+    "torch.save": _ZIP,
+    "old torch.save": _PICKLE,
+    "TorchScript": _ZIP,
+    "exported program": _ZIP,
+    "pickle": _PICKLE,
+    "hdf5": "an HDF5 file; save the array with numpy.save",
+    "zip": _ZIP,
+    "cut zip": _ZIP,
+    "unknown": "neither; save the array with numpy.save",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,23 +62,15 @@ def read_weights(source: str) -> Weights:
         MissingExtraError: the file is a .safetensors one and the package for it is not installed.
     """
     path, key = _split(source)
-    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-        msg = f"{WANTED}; {path} is a device or a pipe, not a file"
-        raise FileError(msg)
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        msg = f"{WANTED}; {path} could not be read: {(error.strerror or str(error)).lower()}"
-        raise FileError(msg) from error
-    if head.startswith(b"\x93NUMPY"):
+    kind = kind_of(path, wanted=WANTED)
+    if kind == "npy":
         if key is not None:
             msg = f"{path} is a .npy file, which holds one array without a name; leave out ':{key}'"
             raise FileError(msg)
         return _checked(*_read_npy(path), path=path, key=None)
-    if _looks_like_safetensors(path, head):
+    if kind == "safetensors":
         return _read_safetensors(path, key)
-    msg = f"{WANTED}; {path} is {_kind(head)}"
+    msg = f"{WANTED}; {path} is {_KINDS[kind]}"
     raise FileError(msg)
 
 
@@ -78,19 +85,6 @@ def _split(source: str) -> tuple[Path, str | None]:
             return Path(source[:cut]), source[cut + 1 :]
     msg = f"{WANTED}; there is no file {source}"
     raise FileError(msg)
-
-
-def _kind(head: bytes) -> str:
-    """Say in words what a file that is neither kind seems to be."""
-    if not head:
-        return "empty"
-    if head.startswith(b"PK\x03\x04"):
-        return "a zip archive, as .npz and PyTorch's .pt and .pth files are; save the array with numpy.save"
-    if head[:1] == b"\x80":
-        return "a pickle, which is a program and is never run; save the tensors with safetensors"
-    if head.startswith(b"\x89HDF"):
-        return "an HDF5 file; save the array with numpy.save"
-    return "neither; save the array with numpy.save"
 
 
 def _read_npy(path: Path) -> tuple[numpy.ndarray, str]:
@@ -120,12 +114,6 @@ def _read_npy(path: Path) -> tuple[numpy.ndarray, str]:
     except (ValueError, OSError) as error:
         msg = f"{path} starts like a .npy file, but its numbers cannot be read; save it again with numpy.save"
         raise FileError(msg) from error
-
-
-def _looks_like_safetensors(path: Path, head: bytes) -> bool:
-    """Whether the first 8 bytes give the length of a JSON header that fits in the file."""
-    length = int.from_bytes(head[:8], "little")
-    return len(head) > 8 and head[8:9] == b"{" and length <= path.stat().st_size - 8
 
 
 def _read_safetensors(path: Path, key: str | None) -> Weights:
