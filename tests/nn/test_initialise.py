@@ -142,6 +142,17 @@ def test_the_kernel_is_drawn_with_the_shape_of_the_low_resolution(drawn):
         assert float(conv.bias.detach().abs().max()) <= bound
 
 
+def filled_with_ones(tensor):
+    tensor.fill_(1)
+
+
+def test_an_initialiser_need_not_return_what_it_fills():
+    conv = icnr_(nn.Conv2d(3, 8, 3), scale=2, init=filled_with_ones)
+    assert bool((conv.weight == 1).all())
+    layer = bilinear_(nn.ConvTranspose1d(2, 3, 4, stride=2), init=filled_with_ones)
+    assert layer.weight[1, 2].tolist() == [0.25, 0.75, 0.75, 0.25]
+
+
 def test_kernel_and_bias_have_the_spread_of_their_laws():
     torch.manual_seed(0)
     conv = icnr_(nn.Conv2d(64, 9 * 200, 3), scale=3)

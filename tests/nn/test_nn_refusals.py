@@ -7,6 +7,7 @@ import torch
 
 from upstroke.errors import OptionError, ShapeError
 from upstroke.nn import ResizeConv, SeparableTransposedConv, SubpixelConv, TransposedConv
+from upstroke.nn.interpolation import Interpolation
 
 LAYERS = [TransposedConv, SeparableTransposedConv, SubpixelConv, ResizeConv]
 OF_EVERY_LAYER = [
@@ -43,7 +44,7 @@ OF_EVERY_LAYER = [
     (
         ShapeError,
         lambda layer: layer(4, 6, 3)(torch.zeros(4, 5, 7)),
-        "x must have shape (batch, channels, *size) with 4 channels and 2 spatial axes to match the layer; got shape (4, 5, 7)",
+        "x must have shape (batch, channels, *size) with 4 channels and 2 spatial axes to match the layer; got shape (4, 5, 7), give x[None]",
     ),
 ]
 OF_ONE_LAYER = [
@@ -66,6 +67,36 @@ OF_ONE_LAYER = [
         ShapeError,
         lambda: TransposedConv(4, 6, 4)(torch.zeros(1, 4, 5, 7), output_size=[6, 10, 14]),
         "output_size must have 2 numbers, or 4 with batch and channels; got 6x10x14",
+    ),
+    (
+        OptionError,
+        lambda: TransposedConv(4, 6, 4)(torch.zeros(1, 4, 5, 7), output_size=(10.0, 14.5)),
+        "output_size must be made of whole numbers; got 10.0x14.5",
+    ),
+    (
+        OptionError,
+        lambda: SeparableTransposedConv(4, 6, 4)(torch.zeros(1, 4, 5, 7), output_size=10.5),
+        "output_size must be made of whole numbers; got 10.5x10.5",
+    ),
+    (
+        ShapeError,
+        lambda: TransposedConv(4, 6, 4)(torch.zeros(1, 4, 5, 7), output_size=(9, 9, 10, 14)),
+        "output_size must begin with batch and channels 1x6, or leave them out; got 9x9x10x14",
+    ),
+    (
+        ShapeError,
+        lambda: SeparableTransposedConv(4, 6, 4)(torch.zeros(2, 4, 5, 7), output_size=(2, 4, 10, 14)),
+        "output_size must begin with batch and channels 2x6, or leave them out; got 2x4x10x14",
+    ),
+    (
+        ShapeError,
+        lambda: Interpolation(2, mode="linear")(torch.zeros(3)),
+        "x must have shape (batch, channels, *size) with 2 spatial axes to match the layer; got shape (3,)",
+    ),
+    (
+        ShapeError,
+        lambda: Interpolation(2)(torch.zeros(3, 4, 5)),
+        "x must have shape (batch, channels, *size) with 2 spatial axes to match the layer; got shape (3, 4, 5), give x[None]",
     ),
     (
         OptionError,

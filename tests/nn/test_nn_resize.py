@@ -16,7 +16,7 @@ from upstroke import diagnose, from_module, upsample
 from upstroke.nn import ResizeConv, resize
 from upstroke.nn.interpolation import Interpolation
 
-ALWAYS = mock.patch.object(resize, "WORTH_FUSING", 1)
+ALWAYS = mock.patch.multiple(resize, WORTH_FUSING=1, LEAST_CHANNELS=1)
 
 
 @st.composite
@@ -31,20 +31,18 @@ def layers(draw, **fixed):
     if mode == "nearest" and centre == "sample":
         scale = tuple(s | 1 for s in scale)
     channels, seed = groups * draw(st.integers(1, 2)), draw(st.integers(0, 999))
-    layer = ResizeConv(
-        channels,
-        groups * draw(st.integers(1, 3)),
-        draw(per_axis(ndim, 1, 4)),
-        scale=scale,
-        mode=mode,
-        centre=centre,
-        padding=draw(st.just("same") | per_axis(ndim, 0, 3)),
-        dilation=draw(st.just(1) | per_axis(ndim, 1, 2)),
-        groups=groups,
-        padding_mode=draw(st.sampled_from(fixed.get("paddings", ("zeros", "replicate", "circular")))),
-        bias=draw(st.booleans()),
-        ndim=ndim,
-    )
+    settings = {
+        "kernel_size": draw(per_axis(ndim, 1, 4)),
+        "padding": draw(st.just("same") | per_axis(ndim, 0, 3)),
+        "dilation": draw(st.just(1) | per_axis(ndim, 1, 2)),
+        "padding_mode": draw(st.sampled_from(fixed.get("paddings", ("zeros", "replicate", "circular")))),
+        "bias": draw(st.booleans()),
+    }
+    out = groups * draw(st.integers(1, 3))
+    with ALWAYS:
+        layer = ResizeConv(
+            channels, out, scale=scale, mode=mode, centre=centre, groups=groups, ndim=ndim, **settings
+        )
     return seeded(layer, seed), random_map(ndim, channels, seed)
 
 
@@ -107,12 +105,9 @@ def test_the_layers_in_a_row_are_the_layer(drawn):
         assert_same(layer(x).detach(), expected)
 
 
-@given(
-    drawn=layers(modes=("nearest",), centres=("cell",), paddings=("zeros",)),
-    dtype=st.sampled_from(["float", "bfloat16"]),
-)
-def test_one_transposed_convolution_is_both_layers_in_any_dtype_and_layout(drawn, dtype):
-    layer, x = (getattr(each, dtype)() for each in drawn)
+@given(drawn=layers(modes=("nearest",), centres=("cell",), paddings=("zeros",)))
+def test_one_transposed_convolution_is_both_layers_in_float32_and_any_layout(drawn):
+    layer, x = (each.float() for each in drawn)
     expected = output(layer, x)
     with ALWAYS:
         assert_same(layer(x).detach(), expected)
@@ -132,8 +127,12 @@ def test_its_gradients_are_those_of_the_layers_in_a_row(drawn):
         assert_same(one, two)
 
 
-@ALWAYS
 def test_gradients_are_those_of_the_values():
+    with ALWAYS:
+        assert_gradients_are_those_of_the_values()
+
+
+def assert_gradients_are_those_of_the_values():
     layer = ResizeConv(2, 2, (3, 2), scale=(2, 3)).double()
     x = torch.randn(1, 2, 2, 3, dtype=torch.float64, requires_grad=True)
 
@@ -160,6 +159,42 @@ def runs_as_one(layer, x):
     return one.called
 
 
+WATCHES = {
+    "forward": nn.Module.register_forward_hook,
+    "before forward": nn.Module.register_forward_pre_hook,
+    "backward": nn.Module.register_full_backward_hook,
+    "before backward": nn.Module.register_full_backward_pre_hook,
+}
+WATCHES_ALL = {
+    "forward": nn.modules.module.register_module_forward_hook,
+    "before forward": nn.modules.module.register_module_forward_pre_hook,
+    "backward": nn.modules.module.register_module_full_backward_hook,
+    "before backward": nn.modules.module.register_module_full_backward_pre_hook,
+}
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("watch", WATCHES.values(), ids=WATCHES.keys())
+def test_a_hook_on_either_part_sees_it_run(watch, place):
+    layer, x = ResizeConv(16, 2), torch.randn(1, 16, 64, 64, requires_grad=True)
+    seen = []
+    watch(layer[place], lambda part, *_: seen.append(part))
+    layer(x).sum().backward()
+    assert seen == [layer[place]]
+
+
+@pytest.mark.parametrize("watch", WATCHES_ALL.values(), ids=WATCHES_ALL.keys())
+def test_a_hook_on_every_layer_sees_both_parts_run(watch):
+    layer, x = ResizeConv(16, 2), torch.randn(1, 16, 64, 64, requires_grad=True)
+    seen = []
+    handle = watch(lambda part, *_: seen.append(part))
+    try:
+        layer(x).sum().backward()
+    finally:
+        handle.remove()
+    assert {id(part) for part in layer} <= {id(part) for part in seen}
+
+
 def in_a_row(layer, x):
     return nn.Sequential.forward(layer, x).detach()
 
@@ -182,35 +217,112 @@ class Doubled(nn.Conv2d):
         {"kernel_size": 1},
         {"scale": 1},
         {"kernel_size": (3, 2), "scale": (4, 1)},
+        {"groups": 2},
+        {"groups": 16},
+        {"out_channels": 65},
     ],
 )
 def test_only_what_saves_and_is_the_same_map_is_computed_as_one(settings):
-    layer, x = ResizeConv(2, 2, **settings), torch.randn(1, 2, 64, 64)
+    layer = ResizeConv(**({"in_channels": 16, "out_channels": 16} | settings))
+    x = torch.randn(1, 16, 64, 64)
     assert not runs_as_one(layer, x)
     assert torch.equal(layer(x).detach(), in_a_row(layer, x))
 
 
 def test_only_large_maps_are_computed_as_one():
     # 36 - 16 multiply-adds saved per cell: 1000 cells save 20 000
-    layer = ResizeConv(2, 2)
-    assert runs_as_one(layer, torch.zeros(1, 2, 25, 40))
-    assert runs_as_one(layer, torch.zeros(4, 2, 25, 10))
-    assert not runs_as_one(layer, torch.zeros(1, 2, 27, 37))
+    layer = ResizeConv(16, 2)
+    assert runs_as_one(layer, torch.zeros(1, 16, 25, 40))
+    assert runs_as_one(layer, torch.zeros(4, 16, 25, 10))
+    assert not runs_as_one(layer, torch.zeros(1, 16, 27, 37))
+
+
+def test_only_maps_of_many_channels_are_computed_as_one():
+    for channels, out, one in [(15, 15, False), (16, 1, True), (16, 64, True), (16, 65, False)]:
+        assert runs_as_one(ResizeConv(channels, out), torch.zeros(1, channels, 64, 64)) == one
+    layer = ResizeConv(32, 32, groups=2)
+    assert runs_as_one(layer, torch.zeros(1, 32, 64, 64))
+
+
+def test_a_kernel_that_the_map_does_not_hold_is_refused_as_by_the_two_layers():
+    layer, x = ResizeConv(16, 2, (9, 3), padding=0), torch.zeros(1, 16, 4, 600)
+    with pytest.raises(RuntimeError, match="Kernel size can't be greater than actual input size"):
+        layer(x)
+    assert runs_as_one(layer, torch.zeros(1, 16, 5, 600))
+
+
+def pattern(y):
+    """What a constant came out as, inside: its spread over the map, relative to its size."""
+    inside = y.detach().double()[..., 8:-8, 8:-8].flatten(2)
+    return float(((inside.amax(2) - inside.amin(2)) / inside.abs().amax(2)).max())
+
+
+COMPUTED_IN = [
+    (torch.float64, False),
+    (torch.float32, False),
+    (torch.float32, True),
+    (torch.bfloat16, False),
+    (torch.float16, False),
+]
+
+
+@pytest.mark.parametrize(("dtype", "autocast"), COMPUTED_IN)
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+@pytest.mark.parametrize("scale", [2, 3, 5])
+def test_a_constant_has_no_more_of_a_pattern_than_from_the_two_layers(scale, mode, dtype, autocast):
+    torch.manual_seed(0)
+    layer = ResizeConv(16, 4, 3, scale=scale, mode=mode, bias=False).to(dtype)
+    with torch.no_grad():
+        layer.conv.weight.abs_()
+    named = {"nearest": "nearest", "linear": "bilinear", "cubic": "bicubic"}[mode]
+    theirs = nn.Sequential(nn.Upsample(scale_factor=scale, mode=named), copy.deepcopy(layer.conv))
+    x = torch.linspace(0.7, 2, 16).to(dtype)[None, :, None, None].expand(-1, -1, 32, 32).contiguous()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        actual, expected = layer(x), theirs(x)
+    # one rounding of the dtype's sums: taps that are summed before they meet the map are rounded once more
+    slack = {torch.float64: 2e-15, torch.float32: 1e-6}.get(actual.dtype, 0)
+    assert pattern(actual) <= pattern(expected) + slack
+
+
+@pytest.mark.parametrize("centre", ["cell", "sample"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("mode", "scale"), [("linear", 3), ("cubic", 5), ("linear", 2)])
+def test_a_resize_in_few_bits_is_the_exact_one_rounded_once(mode, scale, dtype, centre):
+    x = torch.randn(1, 3, 9, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
+    layer = Interpolation(scale, mode=mode, centre=centre)
+    expected = layer(x.double())
+    # half a unit in the last place of the largest value within reach, and the rounding of float32 before it
+    error = (layer(x).double() - expected).abs().max() / expected.abs().max()
+    assert layer(x).dtype == dtype
+    assert error <= torch.finfo(dtype).eps / 2 * 1.001
+
+
+def test_a_resize_under_autocast_keeps_the_dtype_and_the_bits():
+    x = torch.randn(1, 3, 9, 8, generator=torch.Generator().manual_seed(0))
+    for settings in ({"mode": "linear"}, {"mode": "cubic"}, {"mode": "nearest", "centre": "sample"}):
+        layer = Interpolation(3, **settings)
+        with torch.autocast("cpu", torch.bfloat16):
+            actual = layer(x)
+        assert torch.equal(actual, layer(x))
 
 
 def test_what_watches_or_replaces_a_layer_is_respected():
-    x = torch.randn(1, 2, 64, 64)
-    layer = ResizeConv(2, 2)
+    x = torch.randn(1, 16, 64, 64)
+    layer = ResizeConv(16, 16)
     assert made_of(layer, x) == ["Interpolation", "Conv2d"]
     assert runs_as_one(layer, x)
-    layer[1] = Doubled(2, 2, 3, padding=1)
+    layer[1] = nn.Conv2d(16, 16, 3, stride=2, padding=1)
+    assert_same(layer(x).detach(), in_a_row(layer, x))
+    layer[1] = nn.Conv2d(16, 16, 3, padding=1, dilation=2)
+    assert_same(layer(x).detach(), in_a_row(layer, x))
+    layer[1] = Doubled(16, 16, 3, padding=1)
     assert_same(layer(x).detach(), in_a_row(layer, x))
     layer[1].forward = lambda x: x
     assert torch.equal(layer(x), in_a_row(layer, x))
 
 
 def test_a_reparametrized_weight_acts_in_both_forms():
-    layer, x = ResizeConv(2, 2), torch.randn(1, 2, 64, 64)
+    layer, x = ResizeConv(16, 16), torch.randn(1, 16, 64, 64)
     nn.utils.parametrizations.weight_norm(layer.conv)
     layer.conv.parametrizations.weight.original0.data.mul_(2)
     assert runs_as_one(layer, x)
@@ -218,7 +330,7 @@ def test_a_reparametrized_weight_acts_in_both_forms():
 
 
 def test_a_recorded_graph_keeps_the_two_layers():
-    layer, x = ResizeConv(2, 2), torch.randn(1, 2, 64, 64)
+    layer, x = ResizeConv(16, 16), torch.randn(1, 16, 64, 64)
     exported = torch.export.export(layer, (x,))
     names = {str(node.target) for node in exported.graph.nodes if node.op == "call_function"}
     assert any("upsample_nearest2d" in name for name in names)

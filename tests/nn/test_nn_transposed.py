@@ -207,6 +207,12 @@ def test_the_size_that_same_stands_for_may_be_asked_for():
         assert_same(layer(x, output_size=[6 * stride]).detach(), layer(x).detach())
 
 
+def test_one_output_size_is_for_all_axes():
+    layer, x = TransposedConv(2, 3, 3), torch.randn(1, 2, 5, 5)
+    assert torch.equal(layer(x, output_size=10), layer(x, output_size=(10, 10)))
+    assert layer(x, output_size=torch.Size((1, 3, 9, 10))).shape == (1, 3, 9, 10)
+
+
 @given(drawn=twins())
 def test_its_affine_map_is_the_layer(drawn):
     ours, theirs, x = drawn

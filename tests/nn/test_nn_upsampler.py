@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn_layers import per_axis, random_map
@@ -29,6 +29,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=8)
 @given(data=st.data(), ndim=st.sampled_from([1, 2, 3]))
 def test_with_the_defaults_every_method_gives_the_same_size_on_the_same_grid(method, data, ndim):
     scale = data.draw(per_axis(ndim, 1, 4))

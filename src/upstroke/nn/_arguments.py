@@ -37,26 +37,46 @@ def check_padding(padding: Padding) -> None:
         raise OptionError(msg)
 
 
-def check_maps(x: Tensor, *, channels: int, ndim: int) -> None:
-    """Refuse maps that a layer for so many channels and axes cannot take."""
-    if x.ndim != 2 + ndim or x.shape[1] != channels:
-        msg = (
-            f"x must have shape (batch, channels, *size) with {channels} channels and {ndim} spatial axes to "
-            f"match the layer; got shape {tuple(x.shape)}"
-        )
-        raise ShapeError(msg)
+def check_maps(x: Tensor, *, channels: int | None = None, ndim: int) -> None:
+    """Refuse maps that a layer for so many axes, and so many channels if it says, cannot take."""
+    if x.ndim == 2 + ndim and channels in (None, x.shape[1]):
+        return
+    wanted = "" if channels is None else f"{channels} channels and "
+    remedy = ", give x[None]" if x.ndim == 1 + ndim and channels in (None, x.shape[0]) else ""
+    msg = (
+        f"x must have shape (batch, channels, *size) with {wanted}{ndim} spatial axes to match the layer; "
+        f"got shape {tuple(x.shape)}{remedy}"
+    )
+    raise ShapeError(msg)
 
 
-def listed(output_size: Sequence[int], ndim: int) -> tuple[int, ...]:
-    """The spatial part of an output size, given with or without batch and channels.
+def listed(
+    output_size: int | Sequence[int], ndim: int, *, before: tuple[int, int] | None = None
+) -> tuple[int, ...]:
+    """The spatial part of an output size: one number for all axes, one per axis, or with batch and channels.
 
-    >>> listed((2, 8, 10, 14), 2)
-    (10, 14)
+    Args:
+        output_size: as it was given.
+        ndim: the number of axes.
+        before: the batch and channels that the output has.
+
+    >>> listed((2, 8, 10, 14), 2, before=(2, 8)), listed(10, 2)
+    ((10, 14), (10, 10))
     """
-    if len(output_size) not in (ndim, 2 + ndim):
+    given = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * ndim
+    if len(given) not in (ndim, 2 + ndim):
         msg = (
             f"output_size must have {ndim} numbers, or {2 + ndim} with batch and channels; "
-            f"got {times(output_size) or 'none'}"
+            f"got {times(given) or 'none'}"
         )
         raise ShapeError(msg)
-    return tuple(output_size[-ndim:])
+    if any(isinstance(number, float) for number in given):
+        msg = f"output_size must be made of whole numbers; got {times(given)}"
+        raise OptionError(msg)
+    if before is not None and len(given) > ndim and given[:2] != before:
+        msg = (
+            f"output_size must begin with batch and channels {times(before)}, or leave them out; "
+            f"got {times(given)}"
+        )
+        raise ShapeError(msg)
+    return given[-ndim:]

@@ -1,25 +1,21 @@
 """Hold the weights of an upsampling layer to laws: once, or through every step of training."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrize
 
-from upstroke import polyphase
 from upstroke.errors import OptionError
-from upstroke.nn.initialise import check_own, check_phases, shuffled, type_names
+from upstroke.layers.convolution import Conv
+from upstroke.nn._laws import Laws, Mass, OneBias, WeightOf
+from upstroke.nn._recognise import AnyLayer, check_own, check_phases, shuffled, type_names
+from upstroke.nn._row import Row
 from upstroke.nn.resize import ResizeConv
 from upstroke.nn.separable import SeparableTransposedConv
 from upstroke.nn.transposed import Transposed
-from upstroke.polyphase import Polyphase
 
 __all__ = ["constrain", "project_"]
-
-AnyLayer = TypeVar("AnyLayer", bound=nn.Module)
-Mass = float | Tensor | Literal["kept"] | None
 
 
 def constrain(
@@ -52,7 +48,8 @@ def constrain(
     Raises:
         OptionError: no law is given, the mass has no meaning, the weight is held to laws already or is not a
             parameter of its own, or the layer is none of these.
-        NotRepresentableError: a phase has no tap, so nothing can balance it.
+        NotRepresentableError: a phase has no tap, so nothing can balance it; or a layer that is a row of two
+            has other layers now.
         ShapeError: the mass has another shape, or the channels do not make whole phases.
 
     >>> layer = constrain(nn.ConvTranspose1d(1, 1, 3, stride=2), balanced=True, mass=2.0)
@@ -88,111 +85,23 @@ def project_(
     return layer
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Kernel:
-    """What of a layer's settings ties its weight to the taps that the laws are about.
-
-    Paddings do not: they only say which phase comes first.
-    """
-
-    transposed: bool
-    scale: tuple[int, ...]
-    dilation: tuple[int, ...]
-    groups: int
-
-    def operator(self, weight: Tensor) -> Polyphase:
-        """The operator with this weight, uncropped."""
-        if self.transposed:
-            return polyphase.transposed(weight, stride=self.scale, dilation=self.dilation, groups=self.groups)
-        conv = polyphase.convolution(weight, dilation=self.dilation, groups=self.groups)
-        # sub_pixel composes the two, which takes ten times as long, on every step
-        form = polyphase.ConvShuffleForm(
-            weight=conv.taps[0],
-            scale=self.scale,
-            pad=((0, 0),) * conv.ndim,
-            crop=(0,) * conv.ndim,
-            border=conv.border,
-            groups=self.groups,
-            shared=False,
-            support=conv.mask.expand(math.prod(self.scale), *(-1,) * conv.ndim),
-        )
-        return polyphase.from_conv_shuffle(form)
-
-    def weight(self, operator: Polyphase) -> Tensor:
-        """The weight with which `operator` gives this operator."""
-        if self.transposed:
-            return polyphase.as_transposed(operator).weight
-        lattice = tuple(slice(None, None, d) for d in self.dilation)
-        return polyphase.as_conv_shuffle(operator).weight[:, :, *lattice]
-
-
-class Laws(nn.Module):
-    """The projection of a weight onto laws, as a parametrization."""
-
-    def __init__(self, kernel: _Kernel, *, balanced: bool, mass: Mass, symmetric: bool) -> None:
-        super().__init__()
-        self.kernel = kernel
-        self.balanced = balanced
-        self.symmetric = symmetric
-        self.mass = mass
-        if isinstance(mass, Tensor):
-            # moves with the layer, but is a setting, like the scale, and so is no part of the state
-            del self.mass
-            self.register_buffer("mass", mass.detach().clone(), persistent=False)
-
-    def forward(self, weight: Tensor) -> Tensor:
-        """The nearest weight that keeps the laws; symmetry commutes with the others."""
-        operator = self.kernel.operator(weight)
-        if self.symmetric:
-            operator = polyphase.symmetric(operator)
-        if self.balanced:
-            operator = polyphase.balanced(operator, mass="free" if self.mass is None else self.mass)
-        elif self.mass is not None:
-            assert not isinstance(self.mass, str)
-            operator = polyphase.with_mass(operator, self.mass)
-        return self.kernel.weight(operator)
-
-    def right_inverse(self, weight: Tensor) -> Tensor:
-        """A weight that keeps the laws is its own projection."""
-        return weight
-
-    def extra_repr(self) -> str:
-        """The laws, as they were given."""
-        mass = "one per channel pair" if isinstance(self.mass, Tensor) else self.mass
-        return f"balanced={self.balanced}, mass={mass}, symmetric={self.symmetric}"
-
-
-class OneBias(nn.Module):
-    """The mean over the phases of each channel in place of a bias per phase, as a parametrization."""
-
-    def __init__(self, phases: int) -> None:
-        super().__init__()
-        self.phases = phases
-
-    def forward(self, bias: Tensor) -> Tensor:
-        """The nearest bias that is the same for all phases of a channel."""
-        rows = bias.reshape(-1, self.phases)
-        return rows.mean(dim=1, keepdim=True).expand_as(rows).reshape(bias.shape)
-
-    def right_inverse(self, bias: Tensor) -> Tensor:
-        """A bias that is the same for all phases is its own mean."""
-        return bias
-
-    def extra_repr(self) -> str:
-        """The number of phases."""
-        return f"phases={self.phases}"
-
-
 Projections = list[tuple[nn.Module, str, nn.Module]]
 
 
 def _projections(layer: nn.Module, *, balanced: bool, mass: Mass, symmetric: bool) -> Projections:
     """Which tensor of which module has to go through which projection."""
     _check_laws(balanced=balanced, mass=mass, symmetric=symmetric)
+    if isinstance(layer, Row):
+        layer.check_as_made("weights to hold")
     part: nn.Module = layer.depthwise if isinstance(layer, SeparableTransposedConv) else layer
     if isinstance(part, Transposed):
-        kernel = _Kernel(transposed=True, scale=part.stride, dilation=part.dilation, groups=part.groups)
-        return [(part, "weight", Laws(kernel, balanced=balanced, mass=mass, symmetric=symmetric))]
+        return [
+            (
+                part,
+                "weight",
+                Laws(_weight_of_transposed(part), balanced=balanced, mass=mass, symmetric=symmetric),
+            )
+        ]
     if isinstance(part, ResizeConv):
         return _of_resize(part, mass=mass, symmetric=symmetric)
     pair = shuffled(part)
@@ -204,8 +113,8 @@ def _projections(layer: nn.Module, *, balanced: bool, mass: Mass, symmetric: boo
         raise OptionError(msg)
     conv, scale = pair
     check_phases(conv, scale)
-    kernel = _Kernel(transposed=False, scale=scale, dilation=conv.dilation, groups=conv.groups)
-    made: Projections = [(conv, "weight", Laws(kernel, balanced=balanced, mass=mass, symmetric=symmetric))]
+    of = _weight_of_conv(conv, scale)
+    made: Projections = [(conv, "weight", Laws(of, balanced=balanced, mass=mass, symmetric=symmetric))]
     if balanced and conv.bias is not None:
         made.append((conv, "bias", OneBias(math.prod(scale))))
     return made
@@ -214,11 +123,33 @@ def _projections(layer: nn.Module, *, balanced: bool, mass: Mass, symmetric: boo
 def _of_resize(layer: ResizeConv, *, mass: Mass, symmetric: bool) -> Projections:
     """The laws for the convolution alone: one phase is balanced, and its mass kept, whatever its taps are."""
     conv = layer.conv
-    kernel = _Kernel(transposed=False, scale=(1,) * layer.ndim, dilation=conv.dilation, groups=conv.groups)
     share = None if mass is None or isinstance(mass, str) else mass / math.prod(layer.resize.scale)
     if share is None and not symmetric:
         return []
-    return [(conv, "weight", Laws(kernel, balanced=False, mass=share, symmetric=symmetric))]
+    of = _weight_of_conv(conv, (1,) * layer.ndim)
+    return [(conv, "weight", Laws(of, balanced=False, mass=share, symmetric=symmetric))]
+
+
+def _weight_of_transposed(layer: Transposed) -> WeightOf:
+    return WeightOf(
+        transposed=True,
+        pairs=(layer.out_channels, layer.in_channels // layer.groups),
+        kernel=tuple(layer.kernel_size),
+        scale=tuple(layer.stride),
+        dilation=tuple(layer.dilation),
+        groups=layer.groups,
+    )
+
+
+def _weight_of_conv(layer: Conv, scale: tuple[int, ...]) -> WeightOf:
+    return WeightOf(
+        transposed=False,
+        pairs=(layer.out_channels // math.prod(scale), layer.in_channels // layer.groups),
+        kernel=tuple(layer.kernel_size),
+        scale=scale,
+        dilation=tuple(layer.dilation),
+        groups=layer.groups,
+    )
 
 
 def _check_laws(*, balanced: bool, mass: Mass, symmetric: bool) -> None:

@@ -2,17 +2,15 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from upstroke.axes import times, whole_per_axis
 from upstroke.errors import NotRepresentableError, OptionError, ShapeError
-from upstroke.layers import Interleave
 from upstroke.layers.assemble import copy_into
 from upstroke.layers.convolution import Conv
+from upstroke.nn._recognise import AnyLayer, check_own, check_phases, shuffled, type_names
 from upstroke.nn.separable import SeparableTransposedConv
 from upstroke.nn.transposed import Transposed
 from upstroke.polyphase import (
@@ -24,10 +22,9 @@ from upstroke.polyphase import (
     from_kernel_form,
 )
 
-__all__ = ["bilinear_", "check_own", "check_phases", "icnr_", "shuffled", "type_names"]
+__all__ = ["bilinear_", "icnr_"]
 
-AnyLayer = TypeVar("AnyLayer", bound=nn.Module)
-Init = Callable[[Tensor], Tensor]
+Init = Callable[[Tensor], object]
 
 
 def icnr_(
@@ -45,7 +42,7 @@ def icnr_(
     Args:
         layer: a `SubpixelConv`, an `nn.Sequential` of a convolution and a pixel shuffle, or the convolution.
         scale: of the shuffle, one number or one per axis, for a convolution that stands alone.
-        init: fills a tensor and returns it, as the functions of `torch.nn.init` do.
+        init: fills a tensor in place, as the functions of `torch.nn.init` do.
 
     Returns:
         The layer, changed in place.
@@ -62,7 +59,8 @@ def icnr_(
     conv, scales = _conv_and_scale(layer, scale, name="icnr_")
     phases = math.prod(scales)
     with torch.no_grad():
-        kernel = init(conv.weight.new_empty(conv.out_channels // phases, *conv.weight.shape[1:]))
+        kernel = conv.weight.new_empty(conv.out_channels // phases, *conv.weight.shape[1:])
+        init(kernel)
         bound = 1 / math.sqrt(kernel[0].numel())
         bias = kernel.new_empty(len(kernel)).uniform_(-bound, bound)
         copy_into(
@@ -89,8 +87,8 @@ def bilinear_(
         layer: a transposed convolution, ours or PyTorch's; a `SeparableTransposedConv`, whose depthwise part
             is set and whose pointwise part is left; or what `icnr_` takes.
         scale: as in `icnr_`.
-        init: fills a tensor of shape (out, in / groups) and returns it, as the functions of `torch.nn.init`
-            do; needed where a group has not as many channels going out as coming in.
+        init: fills a tensor of shape (out, in / groups) in place, as the functions of `torch.nn.init` do;
+            needed where a group has not as many channels going out as coming in.
 
     Returns:
         The layer, changed in place.
@@ -114,62 +112,6 @@ def bilinear_(
         weight = as_conv_shuffle(_interpolating(part, scales, scales, init)).weight
     copy_into(part, weight, None if part.bias is None else torch.zeros_like(part.bias))
     return layer
-
-
-def shuffled(layer: nn.Module) -> tuple[Conv, tuple[int, ...]] | None:
-    """The convolution and the scale, if the layer is a convolution followed by a pixel shuffle."""
-    if not isinstance(layer, nn.Sequential) or len(layer) != 2:
-        return None
-    conv, shuffle = layer
-    if isinstance(shuffle, nn.PixelShuffle):
-        scale: tuple[int, ...] = (shuffle.upscale_factor,) * 2
-    elif isinstance(shuffle, Interleave):
-        scale = shuffle.scale
-    else:
-        return None
-    return (conv, scale) if isinstance(conv, Conv) and len(conv.kernel_size) == len(scale) else None
-
-
-def check_phases(conv: Conv, scale: tuple[int, ...]) -> None:
-    """Refuse channels that are no whole phases, or whose phases are made of different input channels."""
-    phases = math.prod(scale)
-    out, rest = divmod(conv.out_channels, phases)
-    if rest:
-        msg = (
-            f"a pixel shuffle of scale {times(scale)} needs a multiple of {phases} channels; "
-            f"got {conv.out_channels}"
-        )
-        raise ShapeError(msg)
-    if out % conv.groups:
-        msg = (
-            "the phases of a channel can only be alike if they see the same input channels, so groups must "
-            f"divide the {out} channels after the shuffle; got groups={conv.groups}"
-        )
-        raise ShapeError(msg)
-
-
-def check_own(layer: nn.Module, *, name: str, tensors: Sequence[str] = ("weight", "bias")) -> None:
-    """Refuse a layer whose tensors are not there yet, or are made anew whenever they are read."""
-    kind = type(layer).__name__
-    for each in tensors:
-        value = getattr(layer, each)
-        if value is not None and each not in layer._parameters:
-            msg = (
-                f"{name} needs the {each} of {kind} as a parameter, and a parametrization or a hook makes it "
-                f"from other tensors; call {name} before that is registered"
-            )
-            raise OptionError(msg)
-        if is_lazy(value):
-            msg = f"{kind} has no {each} before its first input; run it once, then call {name}"
-            raise OptionError(msg)
-
-
-def type_names(layer: nn.Module) -> str:
-    """The type of a layer, and of those within a sequence."""
-    kind = type(layer).__name__
-    if type(layer) is nn.Sequential:
-        kind += f" of {', '.join(type(part).__name__ for part in layer) or 'nothing'}"
-    return kind
 
 
 def _conv_and_scale(
@@ -249,7 +191,9 @@ def _strengths(layer: Conv | Transposed, out: int, init: Init | None) -> Tensor:
     in_group = layer.in_channels // layer.groups
     if init is not None:
         with torch.no_grad():
-            return init(layer.weight.new_empty(out, in_group)).double()
+            drawn = layer.weight.new_empty(out, in_group)
+            init(drawn)
+        return drawn.double()
     if out != layer.in_channels:
         msg = (
             "bilinear_ sends every channel to itself, which needs as many going out as coming in; got "

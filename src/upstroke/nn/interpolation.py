@@ -28,7 +28,9 @@ class Interpolation(nn.Module):
 
     Positions are exact, so the result is right to rounding for every scale, where `nn.Upsample` computes
     them in float32: its linear and cubic are off by up to 2e-4 for scales that are no power of two, and its
-    nearest copies wrong cells for some scales from 41 on.
+    nearest copies wrong cells for some scales from 41 on. That holds up to 2^22 output samples along an axis;
+    beyond, PyTorch's float32 positions round here too. Linear and cubic compute in float32 at least and round
+    the result to the dtype of x, also under autocast.
 
     Args:
         scale: output samples per input cell, one number or one per axis.
@@ -61,6 +63,7 @@ class Interpolation(nn.Module):
                 f"centre='sample' needs odd scales; got {times(self.scale)}, so use mode='linear'"
             )
             raise OptionError(msg)
+        self._name, self._factors = self._pytorchs_name(), [float(s) for s in self.scale]
         # on the cpu even where parameters are made on another device, or on none
         with torch.device("cpu"):
             self.operator = _operator(self.scale, mode, centre)
@@ -68,12 +71,14 @@ class Interpolation(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *grown"]:
         """Resize a batch of maps of any number of channels."""
-        name, ndim = self._pytorchs_name(), len(self.scale)
-        check_maps(x, channels=x.shape[1], ndim=ndim)
-        if name is not None:
-            return nn.functional.interpolate(x, scale_factor=[float(s) for s in self.scale], mode=name)
-        weight = self._form.weight.to(x).repeat(x.shape[1], *[1] * (1 + ndim))
-        return draw(x, replace(self._form, weight=weight, groups=x.shape[1]))
+        check_maps(x, ndim=len(self.scale))
+        if self.mode == "nearest" and self._name is not None:
+            return self._resized(x)
+        device = x.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
+                return self._in_enough_bits(x)
+        return self._in_enough_bits(x)
 
     @property
     def grid(self) -> Grid:
@@ -86,6 +91,16 @@ class Interpolation(nn.Module):
     def extra_repr(self) -> str:
         """The settings, as PyTorch's layers print theirs."""
         return f"scale={self.scale}, mode={self.mode!r}, centre={self.centre!r}"
+
+    def _in_enough_bits(self, x: Tensor) -> Tensor:
+        """Resize with weights that are not rounded to fewer bits than float32 has."""
+        return self._resized(x.to(torch.promote_types(x.dtype, torch.float32))).to(x.dtype)
+
+    def _resized(self, x: Tensor) -> Tensor:
+        if self._name is not None:
+            return nn.functional.interpolate(x, scale_factor=self._factors, mode=self._name)
+        weight = self._form.weight.to(x).repeat(x.shape[1], *[1] * (1 + len(self.scale)))
+        return draw(x, replace(self._form, weight=weight, groups=x.shape[1]))
 
     def _pytorchs_name(self) -> str | None:
         """The name of PyTorch's resize that computes the same to rounding, where there is one."""

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from upstroke.errors import OptionError
 from upstroke.grid import Grid
+from upstroke.layers.convolution import Conv, padding_sides
 from upstroke.layers.family import lifts
 from upstroke.layers.sequence import lift_sequence
-from upstroke.nn._arguments import Padding, check_axes, check_channels, check_maps
-from upstroke.nn._lifted import Lifted
+from upstroke.nn._arguments import Padding, check_axes, check_channels, check_maps, listed
+from upstroke.nn._row import Row
 from upstroke.nn.convolution import conv_layer
 from upstroke.nn.transposed import TransposedConv
 from upstroke.polyphase import Affine
@@ -22,7 +23,7 @@ __all__ = ["Order", "SeparableTransposedConv"]
 Order = Literal["depthwise-first", "pointwise-first"]
 
 
-class SeparableTransposedConv(Lifted, nn.Sequential):
+class SeparableTransposedConv(Row):
     """Depthwise transposed convolution and a 1x1 convolution, in either order, in 1, 2 or 3 axes.
 
     With S phases, K^d taps and C -> O channels, multiply-adds per input cell:
@@ -113,37 +114,62 @@ class SeparableTransposedConv(Lifted, nn.Sequential):
         first, second = (depthwise, pointwise) if depthwise_first else (pointwise, depthwise)
         super().__init__(first(has_bias=inner_bias), second(has_bias=bias))
         self.order: Order = order
-        self.in_channels = in_channels
+        self.ndim = ndim
 
     @property
     def depthwise(self) -> TransposedConv:
         """The layer that upsamples."""
-        layer = self[0 if self.order == "depthwise-first" else 1]
-        assert isinstance(layer, TransposedConv)
+        layer = self[self._places[0]]
+        if not isinstance(layer, TransposedConv):
+            raise self.refusal(wanted="a depthwise part")
         return layer
 
+    def is_as_made(self) -> bool:
+        """Whether the row is a transposed convolution and a 1x1 convolution in this order."""
+        if len(self) != 2:
+            return False
+        grows, mixes = (self[place] for place in self._places)
+        return (
+            isinstance(grows, TransposedConv)
+            and isinstance(mixes, Conv)
+            and len(mixes.kernel_size) == grows.ndim
+            and max(*mixes.kernel_size, *mixes.stride) == 1
+            and not any(map(any, padding_sides(mixes)))
+        )
+
     def forward(
-        self, x: Float[Tensor, "b c_in *space"], output_size: Sequence[int] | None = None
+        self, x: Float[Tensor, "b c_in *space"], output_size: int | Sequence[int] | None = None
     ) -> Float[Tensor, "b c_out *grown"]:
         """Upsample a batch of maps; output_size as in `TransposedConv`.
 
         Raises:
             ShapeError: x has other channels or axes, or no output_padding gives this output_size.
+            OptionError: output_size is not made of whole numbers.
+            NotRepresentableError: output_size is given, and the layer that would take it was replaced.
         """
-        depthwise = self.depthwise
-        check_maps(x, channels=self.in_channels, ndim=depthwise.ndim)
+        if self.is_as_made():
+            first, last = self[0], self[1]
+            assert isinstance(first, TransposedConv | Conv)
+            assert isinstance(last, TransposedConv | Conv)
+            check_maps(x, channels=first.in_channels, ndim=self.ndim)
+            if output_size is not None:
+                output_size = listed(output_size, self.ndim, before=(x.shape[0], last.out_channels))
+        grows = None if output_size is None else self.depthwise
         for layer in self:
-            x = layer(x, output_size) if layer is depthwise else layer(x)
+            x = layer(x, output_size) if layer is grows else layer(x)
         return x
-
-    @property
-    def grid(self) -> Grid:
-        """Where the output's samples sit, in input pixels."""
-        return self.depthwise.grid
 
     def extra_repr(self) -> str:
         """Which comes first."""
         return f"order={self.order!r}"
+
+    @property
+    def _places(self) -> tuple[int, int]:
+        """Where the transposed convolution stands, and where the other."""
+        return (0, 1) if self.order == "depthwise-first" else (1, 0)
+
+    def _grid(self) -> Grid:
+        return self.depthwise.grid
 
 
 @lifts(SeparableTransposedConv)

@@ -13,14 +13,15 @@ from upstroke.layers.family import lifts
 from upstroke.layers.sequence import lift_sequence
 from upstroke.layers.shuffle import shuffle_layer
 from upstroke.nn._arguments import Padding, check_axes, check_channels, check_maps
-from upstroke.nn._lifted import Lifted
+from upstroke.nn._recognise import shuffled
+from upstroke.nn._row import Row
 from upstroke.nn.convolution import Fill, conv_layer
 from upstroke.polyphase import Affine
 
 __all__ = ["SubpixelConv"]
 
 
-class SubpixelConv(Lifted, nn.Sequential):
+class SubpixelConv(Row):
     """Convolution, then pixel shuffle, in 1, 2 or 3 axes, with any scale per axis.
 
     A row of a convolution to out_channels * phases ("0") and a shuffle ("1"), so that state dicts load from
@@ -93,8 +94,13 @@ class SubpixelConv(Lifted, nn.Sequential):
     def conv(self) -> Conv:
         """The layer that convolves."""
         conv = self[0]
-        assert isinstance(conv, Conv)
+        if not isinstance(conv, Conv):
+            raise self.refusal(wanted="a convolution")
         return conv
+
+    def is_as_made(self) -> bool:
+        """Whether the row is a convolution and a pixel shuffle."""
+        return shuffled(self) is not None
 
     def forward(self, x: Float[Tensor, "b c_in *space"]) -> Float[Tensor, "b c_out *grown"]:
         """Upsample a batch of maps.
@@ -102,22 +108,21 @@ class SubpixelConv(Lifted, nn.Sequential):
         Raises:
             ShapeError: x has other channels or axes.
         """
-        check_maps(x, channels=self.conv.in_channels, ndim=self.ndim)
+        if self.is_as_made():
+            check_maps(x, channels=self.conv.in_channels, ndim=self.ndim)
         for layer in self:
             x = layer(x)
         return x
 
-    @property
-    def grid(self) -> Grid:
-        """Where the output's samples sit, in input pixels."""
-        conv = self.conv
+    def _grid(self) -> Grid:
+        pair = shuffled(self)
+        assert pair is not None
+        conv, scale = pair
         left = tuple(left for left, _ in padding_sides(conv))
-        start = Grid.of_input(self.ndim)
-        return start.conv(conv.kernel_size, padding=left, dilation=conv.dilation).resize(self.scale)
-
-    def extra_repr(self) -> str:
-        """The grid that results."""
-        return f"grid={self.grid}"
+        cells = Grid.of_input(self.ndim).conv(
+            conv.kernel_size, stride=conv.stride, padding=left, dilation=conv.dilation
+        )
+        return cells.resize(scale)
 
 
 @lifts(SubpixelConv)

@@ -111,22 +111,25 @@ class TransposedConv(Lifted):
             nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(
-        self, x: Float[Tensor, "b c_in *space"], output_size: Sequence[int] | None = None
+        self, x: Float[Tensor, "b c_in *space"], output_size: int | Sequence[int] | None = None
     ) -> Float[Tensor, "b c_out *grown"]:
         """Upsample a batch of maps.
 
         Args:
             x: the maps, of any size.
-            output_size: the size wanted, with or without batch and channels, which then chooses the
-                output_padding: any of the s sizes that an input of this size may have come from.
+            output_size: the size wanted, one number or one per axis, with or without batch and channels,
+                which then chooses the output_padding: any of the s sizes that an input of this size may have
+                come from.
 
         Raises:
             ShapeError: x has other channels or axes, or no output_padding gives this output_size.
+            OptionError: output_size is not made of whole numbers.
         """
         check_maps(x, channels=self.in_channels, ndim=self.ndim)
         extra = self.output_padding
         if output_size is not None:
-            extra = self._output_padding_for(tuple(x.shape[2:]), listed(output_size, self.ndim))
+            wanted = listed(output_size, self.ndim, before=(x.shape[0], self.out_channels))
+            extra = self._output_padding_for(tuple(x.shape[2:]), wanted)
         # PyTorch takes a padding that cuts and an output_padding below stride or dilation => its own call.
         if min(self.padding) >= 0 and self._is_pytorchs(extra):
             return CONV_TRANSPOSE[self.ndim](
