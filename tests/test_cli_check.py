@@ -26,6 +26,7 @@ ALONE = "save the state dict alone, with safetensors"
 CODE = '''\
 """Models of every kind that a factory may give."""
 
+import os
 import sys
 import warnings
 
@@ -123,6 +124,24 @@ def lazily():
 
 def stops():
     raise KeyboardInterrupt
+
+
+def wanders():
+    os.chdir("/")
+    return Net()
+
+
+def half():
+    return Net().double()
+
+
+class Leaves(Net):
+    def forward(self, x):
+        sys.exit(0)
+
+
+def leaves_late():
+    return Leaves()
 '''
 
 
@@ -607,6 +626,31 @@ def test_inputs_that_a_module_cannot_take(inputs, sentence):
 @pytest.mark.parametrize("name", ["other", "mask"])
 def test_inputs_by_name_alone_reach_forward(name):
     assert run("nets:make", "--input", "1x2x5x6", "--input", f"{name}=1").exit_code == 0
+
+
+def test_a_report_is_written_where_the_user_is(folder):
+    run("nets:wanders", "--input", "1x2x5x6", "--output", "report.txt")
+    assert (folder / "report.txt").is_file()
+    assert os.getcwd() == str(folder)
+
+
+def test_inputs_have_the_type_of_the_models_weights():
+    assert run("nets:half", "--input", "1x2x5x6").exit_code == 0
+    assert run("nets:half", "--input", "1x2x5x6:float32").exit_code == 2
+
+
+def test_a_fault_of_ours_does_not_pass_for_findings(monkeypatch):
+    def broken(*_, **__):
+        raise KeyError("where")
+
+    monkeypatch.setattr("upstroke.audit.check", broken)
+    refused(
+        "this should not have happened: KeyError: 'where'; run it again with UPSTROKE_TRACEBACKS=1 to see where, and report that",
+        *("nets:make", "--input", "1x2x5x6"),
+    )
+    monkeypatch.setenv("UPSTROKE_TRACEBACKS", "1")
+    with pytest.raises(KeyError):
+        run("nets:make", "--input", "1x2x5x6")
 
 
 def test_a_size_the_model_cannot_take():

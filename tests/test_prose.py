@@ -50,7 +50,8 @@ def commands(page: Path) -> list[Command]:
     """Split console blocks at their prompts; a backslash at the end of a line continues a command."""
     found = []
     for block in blocks(page, "console"):
-        exit_code = int(re.search(r"exit=(\d+)", block.info)[1]) if "exit=" in block.info else 0
+        said = re.search(r"exit code (\d+)", block.info)
+        exit_code = int(said[1]) if said else 0
         joined = block.text.replace("\\\n", " ")
         for session in re.split(r"^\$ ", joined, flags=re.MULTILINE)[1:]:
             typed, _, shown = session.partition("\n")

@@ -77,7 +77,7 @@ def piece(path, first, last):
 
 def assert_heard(found, fn, *, channels, cells=None):
     """What the audit says of a chain is what is heard when constants go through the real layers."""
-    scale = tuple(found.decibel.shape)
+    scale = found.scale
     for said, heard in zip(
         (found.worst, found.worst_bias), levels(fn, scale, channels, cells=cells), strict=True
     ):

@@ -133,7 +133,10 @@ def test_the_measure_is_the_pattern_relative_to_the_constant():
     weight[:, :, ::2] *= 1.5
     found = verdict(row(grown(weight=weight), TANH), "UP102")
     assert found.measure == pytest.approx(20 * math.log10(0.2))
-    assert found.words == "a constant comes out with a pattern of period 2x2, 14.0 dB below it (20 % of it)"
+    assert found.words == (
+        "constants in its 8 input channels, one at a time, come out with a pattern of period 2x2, 14.0 dB below them "
+        "(20 % of them, root mean square over channel pairs)"
+    )
 
 
 def test_the_chain_decides_and_not_the_layer_alone():
@@ -171,7 +174,10 @@ def test_kernels_that_sum_to_zero_leave_a_pattern_alone():
     weight[:, :, ::2] *= -1
     found = verdict(row(grown(weight=weight), TANH), "UP102")
     assert (found.kind, found.measure) == ("finding", None)
-    assert found.words.endswith("a pattern of period 2x2, and nothing else, because its weights sum to zero")
+    assert (
+        "a pattern of period 2x2, and nothing else of a constant comes through, because its weights sum to zero"
+        in found.words
+    )
 
 
 def test_untrained_weights_give_notes():
@@ -259,7 +265,7 @@ def test_align_corners_is_measured_in_pixels_of_the_layers_input():
 UNREADABLE = {
     "a shuffle behind a nonlinearity": (
         row(conv(3), TANH, PixelShuffle(scale=(2, 2))),
-        "its phases come from Pointwise Pointwise1 and not straight from a convolution, so what it makes of a constant depends on the data",
+        "its phases come from Pointwise Pointwise1 and not straight from a convolution of stride 1, so what it makes of a constant depends on the data",
     ),
     "NaN": (
         row(grown(weight=torch.full((8, 8, 4, 4), math.nan))),
@@ -304,3 +310,103 @@ def test_at_least_one_rule_is_asked():
 
 def test_a_model_may_be_named():
     assert check(FIRES["UP105"], name="mine").as_json()["model"] == "mine"
+
+
+def learned(weight, bias=None, groups=1):
+    return Convolution(
+        weight=weight, bias=bias, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=groups
+    )
+
+
+def test_biases_are_heard_behind_kernels_that_sum_to_zero():
+    edges = torch.tensor([1.0, -1.0]).repeat(8, 8, 1, 1)
+    report = check(row(learned(edges, torch.arange(8.0)), PixelShuffle(scale=(2, 2)), TANH))
+    found = report.sites[0].verdicts["UP102"]
+    assert found.kind == "finding"
+    assert (
+        "a pattern of period 2x2, and nothing else of a constant comes through, because its weights sum to zero"
+        in found.words
+    )
+
+
+def test_numbers_per_channel_may_stand_between_a_convolution_and_its_shuffle():
+    weight = torch.ones(8, 8, 1, 1)
+    gain = torch.tensor([1.0, 1.5]).repeat(4)
+    norm = PerChannel(gain=gain, shift=None)
+    report = check(row(learned(weight), norm, PixelShuffle(scale=(2, 1)), TANH))
+    reading = report.sites[0].reading
+    assert [node.name for node in reading.site.layer] == ["Convolution0", "PerChannel1", "PixelShuffle2"]
+    # 1 against 1.5: a quarter up and down around 1.25
+    assert reading.own.worst == pytest.approx(20 * math.log10(0.2))
+
+
+def test_a_mean_over_windows_behind_a_layer_is_part_of_its_chain():
+    weight = torch.ones(8, 8, 4, 4)
+    weight[:, :, ::2] *= 1.5
+    mean = Pool(kernel=(2, 2), stride=(1, 1), padding=((1, 0), (1, 0)), kind="mean")
+    assert verdict(row(grown(weight=weight), mean, TANH), "UP102").words == "constants come out constant"
+    largest = Pool(kernel=(2, 2), stride=(1, 1), padding=((1, 0), (1, 0)), kind="max")
+    assert verdict(row(grown(weight=weight), largest, TANH), "UP102").kind == "finding"
+
+
+def test_each_layer_of_a_chain_answers_for_its_own_pattern():
+    nearest = Resize(mode="nearest", scale=(2.0, 2.0), coordinates="asymmetric")
+    report = check(row(nearest, conv(3), grown(), TANH))
+    kinds = [each.verdicts["UP102"].kind for each in report.sites]
+    assert kinds == ["ok", "finding"]
+
+
+def test_a_map_that_nobody_takes_reaches_no_output():
+    graph = row(grown(), TANH)
+    dead = Graph(
+        model="dead",
+        source="by hand",
+        nodes=graph.nodes,
+        inputs=("t0",),
+        outputs=("t0",),
+        shapes=graph.shapes,
+    )
+    assert verdict(dead, "UP105").words == "its map reaches no output of the model"
+
+
+def test_fixed_kernels_are_not_blamed_for_uneven_overlap():
+    report = check(row(Resize(mode="linear", scale=(2.0, 2.0), coordinates="asymmetric")))
+    found = report.sites[0].verdicts["UP101"]
+    assert (found.kind, found.words) == (
+        "ok",
+        "1 to 4 taps, of a fixed kernel: no training will make them unequal",
+    )
+
+
+def test_few_weights_tell_nothing_and_the_finding_says_so():
+    weight = torch.ones(2, 2, 2, 2)
+    weight[:, :, 0] *= 3
+    found = verdict(row(grown(weight=weight), TANH), "UP102")
+    assert (found.kind, found.severity) == ("finding", None)
+    assert found.words.endswith("; it has too few weights to tell whether they are trained")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Resize(mode="linear", scale=(1e6, 1e6), coordinates="half_pixel"),
+        Resize(mode="nearest", scale=(math.inf, 2.0), coordinates="half_pixel"),
+        grown(stride=(2**40, 2)),
+        grown(dilation=(2**40, 2)),
+    ],
+)
+def test_what_no_memory_holds_is_skipped_before_it_is_made(step):
+    (judged,) = check(row(step)).sites
+    assert judged.is_skipped
+    assert "is larger than any that can be measured" in judged.reading.reason
+
+
+def test_no_second_copy_of_the_weights_is_kept():
+    reading = check(row(grown(weight=torch.randn(64, 64, 4, 4, generator=seeded(0))), TANH)).sites[0].reading
+    kept = [value for value in vars(reading).values() if isinstance(value, torch.Tensor)]
+    assert sum(value.numel() for value in kept) + reading.pattern.gain.numel() < 100
+
+
+def test_corners_of_a_map_of_one_cell_have_no_distance():
+    graph = row(CORNERS, size=(1, 1))
+    assert check(graph, select=["UP202"]).findings == ()

@@ -1,5 +1,7 @@
 """Hold that drawn kernels are told from kernels that training has shaped."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 from strategies import seeded
 from upstroke import from_module
 from upstroke.diagnose import dependence
+from upstroke.nn import icnr_
 from upstroke.polyphase import linear, sub_pixel, transposed
 
 DRAWS = {
@@ -73,7 +76,14 @@ def test_neighbours_are_those_of_the_kernel_and_not_of_the_phases():
     assert float(dependence(from_module(layer).operator)) > 5.5
 
 
-def test_few_or_equal_taps_tell_nothing():
+@pytest.mark.parametrize("groups", [1, 4])
+def test_phases_that_start_as_copies_of_one_draw_are_one_draw(groups):
+    torch.manual_seed(0)
+    layer = icnr_(nn.Conv2d(16, 96, 3, groups=groups), scale=(2, 3))
+    assert float(dependence(sub_pixel(layer.weight, scale=(2, 3), groups=groups))) < 5
+
+
+def test_taps_that_are_alike_are_no_draw_and_few_tell_nothing():
     assert dependence(transposed(torch.randn(3, 7, 3, generator=seeded(0)), stride=2)) is None
-    assert dependence(transposed(torch.ones(8, 8, 4), stride=2)) is None
+    assert dependence(transposed(torch.ones(8, 8, 4), stride=2)) == math.inf
     assert dependence(linear(2)) is None

@@ -227,3 +227,14 @@ def test_the_extra_is_named(tmp_path, monkeypatch):
     message = f"reading {path} needs the package safetensors; pip install 'upstroke[train]'"
     with pytest.raises(MissingExtraError, match=f"^{re.escape(message)}$"):
         read_state_dict(path)
+
+
+def test_a_list_of_names_that_unpacks_to_gigabytes_is_not_unpacked(tmp_path):
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb/data.pkl", bytes(2**26 + 1))
+        archive.writestr("bomb/version", "3")
+    refused(
+        path,
+        f"{path} lists its tensors in 67108865 bytes, more than any network has names for; fetch it again from a source you trust",
+    )

@@ -155,6 +155,6 @@ def test_joins_name_the_last_site_of_each_branch():
         ("mix", conv((8, 4)), "cat"),
         ("add", Join(kind="add"), "mix skip"),
     )
-    (found,) = joins(graph)
+    (found,) = joins(graph, sites(graph))
     assert found.node.name == "cat"
     assert [site and site.name for site in found.sites] == ["up", None]

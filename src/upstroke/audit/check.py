@@ -120,11 +120,12 @@ def check(
     graph = model if isinstance(model, Graph) else _graph(model, inputs, keywords)
     if name:
         graph = replace(graph, model=name)
+    found = sites(graph)
     return Report(
         graph=graph,
         rules=rules,
-        sites=tuple(_judged(read(site, graph), rules) for site in sites(graph)),
-        joins=joins(graph),
+        sites=tuple(_judged(read(site, graph), rules) for site in found),
+        joins=joins(graph, found),
     )
 
 

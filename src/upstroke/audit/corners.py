@@ -10,7 +10,7 @@ __all__ = ["size_dependent_grid"]
 
 @rule(
     "UP202",
-    "the grid is the same at every size",
+    "grid that depends on the size",
     severity="warning",
     threshold=0.0,
     unit="pixels of its input",
@@ -23,6 +23,8 @@ def size_dependent_grid(reading: Reading) -> Verdict:
     step = reading.site.node.step
     if not isinstance(step, Resize) or step.coordinates != "align_corners" or step.mode == "nearest":
         return Verdict(kind="ok", words="the distance between its samples does not depend on the size")
+    if reading.is_one_cell:
+        return Verdict(kind="ok", words="the map that comes in has one cell (1x1), which has no distances")
     away = [(1 - 1 / scale) / 2 for scale in step.scale]
     small, large = reading.site.size_in, reading.site.size_out
     words = (

@@ -2,8 +2,8 @@
 
 import math
 
-from upstroke.audit.reading import Reading
-from upstroke.audit.rule import Verdict, rule
+from upstroke.audit.reading import LEARNED, Reading
+from upstroke.audit.rule import Severity, Verdict, rule
 from upstroke.audit.words import ONE_CELL, level
 from upstroke.axes import times
 from upstroke.diagnose import ChainGain
@@ -12,18 +12,17 @@ __all__ = ["beyond_repair", "loudest", "unbalanced_phases"]
 
 # 1 % of the constant: regular patterns of that contrast on a flat field are within what eyes see.
 THRESHOLD = -40.0
+NOTE: Severity = "note"
 
 
 def loudest(chain: ChainGain) -> float:
     """The louder of the patterns of a constant and of the biases, in dB; nan without a reference."""
-    if chain.zero_sum:
-        return math.nan
-    return max(float(chain.worst), float(chain.worst_bias))
+    return max(chain.worst, chain.worst_bias)
 
 
 @rule(
     "UP102",
-    "every output phase answers a constant alike",
+    "unbalanced phases",
     severity="error",
     threshold=THRESHOLD,
     unit="dB",
@@ -42,24 +41,26 @@ def unbalanced_phases(reading: Reading) -> Verdict:
     if reading.is_one_cell and found:
         return Verdict(kind="ok", measure=measure, words=ONE_CELL, note=True)
     if not found:
-        quiet = "a constant comes out constant"
+        quiet = "constants come out constant"
         if math.isfinite(measured):
-            quiet = f"a constant comes out with a pattern {level(measured)}"
+            quiet = f"constants come out with a pattern {level(measured, of='them')}"
         return Verdict(kind="ok", measure=measure, words=quiet)
-    words = _pattern_words(reading, measured)
+    words, severity = _pattern_words(reading, measured), None
     if reading.trained is False:
         words += "; its weights look untrained, so this is at initialisation"
-        return Verdict(kind="finding", measure=measure, words=words, severity="note")
-    return Verdict(kind="finding", measure=measure, words=words)
+        severity = NOTE
+    elif reading.trained is None and isinstance(reading.site.layer[0].step, LEARNED):
+        words += "; it has too few weights to tell whether they are trained"
+    return Verdict(kind="finding", measure=measure, words=words, severity=severity)
 
 
 @rule(
     "UP105",
-    "a later convolution can repair an unbalanced upsampler",
+    "unbalanced and beyond repair",
     severity="error",
     threshold=THRESHOLD,
     unit="dB",
-    reason="the level of UP102: what it finds here reaches an output of the model unchanged",
+    reason="the level of UP102: what it finds here, nothing later learns to take out",
     remedy=(
         "let a convolution follow, or make this layer balanced with upstroke.nn.constrain(layer, "
         "balanced=True): nothing behind it can take the pattern out"
@@ -72,37 +73,49 @@ def beyond_repair(reading: Reading) -> Verdict:
         return Verdict(kind="ok", words="nothing to repair: its phases are balanced")
     if reading.is_one_cell:
         return Verdict(kind="ok", words=ONE_CELL)
-    if reading.can_repair is not None:
+    if not reading.reaches_output:
+        if reading.can_repair is None:
+            return Verdict(kind="ok", words="its map reaches no output of the model")
         later = f"{reading.can_repair.operator} {reading.can_repair.name}"
         return Verdict(kind="ok", words=f"{later} comes later and could repair it")
     measured = loudest(reading.chain)
-    words = "its pattern reaches an output of the model: only operations on each sample alone come later"
-    severity = None
+    words, severity = (
+        "its pattern reaches an output of the model: nothing that could undo it comes later",
+        None,
+    )
     if reading.trained is False:
-        words, severity = f"{words}; its weights look untrained", "note"
+        words, severity = f"{words}; its weights look untrained", NOTE
     return Verdict(
         kind="finding",
         measure=measured if math.isfinite(measured) else None,
         words=words,
-        severity="note" if severity else None,
+        severity=severity,
     )
 
 
 def _is_unbalanced(chain: ChainGain) -> bool:
-    if chain.zero_sum:
-        return bool(chain.response.abs().max() > 0)
-    return loudest(chain) > THRESHOLD
+    return not chain.is_silent if chain.zero_sum else loudest(chain) > THRESHOLD
 
 
 def _pattern_words(reading: Reading, measured: float) -> str:
-    """Say what a constant comes out with, and where that differs from the layer alone."""
+    """Say what constants come out with, and where that differs from the layer alone."""
     assert reading.chain is not None
     assert reading.own is not None
-    chain = reading.chain
-    period = times(chain.decibel.shape)
-    from_bias = not chain.zero_sum and float(chain.worst_bias) > float(chain.worst)
-    source = "its biases add" if from_bias else "a constant comes out with"
-    words = f"{source} a pattern of period {period}, {level(measured)}"
+    chain, channels = reading.chain, reading.channels[0]
+    many = channels > 1
+    from_bias = chain.worst_bias > chain.worst if not chain.zero_sum else not chain.level
+    source = f"constants in its {channels} input channels, one at a time, come out with"
+    if from_bias:
+        source = "its biases add"
+    elif not many:
+        source = "a constant comes out with"
+    words = f"{source} a pattern of period {times(chain.scale)}, "
+    if chain.zero_sum:
+        return words + "and nothing else of a constant comes through, because its weights sum to zero"
+    reference = "them" if many and not from_bias else "a constant of 1" if from_bias else "it"
+    words += level(measured, of=reference)
+    if many and not from_bias:
+        words = words.removesuffix(")") + ", root mean square over channel pairs)"
     alone = loudest(reading.own)
     if len(reading.site.chain) > len(reading.site.layer) and abs(alone - measured) >= 0.05:
         words += f"; {alone:.1f} dB of the layer alone".replace("-", "−") if math.isfinite(alone) else ""

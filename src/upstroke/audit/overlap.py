@@ -1,6 +1,6 @@
 """UP101: judge whether every output phase of a layer has as many taps, which its shape decides."""
 
-from upstroke.audit.reading import Reading
+from upstroke.audit.reading import LEARNED, Reading
 from upstroke.audit.rule import Verdict, rule
 from upstroke.audit.words import ONE_CELL
 
@@ -9,10 +9,10 @@ __all__ = ["uneven_overlap"]
 
 @rule(
     "UP101",
-    "every output phase has as many taps",
+    "uneven overlap",
     severity="warning",
     threshold=0.0,
-    unit="taps",
+    unit="taps apart",
     reason="one tap more in one phase than in another is already uneven: equal weights then answer unequally",
     remedy=(
         "choose a kernel that is a multiple of the stride (k4 s2 for k3 s2) and a dilation that shares no "
@@ -28,6 +28,9 @@ def uneven_overlap(reading: Reading) -> Verdict:
         each = f"{least} {'tap' if least == 1 else 'taps'}"
         words = f"{each} in every phase" if counts.numel() > 1 else "one phase, so nothing can be uneven"
         return Verdict(kind="ok", measure=0.0, words=words)
+    if not isinstance(reading.site.layer[0].step, LEARNED):
+        words = f"{least} to {most} taps, of a fixed kernel: no training will make them unequal"
+        return Verdict(kind="ok", measure=float(most - least), words=words)
     if reading.is_one_cell:
         return Verdict(kind="ok", measure=float(most - least), words=ONE_CELL, note=True)
     words = f"the output's phases have {least} to {most} taps: {counts.tolist()}"

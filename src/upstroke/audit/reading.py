@@ -40,7 +40,7 @@ __all__ = ["Pattern", "Reading", "read"]
 DRAWN_AT_RANDOM = 5.5
 # Relative to the largest moment: trained kernels keep no law to rounding.
 ORDER_TOLERANCE = 1e-3
-_LEARNED = Convolution | TransposedConvolution
+LEARNED = Convolution | TransposedConvolution
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,12 +65,14 @@ class Reading:
     Attributes:
         site: the site.
         reason: why the rest could not be read; empty where it could.
-        can_repair: a later operation that could undo a pattern; None where an output can be reached without.
+        reaches_output: whether an output of the model is reached with nothing on the way that could undo
+            a pattern.
+        can_repair: the first later operation that could; None where there is none.
         scale: of the layer, per axis.
         channels: that come in and go out; (1, 1) for a layer that takes any.
         covered: taps of each phase.
         own: the pattern of the layer alone.
-        chain: the pattern behind the whole chain of linear stages.
+        chain: the pattern that the layer leaves behind the whole chain of linear stages.
         order: Strang–Fix order, to a tolerance for trained kernels.
         grid: of the layer's output, in pixels of its input.
         pattern: the most uneven channel pair.
@@ -79,6 +81,7 @@ class Reading:
 
     site: Site
     reason: str
+    reaches_output: bool
     can_repair: Node | None
     scale: tuple[int, ...] = ()
     channels: tuple[int, int] = (1, 1)
@@ -102,20 +105,25 @@ def read(site: Site, graph: Graph) -> Reading:
 
     Nothing of the size of the weights is kept.
     """
-    repairer = first_repair(site, graph)
+    reaches_output, repairer = _what_comes_later(site, graph)
+
+    def unread(reason: str) -> Reading:
+        return Reading(site=site, reason=reason, reaches_output=reaches_output, can_repair=repairer)
+
     try:
-        affine, stages = site.affine(), site.stages()
+        stages, place = site.stages(), len(site.before)
         reason = _unfit(site, stages, graph)
         if reason:
-            return Reading(site=site, reason=reason, can_repair=repairer)
-        own, chain = chain_gain([affine]), chain_gain(stages)
+            return unread(reason)
+        own, chain = chain_gain([stages[place]]), chain_gain(stages, source=place)
     except (NotRepresentableError, OptionError, ShapeError) as error:
-        return Reading(site=site, reason=str(error), can_repair=repairer)
-    operator = affine.operator
-    spread = dependence(operator) if isinstance(site.layer[0].step, _LEARNED) else None
+        return unread(str(error))
+    operator = stages[place].operator
+    spread = dependence(operator) if isinstance(site.layer[0].step, LEARNED) else None
     return Reading(
         site=site,
         reason="",
+        reaches_output=reaches_output,
         can_repair=repairer,
         scale=operator.scale,
         channels=(operator.in_channels, operator.out_channels),
@@ -135,8 +143,8 @@ def _unfit(site: Site, stages: tuple[Affine, ...], graph: Graph) -> str:
         ahead = graph.makers.get(site.node.inputs[0])
         origin = f"{ahead.operator} {ahead.name}" if ahead is not None else "the model's input"
         return (
-            f"its phases come from {origin} and not straight from a convolution, so what it makes of a "
-            "constant depends on the data"
+            f"its phases come from {origin} and not straight from a convolution of stride 1, so what it "
+            "makes of a constant depends on the data"
         )
     for stage in stages:
         lost = _not_finite(stage.operator.taps)
@@ -166,25 +174,26 @@ def _most_uneven(operator: Polyphase) -> Pattern:
     )
 
 
-def first_repair(site: Site, graph: Graph) -> Node | None:
-    """A later operation that could undo a pattern, if every way from the site to an output meets one.
+def _what_comes_later(site: Site, graph: Graph) -> tuple[bool, Node | None]:
+    """Whether a pattern reaches an output with nothing on the way that could undo it; and what first could.
 
-    What works on each sample alone, or only moves or joins maps, repairs nothing; everything that mixes
-    neighbours might: convolutions, pools, attention, and what is not known.
+    What works on each sample alone, moves or joins maps, or resizes them by a fixed kernel, learns no way to
+    undo a pattern; everything that mixes neighbours might: convolutions, pools, attention, and what is not
+    known.
     """
     reached, waiting = {site.node.output}, [site.node.output]
     found: Node | None = None
+    reaches_output = False
     while waiting:
         tensor = waiting.pop(0)
-        if tensor in graph.outputs:
-            return None
+        reaches_output = reaches_output or tensor in graph.outputs
         for node in graph.consumers.get(tensor, ()):
             if not _leaves_patterns(node.step):
                 found = found or node
             elif node.output not in reached:
                 reached.add(node.output)
                 waiting.append(node.output)
-    return found
+    return reaches_output, found
 
 
 def _leaves_patterns(step: Step) -> bool:

@@ -87,8 +87,10 @@ def _site(judged: "Judged", rules: tuple[Rule, ...]) -> dict[str, Plain]:
     reading = judged.reading
     site, step = reading.site, reading.site.node.step
     was_read = not reading.reason
-    # a pattern that cannot form is not shown
-    uneven = reading.pattern if was_read and not reading.is_one_cell else None
+    # of a pattern that cannot form nothing is shown
+    can_form = was_read and not reading.is_one_cell
+    uneven = reading.pattern if can_form else None
+    own, chain = (reading.own, reading.chain) if can_form else (None, None)
     return {
         "name": site.name,
         "operator": site.operator,
@@ -101,14 +103,14 @@ def _site(judged: "Judged", rules: tuple[Rule, ...]) -> dict[str, Plain]:
         "size_in": None if site.size_in is None else list(site.size_in),
         "size_out": None if site.size_out is None else list(site.size_out),
         "coverage": None if reading.covered is None else reading.covered.counts.tolist(),
-        "image_gain_db": None if reading.own is None else _number(float(reading.own.worst)),
-        "chain_image_gain_db": None if reading.chain is None else _number(float(reading.chain.worst)),
-        "bias_db": None if reading.chain is None else _number(float(reading.chain.worst_bias)),
-        "pattern_db": None if reading.chain is None else _number(loudest(reading.chain)),
+        "image_gain_db": None if own is None else _number(own.worst),
+        "chain_image_gain_db": None if chain is None else _number(chain.worst),
+        "bias_db": None if chain is None else _number(chain.worst_bias),
+        "pattern_db": None if chain is None else _number(loudest(chain)),
         "pattern": None
         if uneven is None
         else {"gain": _nested(uneven.gain), "out": uneven.out, "in": uneven.into},
-        "strang_fix_order": reading.order,
+        "strang_fix_order": reading.order if can_form else None,
         "grid": None if reading.grid is None else reading.grid.as_json(),
         "trained": reading.trained,
         "chain": [{"name": node.name, "operator": node.operator} for node in site.chain],

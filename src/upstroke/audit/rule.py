@@ -39,7 +39,7 @@ class Rule:
 
     Attributes:
         code: by which it is selected and explained.
-        title: what holds where the rule is content.
+        title: what it finds, in a few words.
         severity: of its findings.
         threshold: of its measure, in `unit`.
         unit: of its measure.

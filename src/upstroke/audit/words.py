@@ -1,24 +1,18 @@
 """Turn numbers that several rules speak of into words."""
 
-import math
-
 __all__ = ["ONE_CELL", "level"]
 
 ONE_CELL = "the map that comes in has one cell (1x1), so nothing repeats and no pattern can form"
 
 
-def level(decibel: float) -> str:
-    """Word a level relative to the constant that it comes with.
+def level(decibel: float, *, of: str = "it") -> str:
+    """Word a level relative to what it comes with.
 
-    >>> level(-20.0), level(6.0)
-    ('20.0 dB below it (10 % of it)', '6.0 dB above it (200 % of it)')
+    >>> level(-20.0), level(6.0, of="them")
+    ('20.0 dB below it (10 % of it)', '6.0 dB above them (200 % of them)')
     """
-    if math.isnan(decibel):
-        return "and nothing else, because its weights sum to zero"
     share = 100 * 10 ** (decibel / 20)
-    side = "below" if decibel <= 0 else "above"
-    return (
-        f"{abs(decibel):.1f} dB {side} it ({share:.2g} % of it)"
-        if share < 100
-        else (f"{abs(decibel):.1f} dB {side} it ({share:.0f} % of it)")
-    )
+    part = f"{share:.2g}" if share < 99.5 else f"{share:.0f}"
+    if abs(decibel) < 0.05:
+        return f"as loud as {of} ({part} % of {of})"
+    return f"{abs(decibel):.1f} dB {'below' if decibel < 0 else 'above'} {of} ({part} % of {of})"

@@ -19,6 +19,7 @@ __all__ = ["app", "main"]
 
 BAD_USAGE = 2
 ABORTED = 130
+TRACEBACKS = "UPSTROKE_TRACEBACKS"
 
 
 class OneSentence(TyperGroup):
@@ -51,6 +52,16 @@ class OneSentence(TyperGroup):
         except OSError as error:
             _complain(_trouble(error))
             _silence_stdout()
+            code = BAD_USAGE
+        except Exception as error:
+            # a fault of ours, which must not pass for findings
+            if TRACEBACKS in os.environ:
+                raise
+            reason = " ".join(str(error).split())
+            _complain(
+                f"this should not have happened: {type(error).__name__}: {reason}; run it again with "
+                f"{TRACEBACKS}=1 to see where, and report that"
+            )
             code = BAD_USAGE
         return sys.exit(code or 0)
 

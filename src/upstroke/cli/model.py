@@ -93,14 +93,16 @@ def located(words: str) -> Path | Factory:
 
 @contextlib.contextmanager
 def current_folder_first() -> Iterator[None]:
-    """Let imports look into the current folder first, as `python -m` does; put sys.path back afterwards."""
-    before = list(sys.path)
-    sys.path.insert(0, os.getcwd())
+    """Let imports look into the current folder first, as `python -m` does; put both back afterwards."""
+    before, folder = list(sys.path), os.getcwd()
+    sys.path.insert(0, folder)
     importlib.invalidate_caches()
     try:
         yield
     finally:
         sys.path[:] = before
+        # the model's code may have changed it, and --output is meant from where the user is
+        os.chdir(folder)
 
 
 def built(factory: Factory) -> "nn.Module":

@@ -8,7 +8,7 @@ from upstroke.cli.options import Example
 from upstroke.errors import OptionError, ShapeError
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor, nn
+    from torch import Generator, Tensor, dtype, nn
 
 __all__ = ["sizes_for_file", "tensors_for_module"]
 
@@ -51,7 +51,8 @@ def tensors_for_module(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Make the arguments of one forward pass, in order and by name.
 
-    1. Draw every tensor, in the order given: normally distributed, or zeros where the type is whole.
+    1. Draw every tensor, in the order given, by default of the type of the model's parameters: normally
+       distributed, or zeros where the type is whole.
     2. Those with a name go where `forward` has it, the others in order.
 
     Raises:
@@ -65,7 +66,9 @@ def tensors_for_module(
         raise OptionError(NEEDED)
     named = _by_name(examples)
     generator = torch.Generator().manual_seed(seed)
-    tensors = [_tensor(each, generator) for each in examples]
+    # a model in half precision wants its inputs so
+    own = next((each.dtype for each in model.parameters() if each.is_floating_point()), torch.float32)
+    tensors = [_tensor(each, generator, usual=own) for each in examples]
     unnamed = [tensor for each, tensor in zip(examples, tensors, strict=True) if each.name is None]
     if signature is None:
         if named:
@@ -96,14 +99,14 @@ def _by_name(examples: Sequence[Example]) -> dict[str, Example]:
     return named
 
 
-def _tensor(example: Example, generator: "Generator") -> "Tensor":
+def _tensor(example: Example, generator: "Generator", *, usual: "dtype") -> "Tensor":
     import torch
 
-    dtype: torch.dtype = getattr(torch, example.dtype or "float32")
+    kind: torch.dtype = usual if example.dtype is None else getattr(torch, example.dtype)
     try:
-        if dtype.is_floating_point:
-            return torch.randn(example.shape, generator=generator, dtype=dtype)
-        return torch.zeros(example.shape, dtype=dtype)
+        if kind.is_floating_point:
+            return torch.randn(example.shape, generator=generator).to(kind)
+        return torch.zeros(example.shape, dtype=kind)
     except (RuntimeError, MemoryError) as error:
         msg = f"there is not enough memory for --input {example.words!r}; give a smaller example"
         raise ShapeError(msg) from error

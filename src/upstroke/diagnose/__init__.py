@@ -1,6 +1,6 @@
 """Numbers that follow from an operator or a picture, each in closed form, without thresholds."""
 
-from upstroke.diagnose.chain import ChainGain, chain_gain
+from upstroke.diagnose.chain import ChainGain, chain_gain, chain_response
 from upstroke.diagnose.cost import Cost, cost
 from upstroke.diagnose.coverage import Coverage, coverage
 from upstroke.diagnose.equivariance import (
@@ -56,6 +56,7 @@ __all__ = [
     "block_mean_error",
     "centroid",
     "chain_gain",
+    "chain_response",
     "cost",
     "coverage",
     "dependence",

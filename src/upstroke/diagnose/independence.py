@@ -26,7 +26,7 @@ def dependence(operator: Polyphase) -> Float[Tensor, ""] | None:
     neighbours in the kernel and in a phase, sum w w' / (r^2 sqrt N).
 
     Returns:
-        The largest absolute deviation, or None for fewer than 64 taps or taps that are all alike.
+        The largest absolute deviation, inf for taps that are all alike in size; None for fewer than 64 taps.
 
     >>> from upstroke.polyphase import transposed
     >>> weight = torch.randn(16, 16, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -35,6 +35,18 @@ def dependence(operator: Polyphase) -> Float[Tensor, ""] | None:
     >>> bool(dependence(transposed(weight.cumsum(2), stride=2)) > 5)
     True
     """
+    rows = torch.unique(operator.taps.detach(), dim=0)
+    if len(rows) < operator.phases:
+        # phases that start as copies of one draw, as ICNR makes them, are one draw
+        distinct = rows.flatten(0, 1) if operator.groups == 1 else rows[0]
+        operator = Polyphase(
+            taps=distinct[None],
+            scale=(1,) * operator.ndim,
+            origin=(0,) * operator.ndim,
+            excess=(0,) * operator.ndim,
+            border=operator.border,
+            groups=operator.groups,
+        )
     form = kernel_form(operator)
     present = form.support
     kernel = form.kernel.detach().double()
@@ -46,7 +58,7 @@ def dependence(operator: Polyphase) -> Float[Tensor, ""] | None:
     # kurtosis less 1: the variance of w^2 over r^4
     spread = taps.square().var() / power.square()
     if not bool(spread > 0):
-        return None
+        return taps.new_tensor(math.inf)
     unit = power.sqrt()
     deviations = [taps.sum().abs() / (unit * math.sqrt(taps.numel()))]
     for kept in range(3):

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ WANTED = "weights must be tensors by name, in a .safetensors file or a state dic
 USUAL_NAMES = ("state_dict", "model", "model_state_dict", "params", "params_ema", "generator", "g_ema")
 WRAPPED = "module."
 LISTED_NAMES = 4
+# Bytes that the names and shapes of a checkpoint's tensors may take, unpacked: 64 MB hold a million of them.
+MOST_NAMES = 2**26
 
 OBJECTS = (
     "holds pickled Python objects, which are programs and are never run; save the state dict alone, with "
@@ -99,7 +102,21 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise FileError(msg) from error
 
 
+def _check_names(path: Path) -> None:
+    """Refuse an archive whose list of names unpacks to far more than one of a network can be."""
+    with zipfile.ZipFile(path) as archive:
+        sizes = [each.file_size for each in archive.infolist() if each.filename.endswith("data.pkl")]
+    if max(sizes, default=0) > MOST_NAMES:
+        msg = (
+            f"{path} lists its tensors in {max(sizes)} bytes, more than any network has names for; fetch it "
+            "again from a source you trust"
+        )
+        raise FileError(msg)
+
+
 def _read_torch(path: Path, *, mmap: bool) -> Any:  # noqa: ANN401 - what a file holds is seen afterwards
+    if mmap:
+        _check_names(path)
     # from the name .safetensors torch.load concludes what the file is, and mapping it needs the name
     by_name = mmap and not path.name.endswith(".safetensors")
     try:

@@ -1,5 +1,6 @@
 """Turn a step into the affine map it computes, exact or refused."""
 
+import math
 from dataclasses import replace
 from functools import singledispatch
 from typing import Literal
@@ -13,6 +14,7 @@ from upstroke.graph.steps import (
     Pad,
     PerChannel,
     PixelShuffle,
+    Pool,
     Resize,
     Same,
     Step,
@@ -37,12 +39,19 @@ Centre = Literal["cell", "sample"]
 __all__ = ["affine_of", "is_linear"]
 
 
+# Phases, and elements of a kernel with its holes, beyond which an operator is not written down: no network
+# that people train comes near them.
+MOST_PHASES, MOST_ELEMENTS = 2**16, 2**28
+
+
 def is_linear(step: Step) -> bool:
     """Whether a step is linear in its input and treats all positions alike, readable or not.
 
     >>> is_linear(Same())
     True
     """
+    if isinstance(step, Pool):
+        return step.kind == "mean" and max(step.stride) == 1
     return isinstance(
         step, Convolution | TransposedConvolution | Resize | PixelShuffle | PerChannel | Pad | Same
     )
@@ -60,9 +69,31 @@ def affine_of(step: Step, *, ndim: int, interior: bool = False) -> Affine:
     >>> affine_of(Resize(mode="nearest", scale=(2.0,), coordinates="asymmetric"), ndim=1).operator.scale
     (2,)
     """
+    _check_room(step)
     if interior and isinstance(step, Convolution | Pad) and step.border is None:
         step = replace(step, border="zero")
+    if interior and isinstance(step, Pool):
+        step = replace(step, padding=((0, 0),) * ndim)
     return _affine_of(step, ndim)
+
+
+def _check_room(step: Step) -> None:
+    """Refuse, before anything is made of it, what would not fit into memory."""
+    scale: tuple[float, ...] = (1,)
+    if isinstance(step, Resize | PixelShuffle):
+        scale = step.scale
+    elements = 0
+    if isinstance(step, TransposedConvolution):
+        scale = step.stride
+    if isinstance(step, Convolution | TransposedConvolution):
+        sizes = zip(step.dilation, step.weight.shape[2:], strict=True)
+        elements = math.prod(step.weight.shape[:2]) * math.prod(d * (k - 1) + 1 for d, k in sizes)
+    if not all(map(math.isfinite, scale)) or math.prod(scale) > MOST_PHASES or elements > MOST_ELEMENTS:
+        msg = (
+            f"its scale {'x'.join(f'{s:g}' for s in scale)}, or its kernel with its holes, is larger than any "
+            "that can be measured"
+        )
+        raise NotRepresentableError(msg)
 
 
 @singledispatch
@@ -145,6 +176,18 @@ def _(step: PixelShuffle, ndim: int) -> Affine:
             border=(zero,) * ndim,
         )
     )
+
+
+@_affine_of.register
+def _(step: Pool, ndim: int) -> Affine:
+    if step.kind != "mean" or max(step.stride) > 1 or any(side for sides in step.padding for side in sides):
+        msg = (
+            "only a mean over windows that are one apart, without padding, has an operator; "
+            f"got a {step.kind} of stride {step.stride} and padding {step.padding}"
+        )
+        raise NotRepresentableError(msg)
+    window = torch.full((1, 1, *step.kernel), 1 / math.prod(step.kernel), dtype=torch.float64)
+    return Affine(operator=replace(convolution(window), shared=True))
 
 
 @_affine_of.register

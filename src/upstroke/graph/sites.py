@@ -1,6 +1,6 @@
 """Turn a graph into its upsampling sites, each in its chain of linear stages, and its joins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from upstroke.errors import NotRepresentableError
@@ -9,8 +9,10 @@ from upstroke.graph.form import Graph, Node
 from upstroke.graph.steps import (
     Convolution,
     Join,
+    PerChannel,
     PixelShuffle,
     Resize,
+    Same,
     TransposedConvolution,
     Unread,
 )
@@ -27,7 +29,7 @@ class Site:
         name: what the model calls it.
         node: the operation that grows.
         layer: the nodes that make up the upsampler, in order: the node, and before a pixel shuffle the
-            convolution that makes its phases, if nothing stands between them.
+            convolution that makes its phases, if nothing but numbers per channel stand between them.
         before, after: linear stages around the layer, up to the next operation that is not linear, joins maps
             or makes them smaller.
         ends: what stands behind the last of them: a node, or None for an output of the model or a map that
@@ -70,8 +72,15 @@ class Site:
         return first
 
     def stages(self) -> tuple[Affine, ...]:
-        """The affine maps of the chain, in order, right in the interior."""
-        return tuple(affine_of(node.step, ndim=self.ndim, interior=True) for node in self.chain)
+        """The affine maps of the chain, in order, right in the interior; the layer is one of them.
+
+        It stands at the place `len(site.before)`.
+        """
+        before, after = (
+            tuple(affine_of(node.step, ndim=self.ndim, interior=True) for node in nodes)
+            for nodes in (self.before, self.after)
+        )
+        return (*before, self.affine(), *after)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,9 +101,9 @@ def sites(graph: Graph) -> tuple[Site, ...]:
     return tuple(_site(node, graph) for node in graph.nodes if _grows(node))
 
 
-def joins(graph: Graph) -> tuple[Branching, ...]:
-    """Every join at which a map arrives that was grown since the last join."""
-    known = {site.node.output: site for site in sites(graph)}
+def joins(graph: Graph, grown: Sequence[Site]) -> tuple[Branching, ...]:
+    """Every join at which a map arrives that one of these sites grew since the last join."""
+    known = {site.node.output: site for site in grown}
     found = []
     for node in graph.nodes:
         if isinstance(node.step, Join) and len(node.inputs) > 1:
@@ -115,9 +124,8 @@ def _grows(node: Node) -> bool:
 
 def _site(node: Node, graph: Graph) -> Site:
     layer: tuple[Node, ...] = (node,)
-    ahead = _linear_before(node, graph)
-    if isinstance(node.step, PixelShuffle) and ahead is not None and isinstance(ahead.step, Convolution):
-        layer = (ahead, node)
+    if isinstance(node.step, PixelShuffle):
+        layer = (*_makes_phases(node, graph), node)
     before = _run(layer[0], graph, _linear_before)[::-1]
     after = _run(node, graph, _linear_after)
     last = (after or layer)[-1]
@@ -134,6 +142,21 @@ def _site(node: Node, graph: Graph) -> Site:
         size_out=size_out,
         ndim=_axes(node, size_in, size_out),
     )
+
+
+def _makes_phases(shuffle: Node, graph: Graph) -> tuple[Node, ...]:
+    """The convolution that makes a shuffle's phases, and what stands between; nothing if something else does.
+
+    Others may take their maps as well.
+    """
+    between: list[Node] = []
+    ahead = graph.makers.get(shuffle.inputs[0])
+    while ahead is not None and isinstance(ahead.step, PerChannel | Same) and len(ahead.inputs) == 1:
+        between.insert(0, ahead)
+        ahead = graph.makers.get(ahead.inputs[0])
+    if ahead is None or not isinstance(ahead.step, Convolution) or max(ahead.step.stride) > 1:
+        return ()
+    return (ahead, *between)
 
 
 def _axes(node: Node, size_in: tuple[int | None, ...] | None, size_out: tuple[int | None, ...] | None) -> int:
