@@ -74,7 +74,7 @@ def test_dbnet_has_eight_sites(dbnet):
     assert not [node for node in graph.nodes if isinstance(node.step, Unread)]
     assert {node.operator for node in graph.nodes} & {"Constant", "Shape"} == set()
     assert graph.shapes[graph.outputs[0]] == (None, 1, None, None)
-    (merged,) = (join for join in joins(graph) if join.node.operator == "Concat")
+    (merged,) = (join for join in joins(graph, found) if join.node.operator == "Concat")
     assert [site and site.node.step.scale for site in merged.sites] == [
         (8.0, 8.0),
         (4.0, 4.0),

@@ -364,6 +364,11 @@ def test_what_grows_unread_is_said():
     )
 
 
+def test_copies_of_an_only_sample_are_no_growth():
+    weights = {"r": np.array([1, 1, 5, 7])}
+    assert isinstance(only_step([node("Tile", ["x", "r"], "y")], shape=(2, 4, 1, 1), weights=weights), Other)
+
+
 def test_bodies_are_not_looked_into():
     inner = helper.make_graph(
         [node("Relu", ["x"], "inner")],

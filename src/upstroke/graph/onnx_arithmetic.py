@@ -15,8 +15,8 @@ __all__ = [
     "function",
     "negation",
     "sum_of",
+    "two_operands",
 ]
-__all__ += ["two_operands"]
 
 JOINS: dict[str, Step] = {
     "Add": Join(kind="add"),

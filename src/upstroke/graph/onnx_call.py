@@ -1,5 +1,6 @@
 """Turn a node of an ONNX model into plain Python: attributes, constants and shapes as far as known."""
 
+import operator
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,10 @@ from torch import Tensor
 from upstroke.graph.form import Shape
 from upstroke.graph.onnx_constants import Constants
 
-__all__ = ["Call", "CannotReadError", "as_tensor"]
+__all__ = ["LARGEST", "Call", "CannotReadError", "as_tensor"]
+
+# No upsampler has a scale, stride, dilation or block above this; what is asked for it would fill any memory.
+LARGEST = 2**16
 
 
 class CannotReadError(Exception):
@@ -88,8 +92,12 @@ class Call:
         return (None,) * ndim if shape is None or len(shape) != ndim + 2 else shape[2:]
 
     def numbers(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        """An attribute that is a list of whole numbers."""
-        return tuple(self.attributes.get(name) or default)
+        """An attribute that is a list of whole numbers.
+
+        Raises:
+            TypeError: it is something else.
+        """
+        return tuple(map(operator.index, self.attributes.get(name) or default))
 
 
 def as_tensor(array: numpy.ndarray) -> Tensor | None:

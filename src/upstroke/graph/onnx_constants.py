@@ -8,6 +8,7 @@ import numpy
 
 from upstroke.errors import FileError
 from upstroke.graph.form import Shape
+from upstroke.graph.onnx_lengths import SHAPED_BY_VALUES, longest
 
 if TYPE_CHECKING:
     import onnx
@@ -20,9 +21,10 @@ FOLDABLE = """
     Greater Identity Less Max Min Mod Mul Neg Not Or Pow Range Reciprocal ReduceProd Reshape Round Slice Sqrt
     Squeeze Sub Transpose Unsqueeze Where
 """
-# These can make much out of little, which a file that nobody vouches for may ask for.
-GROWING = frozenset({"ConstantOfShape", "Expand", "Range"})
+# A result may be as long as the longest of what it is made of, or this long.
 SMALL = 2**16
+# All results together may be several times as long as all weights, or this long.
+ALLOWANCE, TIMES_THE_WEIGHTS = 2**24, 8
 
 
 class Constants:
@@ -31,18 +33,39 @@ class Constants:
     def __init__(self) -> None:
         self._stored: dict[str, Any] = {}
         self._arrays: dict[str, numpy.ndarray] = {}
+        self._left = ALLOWANCE
 
     def store(self, name: str, tensor: "onnx.TensorProto") -> None:
         """Keep a tensor of the model."""
         self._stored[name] = tensor
+        self._left += TIMES_THE_WEIGHTS * max(0, self.length(name))
 
     def add(self, name: str, array: numpy.ndarray) -> None:
         """Keep an array."""
         self._arrays[name] = array
 
+    def allow(self, length: int) -> bool:
+        """Whether one more result of this length may be kept; if so, it counts from now on."""
+        if length > self._left:
+            return False
+        self._left -= length
+        return True
+
+    def shape(self, name: str) -> list[int]:
+        """The shape of a constant, without reading its numbers."""
+        return list(self._arrays[name].shape if name in self._arrays else self._stored[name].dims)
+
     def length(self, name: str) -> int:
         """How many numbers a constant has, without reading them."""
-        return self._arrays[name].size if name in self._arrays else math.prod(self._stored[name].dims)
+        return math.prod(self.shape(name))
+
+    def holds_numbers(self, name: str) -> bool:
+        """Whether a constant is made of numbers, not of texts."""
+        from onnx import TensorProto
+
+        if name in self._arrays:
+            return self._arrays[name].dtype.kind in "biufcV"
+        return bool(self._stored[name].data_type != TensorProto.STRING)
 
     def tensor(self, name: str) -> "onnx.TensorProto":
         """A constant as ONNX holds it; of a large one only the shape, which is all that inference needs."""
@@ -90,21 +113,21 @@ def constants_of(graph: "onnx.GraphProto") -> Constants:
         constants.store(tensor.name, tensor)
     for node in graph.node:
         if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
-            for attribute in node.attribute:
+            for attribute in node.attribute if any(node.output) else ():
                 _keep(constants, node.output[0], attribute)
     return constants
 
 
 def fold(node: "onnx.NodeProto", version: int, constants: Constants, shapes: Mapping[str, Shape]) -> bool:
     """Compute a node from constants and known shapes alone; whether that could be done."""
-    if node.domain not in ("", "ai.onnx") or len(node.output) != 1:
+    if node.domain not in ("", "ai.onnx") or len(node.output) != 1 or not node.output[0]:
         return False
     if node.op_type in ("Shape", "Size"):
         return _fold_shape(node, constants, shapes)
     names = [name for name in node.input if name]
     if node.op_type not in FOLDABLE.split() or not all(name in constants for name in names):
         return False
-    if not _is_modest(node, [constants.length(name) for name in names], constants, shapes):
+    if not all(map(constants.holds_numbers, names)) or not _is_modest(node, names, constants):
         return False
     value = _evaluated(node, version, {name: constants[name] for name in names})
     if value is not None:
@@ -113,62 +136,44 @@ def fold(node: "onnx.NodeProto", version: int, constants: Constants, shapes: Map
 
 
 def _keep(constants: Constants, name: str, attribute: "onnx.AttributeProto") -> None:
-    from onnx import helper
-
     if attribute.name == "value":
         constants.store(name, attribute.t)
-    elif attribute.name in ("value_float", "value_floats"):
-        constants.add(name, numpy.array(helper.get_attribute_value(attribute), dtype=numpy.float32))
-    elif attribute.name in ("value_int", "value_ints"):
-        constants.add(name, numpy.array(helper.get_attribute_value(attribute), dtype=numpy.int64))
+    elif attribute.name == "value_float":
+        constants.add(name, numpy.array(attribute.f, dtype=numpy.float32))
+    elif attribute.name == "value_floats":
+        constants.add(name, numpy.array(attribute.floats, dtype=numpy.float32))
+    elif attribute.name == "value_int":
+        constants.add(name, numpy.array(attribute.i, dtype=numpy.int64))
+    elif attribute.name == "value_ints":
+        constants.add(name, numpy.array(attribute.ints, dtype=numpy.int64))
 
 
 def _fold_shape(node: "onnx.NodeProto", constants: Constants, shapes: Mapping[str, Shape]) -> bool:
-    known = [size for size in shapes.get(node.input[0], (None,)) if size is not None]
-    if len(known) < len(shapes.get(node.input[0], (None,))):
+    shape = shapes.get(node.input[0]) if node.input else None
+    known = [size for size in shape or () if size is not None]
+    if shape is None or len(known) < len(shape):
         return False
-    if node.op_type == "Size":
-        constants.add(node.output[0], numpy.array(math.prod(known), dtype=numpy.int64))
-        return True
     ends = {attribute.name: attribute.i for attribute in node.attribute}
-    part = known[ends.get("start") : ends.get("end")]
-    constants.add(node.output[0], numpy.array(part, dtype=numpy.int64))
+    value = math.prod(known) if node.op_type == "Size" else known[ends.get("start") : ends.get("end")]
+    # a number of samples that ONNX cannot count is one that is not known
+    if isinstance(value, int) and value >= 2**63:
+        return False
+    constants.add(node.output[0], numpy.array(value, dtype=numpy.int64))
     return True
 
 
-def _is_modest(
-    node: "onnx.NodeProto", lengths: list[int], constants: Constants, shapes: Mapping[str, Shape]
-) -> bool:
-    """Whether the result is no larger than what it is made of, or small."""
-    if node.op_type in GROWING:
-        return _grown_length(node, constants) <= SMALL
-    # two operands of lengths n and m make at most n * m numbers, and one that is stretched is one number
-    return sum(n > 1 for n in lengths) < 2 or math.prod(lengths) <= SMALL or _made_of_parts(node)
-
-
-def _made_of_parts(node: "onnx.NodeProto") -> bool:
-    return node.op_type in (
-        "Concat",
-        "Gather",
-        "Reshape",
-        "Slice",
-        "Squeeze",
-        "Unsqueeze",
-        "DequantizeLinear",
-    )
-
-
-def _grown_length(node: "onnx.NodeProto", constants: Constants) -> int:
-    if any(constants.length(name) > SMALL for name in node.input):
-        return 2 * SMALL
-    values = [constants[name].flatten().tolist() for name in node.input]
-    if node.op_type == "Range":
-        start, limit, step = (value[0] for value in values)
-        return int((limit - start) / step) if step else 2 * SMALL
-    shape: list[int] = values[-1]
-    return math.prod(max(1, size) for size in shape) * max(
-        1, len(values[0]) if node.op_type == "Expand" else 1
-    )
+def _is_modest(node: "onnx.NodeProto", names: list[str], constants: Constants) -> bool:
+    """Whether the result is no longer than what it is made of, or small, and not one of too many."""
+    shapes = [constants.shape(name) for name in names]
+    telling = names[SHAPED_BY_VALUES.get(node.op_type, slice(0))]
+    if any(constants.length(name) > SMALL for name in telling):
+        return False
+    try:
+        length = longest(node, shapes, [constants[name] for name in telling])
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        # its inputs are not those of its operator, so that it has no value
+        return False
+    return length <= max(SMALL, *map(math.prod, shapes), 0) and constants.allow(length)
 
 
 def _evaluated(

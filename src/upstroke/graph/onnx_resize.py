@@ -1,11 +1,13 @@
 """Turn ONNX's resizes and DepthToSpace into steps."""
 
 import math
+import operator
 from dataclasses import replace
+from typing import get_args
 
 import torch
 
-from upstroke.graph.onnx_call import Call, CannotReadError
+from upstroke.graph.onnx_call import LARGEST, Call, CannotReadError
 from upstroke.graph.steps import Coordinates, Other, PixelShuffle, Resize, Rounding, Same, Step
 
 __all__ = ["depth_to_space", "resize", "upsample"]
@@ -13,10 +15,14 @@ __all__ = ["depth_to_space", "resize", "upsample"]
 # Coordinates (n + 1/2) / s without the - 1/2 of half_pixel: half a cell further on, so round otherwise.
 HALF_A_CELL_ON: dict[str, Rounding] = {"round_prefer_floor": "ceil", "floor": "round_prefer_ceil"}
 
+# Their order is kept one by one.
+MOST_CHANNELS = 2**20
+
 
 def resize(call: Call) -> Step:
     """Resize, in the forms it has had since version 10."""
     scale, given = _scale(call, places=(1, 4) if call.version < 11 else (2, 3))
+    _check_scale(scale)
     if len(scale) not in (3, 4, 5):
         return Other()
     if all(factor == 1 for factor in scale):
@@ -32,6 +38,7 @@ def upsample(call: Call) -> Step:
     """Upsample, which Resize took the place of: sample s * m sits on cell m, nearest rounds down."""
     given = call.attributes.get("scales")
     scale = tuple(given) if given is not None else _scale(call, places=(1, 2))[0]
+    _check_scale(scale)
     if len(scale) not in (3, 4, 5):
         return Other()
     if any(factor != 1 for factor in scale[:2]):
@@ -42,16 +49,31 @@ def upsample(call: Call) -> Step:
 
 def depth_to_space(call: Call) -> Step:
     """DepthToSpace; mode DCR, the default, takes channel p * out + o for phase p of output channel o."""
-    block = call.attributes["blocksize"]
-    if call.attributes.get("mode", "DCR") == "CRD":
-        return PixelShuffle(scale=(block, block))
+    block = operator.index(call.attributes["blocksize"])
+    if not 1 <= block <= LARGEST:
+        reason = f"its blocksize {block} is no number from 1 to {LARGEST}"
+        raise CannotReadError(reason)
     shape = call.shape()
     channels = None if shape is None or len(shape) != 4 else shape[1]
+    if channels is not None and (channels % block**2 or channels > MOST_CHANNELS):
+        most = f" up to {MOST_CHANNELS}" if channels > MOST_CHANNELS else ""
+        reason = f"its {channels} channels are no multiple of {block}x{block}{most}"
+        raise CannotReadError(reason)
+    if call.attributes.get("mode", "DCR") == "CRD":
+        return PixelShuffle(scale=(block, block))
     if channels is None:
         reason = "the order of its channels depends on how many there are, which is not known"
         raise CannotReadError(reason)
     source = torch.arange(channels).reshape(block * block, -1)
     return PixelShuffle(scale=(block, block), source=None if source.shape[1] == 1 else source)
+
+
+def _check_scale(scale: tuple[float, ...]) -> None:
+    for factor in scale:
+        # not a number is not within
+        if not 0 < factor <= LARGEST:
+            reason = f"it has a scale of {factor:g}, which is not above 0 and up to {LARGEST}"
+            raise CannotReadError(reason)
 
 
 def _scale(call: Call, *, places: tuple[int, int]) -> tuple[tuple[float, ...], bool]:
@@ -116,6 +138,9 @@ def _placed(call: Call, step: Resize) -> Step:
     rounding: Rounding = "floor"
     if step.mode == "nearest":
         rounding = call.attributes.get("nearest_mode", "round_prefer_floor")
+        if rounding not in get_args(Rounding):
+            reason = f"its nearest_mode {rounding!r} is none of {', '.join(get_args(Rounding))}"
+            raise CannotReadError(reason, grows=grows)
     coordinates, rounding = _coordinates(call, step, rounding)
     return replace(step, coordinates=coordinates, rounding=rounding)
 

@@ -9,6 +9,7 @@ from upstroke.errors import OptionError, ShapeError
 from upstroke.graph.form import Shape
 from upstroke.graph.onnx_constants import Constants, constants_of, fold
 from upstroke.graph.onnx_file import has_schema, opset_versions
+from upstroke.graph.onnx_propagation import may_carry
 
 if TYPE_CHECKING:
     import onnx
@@ -90,6 +91,9 @@ def _check_size(entry: "onnx.ValueInfoProto", size: tuple[int, ...]) -> None:
     if not size or min(size) < 1:
         msg = f"the size of input {entry.name!r} must be at least 1 on every axis; got {_times(size)}"
         raise OptionError(msg)
+    if max(size) >= 2**63:
+        msg = f"the size of input {entry.name!r} must be below 2**63 on every axis; got {_times(size)}"
+        raise OptionError(msg)
     if entry.type.WhichOneof("value") != "tensor_type":
         msg = f"input {entry.name!r} is no tensor, so it has no size; leave it out"
         raise OptionError(msg)
@@ -141,12 +145,13 @@ def _inferred(skeleton: "onnx.ModelProto") -> _Inferred:
     from onnx import shape_inference
 
     trouble = ""
+    carry = may_carry(skeleton.graph)
     try:
-        known = shape_inference.infer_shapes(skeleton, strict_mode=True, data_prop=True)
+        known = shape_inference.infer_shapes(skeleton, strict_mode=True, data_prop=carry)
     except Exception as error:  # InferenceError, or what protobuf raises for more than 2 GiB
-        trouble = " ".join(str(error).splitlines()[0].split()).rstrip(".")
+        trouble = " ".join((str(error).splitlines() or [type(error).__name__])[0].split()).rstrip(".")
         try:
-            known = shape_inference.infer_shapes(skeleton, strict_mode=False, data_prop=True)
+            known = shape_inference.infer_shapes(skeleton, strict_mode=False, data_prop=carry)
         except Exception:  # then what the file says is all there is
             known = skeleton
     graph = known.graph
@@ -202,7 +207,10 @@ def _check_maps(skeleton: "onnx.ModelProto", found: _Inferred, wanted: Mapping[s
 
 def _meet(node: "onnx.NodeProto", one: Shape, two: Shape) -> bool:
     if node.op_type == "Concat" and node.domain in ("", "ai.onnx"):
-        axis = next(attribute.i for attribute in node.attribute if attribute.name == "axis") % len(one)
+        axes = [attribute.i for attribute in node.attribute if attribute.name == "axis"]
+        if not axes or not one:
+            return True
+        axis = axes[0] % len(one)
         rest = [shape[:axis] + shape[axis + 1 :] for shape in (one, two)]
         return all(None in pair or pair[0] == pair[1] for pair in zip(*rest, strict=False))
     if node.op_type not in MEETING or node.domain not in ("", "ai.onnx"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from upstroke.graph.form import Shape
+from upstroke.graph.growth import grown, is_larger
 from upstroke.graph.onnx_arithmetic import (
     batch_normalization,
     cast,
@@ -104,16 +104,6 @@ def _unless_it_grows(call: Call) -> Step:
         return Unread(reason=f"{call.operator} grows maps by what their values say")
     before = call.shapes.get(call.maps[0]) if call.maps else None
     after = call.shapes.get(call.outputs[0])
-    if call.operator in NO_GROWTH or before is None or after is None or not _is_larger(before, after):
+    if call.operator in NO_GROWTH or before is None or after is None or not is_larger(before, after):
         return Other()
-    sizes = " to ".join(
-        "x".join("?" if n is None else str(n) for n in shape[2:]) for shape in (before, after)
-    )
-    return Unread(reason=f"{call.operator} grows {sizes} in a way that is not read")
-
-
-def _is_larger(before: Shape, after: Shape) -> bool:
-    """Whether one map of the same batch has more samples along some spatial axis than the other."""
-    if len(before) != len(after) or not 3 <= len(before) <= 5 or before[0] != after[0]:
-        return False
-    return any(n is not None and m is not None and m > n for n, m in zip(before[2:], after[2:], strict=True))
+    return Unread(reason=grown(call.operator, before, after))

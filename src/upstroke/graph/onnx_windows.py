@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from upstroke.graph.onnx_call import Call, CannotReadError
+from upstroke.axes import times
+from upstroke.graph.onnx_call import LARGEST, Call, CannotReadError
 from upstroke.graph.steps import Convolution, Other, Pad, Pool, Same, Step, TransposedConvolution
 from upstroke.polyphase import Border, Margin
 
@@ -17,8 +18,7 @@ def convolution(call: Call) -> Step:
     kernel = tuple(weight.shape[2:])
     if not 1 <= len(kernel) <= 3:
         return Other()
-    stride = call.numbers("strides", (1,) * len(kernel))
-    dilation = call.numbers("dilations", (1,) * len(kernel))
+    stride, dilation = (_steps(call, name, kernel) for name in ("strides", "dilations"))
     return Convolution(
         weight=weight,
         bias=call.weight(2, name="bias") if call.has(2) else None,
@@ -36,8 +36,7 @@ def transposed_convolution(call: Call) -> Step:
     ndim = len(kernel)
     if not 1 <= ndim <= 3:
         return Other()
-    stride = call.numbers("strides", (1,) * ndim)
-    dilation = call.numbers("dilations", (1,) * ndim)
+    stride, dilation = (_steps(call, name, kernel) for name in ("strides", "dilations"))
     extra = call.numbers("output_padding", (0,) * ndim)
     # more than is there after stride * (n - 1) + 1 samples, if nothing is cut off
     rest = tuple(d * (k - 1) + e for d, k, e in zip(dilation, kernel, extra, strict=True))
@@ -78,6 +77,19 @@ def pad(call: Call) -> Step:
     if border == "zero" and _filling(call) != 0:
         border = None
     return Pad(sides=_pairs(amounts[2:rank], amounts[rank + 2 :]), border=border)
+
+
+def _steps(call: Call, name: str, kernel: tuple[int, ...]) -> tuple[int, ...]:
+    """How far apart windows stand, or samples within one, per axis of a kernel that the node agrees with."""
+    said = call.numbers("kernel_shape", kernel)
+    if said != kernel:
+        reason = f"its kernel_shape {times(said)} is not that of its weight, {times(kernel)}"
+        raise CannotReadError(reason)
+    steps = call.numbers(name, (1,) * len(kernel))
+    if len(steps) != len(kernel) or not all(1 <= step <= LARGEST for step in steps):
+        reason = f"its {name} {times(steps)} are not {len(kernel)} numbers from 1 to {LARGEST}"
+        raise CannotReadError(reason)
+    return steps
 
 
 def _sides(
