@@ -1,13 +1,19 @@
 """Make records of checked models as a check writes them, for the tests of what is shown of them."""
 
 CODES = {
-    "UP101": ("warning", 0, "taps"),
+    "UP101": ("warning", 0, "taps apart"),
     "UP102": ("error", -40.0, "dB"),
-    "UP202": ("note", 0, "input pixels"),
+    "UP202": ("note", 0, "pixels of its input"),
+}
+TITLES = {
+    "UP101": "uneven overlap",
+    "UP102": "unbalanced phases",
+    "UP202": "grid that depends on the size",
 }
 WORDS = {
     "transposed": "transposed convolution k3 s2, 8 → 4 channels",
     "resize": "nearest resize ×2",
+    "shuffle": "pixel shuffle ×2",
     "unread": "acme::Grow",
 }
 REMEDY = "make it balanced"
@@ -21,8 +27,8 @@ GAINS = {
 SCALES = {1: [2], 2: [2, 3], 3: [2, 3, 2]}
 
 
-def ok(words, *, note=False):
-    return {"verdict": "ok", "measure": None, "unit": "", "words": words, "note": note}
+def ok(words, *, note=False, measure=None, unit=""):
+    return {"verdict": "ok", "measure": measure, "unit": unit, "words": words, "note": note}
 
 
 def found(words, code, *, measure=-6.25):
@@ -60,11 +66,11 @@ def site(name, kind, verdicts, *, axes=2, skipped=None, known=True, **changes):
     return fields | changes
 
 
-def record(sites, *, model="net.onnx", joins=(), inputs=(("x", [1, 3, None]),)):
+def record(sites, *, model="net.onnx", source="ONNX, opset 12", joins=(), inputs=(("x", [1, 3, None]),)):
     """The record of these sites, with the findings and the counts that follow from their verdicts."""
     findings = [
         {
-            "code": code, "title": f"law of {code}", "severity": verdict["severity"], "site": each["name"],
+            "code": code, "title": TITLES[code], "severity": verdict["severity"], "site": each["name"],
             "measure": verdict["measure"], "unit": verdict["unit"], "threshold": CODES[code][1],
             "message": verdict["words"], "remedy": REMEDY, "fix": None,
         }
@@ -81,12 +87,12 @@ def record(sites, *, model="net.onnx", joins=(), inputs=(("x", [1, 3, None]),)):
     return {
         "schema": "upstroke.check/1", "version": "1.2.3", "model": model,
         "source": {
-            "words": "ONNX, opset 12", "operators": 30,
+            "words": source, "operators": 30,
             "inputs": [{"name": name, "shape": shape} for name, shape in inputs],
         },
         "rules": [
             {
-                "code": code, "title": f"law of {code}", "severity": severity, "threshold": threshold,
+                "code": code, "title": TITLES[code], "severity": severity, "threshold": threshold,
                 "unit": unit, "reason": f"why {code}",
             }
             for code, (severity, threshold, unit) in CODES.items()

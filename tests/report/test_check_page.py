@@ -69,7 +69,7 @@ def test_the_page_shows_the_findings_of_the_record_and_no_others():
     parsed = Page(check_page(small()))
     assert rows(parsed) == [
         ("UP102", "✕ error".replace(" ", ""), "up", "−6.2 dB", "−40 dB", "a checkerboard"),
-        ("UP101", "▲warning", "up", "3 taps", "0 taps", "1 to 4 taps"),
+        ("UP101", "▲warning", "up", "3 taps apart", "0 taps apart", "1 to 4 taps"),
     ]
 
 
@@ -98,7 +98,8 @@ def test_status_is_a_word_everywhere():
     strip = [words(each)[1:] for each in parsed.all("badge")][:4]
     assert strip == ["ok", "ok", "error", "skipped"]
     assert [words(each) for each in parsed.all("verdict")] == ["✕1 error, 1 warning"]
-    assert "in 1 of 4 sites; 2 sites are fine; 1 skipped" in parsed.words()
+    assert "in 1 of 3 sites; 2 sites are fine; 1 operator could not be read" in parsed.words()
+    assert "Found 3 upsampling sites, 1 operator that could not be read" in parsed.words()
 
 
 def shape(text):
@@ -237,14 +238,16 @@ def test_a_hundred_sites_are_folded_and_stay_below_a_megabyte():
     ]
     text = check_page(record(sites))
     assert len(text.encode()) < 1_000_000
-    folded = [each for each in Page(text).elements if each["tag"] == "details"]
-    assert len(folded) == 101
+    parsed = Page(text)
+    folded = [each for each in parsed.elements if each["tag"] == "details"]
+    assert len(folded) == 102
+    assert len(parsed.all("site")) == 100
     assert not any("open" in each["attrs"] for each in folded)
 
 
 def test_sites_that_are_fine_are_folded_and_others_open():
     parsed = Page(check_page(small()))
-    shown = ["open" in each["attrs"] for each in parsed.elements if each["tag"] == "details"]
+    shown = ["open" in each["attrs"] for each in parsed.all("site")]
     assert shown == [False, False, True, True]
 
 
@@ -278,6 +281,118 @@ def test_levels_beyond_the_axis_stay_on_it():
     assert [dot + 5 for dot in dots] == [start, start + length]
     assert [mark.words for mark in drawing.marks if mark.kind == "level"] == ["−200 dB", "12 dB"]
     assert level_axis([("layer", None)], threshold=-40.0, severity="error") is None
+
+
+def captions(parsed):
+    return [words(each) for each in parsed.elements if each["tag"] == "figcaption"]
+
+
+BAD = {"UP102": found("a checkerboard", "UP102")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "pair"),
+    [
+        (
+            "transposed",
+            {},
+            (
+                ": input channel 1 to output channel 3, of all pairs (8 channels in, 4 out) the one whose "
+                "phases differ most"
+            ),
+        ),
+        (
+            "shuffle",
+            {"in_channels": None, "out_channels": None},
+            ": input channel 1 to output channel 3, of all pairs the one whose phases differ most",
+        ),
+        ("transposed", {"in_channels": 1, "out_channels": 1}, ""),
+        ("resize", {"in_channels": None, "out_channels": None}, ": in every channel alike"),
+    ],
+)
+def test_the_pattern_says_which_pair_of_channels_it_is_and_of_what(kind, changes, pair):
+    parsed = Page(check_page(record([site("up", kind, BAD, **changes)])))
+    assert captions(parsed)[-1] == (
+        f"A constant in one channel becomes this{pair}. It shows the layer alone, not what the whole network "
+        "makes of a flat picture. Grey levels are gains: black is −1, white 1, the largest gain in absolute "
+        "value, middle grey 0."
+    )
+
+
+def test_a_map_of_one_cell_has_no_levels_no_order_and_no_pattern():
+    nothing = dict.fromkeys(
+        ["image_gain_db", "chain_image_gain_db", "bias_db", "pattern_db", "strang_fix_order", "pattern"]
+    )
+    one_cell = {"UP102": ok("no pattern can form", note=True)}
+    (element,) = Page(check_page(record([site("up", "transposed", one_cell, **nothing)]))).all("site")
+    assert captions(Page(check_page(record([site("up", "transposed", one_cell, **nothing)])))) == [
+        "Taps per phase: how many make each of the output samples that one cell becomes."
+    ]
+    for absent in ("Strang", "Image gain", "biases", "dB"):
+        assert absent not in element["text"]
+
+
+@pytest.mark.parametrize(
+    ("chain", "biases", "rows"),
+    [(-7.5, -7.5, 2), (-7.5, -7.0, 3), (None, -7.0, 2), (-7.5, None, 2)],
+)
+def test_biases_have_a_row_where_they_are_louder_than_the_chain(chain, biases, rows):
+    data = record([site("up", "transposed", BAD, chain_image_gain_db=chain, bias_db=biases)])
+    parsed = Page(check_page(data))
+    assert len(parsed.all("dot")) == rows
+    is_told = "biases −7 dB" in parsed.elements[parsed.elements.index(parsed.all("panels")[0]) + 2][
+        "attrs"
+    ].get("aria-label", "")
+    assert is_told == (biases == -7.0)
+    assert is_told == ("the pattern that the biases add" in captions(parsed)[0])
+
+
+@pytest.mark.parametrize("gain", [[[-0.0202, 0.000123], [1.0, 0.5]], [0.1, -1.23456e-7]])
+def test_numbers_in_cells_are_short_and_leave_room_on_either_side(gain):
+    for drawing in numbered_gains(gain):
+        period = len(gain[0]) if isinstance(gain[0], list) else len(gain)
+        wide = drawing.width / period
+        for mark in drawing.marks:
+            digits = mark.words.split("e")[0].replace(".", "").lstrip("−0")
+            assert len(digits) <= 3
+            # a digit of 13 px type is at most 8 px wide
+            assert 8 * len(mark.words) + 12 <= wide
+
+
+def test_ok_with_a_measure_of_zero_shows_no_measure():
+    verdicts = {"UP101": ok("9 taps in every phase", measure=0.0, unit="taps apart")}
+    parsed = Page(check_page(record([site("up", "transposed", verdicts)])))
+    (row,) = parsed.all("verdict-row")
+    assert words(row) == "UP101 ✓ok – 9 taps in every phase"
+
+
+def test_what_to_do_leads_to_the_rules_that_found_something():
+    (onnx,) = Page(check_page(small())).all("aside")
+    (torch,) = Page(check_page({**small(), "source": {**small()["source"], "words": "PyTorch"}})).all("aside")
+    assert words(torch) == "What to do stands with the rules UP101, UP102."
+    assert words(onnx) == (
+        "What to do stands with the rules UP101, UP102. The remedies change the code or the training of the "
+        "model; an ONNX file has to be exported anew."
+    )
+    assert not Page(check_page(record([]))).all("aside")
+
+
+def test_the_words_of_the_page_are_explained_on_it():
+    parsed = Page(check_page(small()))
+    (glossary,) = parsed.all("glossary")
+    at = parsed.elements.index(glossary)
+    terms = [words(each) for each in parsed.elements[at:] if each["tag"] == "dt"]
+    assert terms == [
+        "Site", "Chain", "Cell", "Phase", "Taps per phase", "Image gain", "Pattern of the biases",
+        "Strang–Fix order", "Grid (sample i sits at)", "Numbers of channels",
+    ]  # fmt: skip
+    assert not Page(check_page(record([]))).all("glossary")
+
+
+def test_rules_are_headed_by_what_they_find():
+    parsed = Page(check_page(small()))
+    heads = [words(each) for each in parsed.elements if each["tag"] == "h3"][-3:]
+    assert heads == ["UP101 uneven overlap", "UP102 unbalanced phases", "UP202 grid that depends on the size"]
 
 
 def test_a_misspelt_name_in_a_template_raises():

@@ -10,7 +10,7 @@ from check_records import HOSTILE, found, ok, passed_over, record, site, small
 from upstroke.report.check_text import check_text
 
 SMALL = """\
-net.onnx: 30 operators, 4 upsampling sites
+net.onnx: 30 operators, 3 upsampling sites, 1 operator that could not be read
 ONNX, opset 12; input 'x' 1x3x?
 
 up  transposed convolution k3 s2, 8 → 4 channels, 4x5 → 8x15
@@ -19,6 +19,7 @@ up  transposed convolution k3 s2, 8 → 4 channels, 4x5 → 8x15
 
 What to do
   UP101, UP102: make it balanced
+  The remedies change the code or the training of the model; an ONNX file has to be exported anew.
 
 Skipped
   grow: no operator of ONNX
@@ -26,12 +27,13 @@ Skipped
 Fine
   2 times nearest resize ×2: even, even2
 
-1 error, 1 warning in 1 of 4 sites; 2 sites are fine; 1 skipped
+1 error, 1 warning in 1 of 3 sites; 2 sites are fine; 1 operator could not be read
 upstroke explain UP102 says more
 """
 NARROW = """\
-net.onnx: 30 operators, 4 upsampling
-  sites
+net.onnx: 30 operators, 3 upsampling
+  sites, 1 operator that could not be
+  read
 ONNX, opset 12; input 'x' 1x3x?
 
 up  transposed convolution k3 s2, 8 → 4
@@ -41,6 +43,9 @@ up  transposed convolution k3 s2, 8 → 4
 
 What to do
   UP101, UP102: make it balanced
+  The remedies change the code or the
+    training of the model; an ONNX file
+    has to be exported anew.
 
 Skipped
   grow: no operator of ONNX
@@ -48,8 +53,9 @@ Skipped
 Fine
   2 times nearest resize ×2: even, even2
 
-1 error, 1 warning in 1 of 4 sites; 2
-sites are fine; 1 skipped
+1 error, 1 warning in 1 of 3 sites; 2
+sites are fine; 1 operator could not be
+read
 upstroke explain UP102 says more
 """
 
@@ -76,7 +82,7 @@ def test_verbose_lists_each_site_with_its_numbers():
     assert (
         """\
 even  nearest resize ×2, 4x5 → 8x15
-  image gain −6.2 dB, of the chain −7.5 dB
+  image gain of the layer −6.2 dB, of the chain −7.5 dB
   ok UP101       1 tap
   ok UP102       balanced
 """
@@ -94,7 +100,7 @@ def test_notes_of_verdicts_that_are_ok_are_shown():
     shown = check_text(record([noted]))
     assert "first  nearest resize ×2, 4x5 → 8x15\n  ok UP102       1x1 map: no pattern can form\n" in shown
     assert "UP101" not in shown
-    assert shown.endswith("Nothing wrong found 1 site is fine\n")
+    assert shown.endswith("Nothing wrong found: 1 site is fine\n")
 
 
 def test_nothing_to_check():
@@ -114,7 +120,7 @@ def test_all_skipped_is_not_fine():
     ]
     shown = check_text(record(sites))
     assert "  a, b, c, d and 2 more: acme::Grow is no operator\n" in shown
-    assert shown.endswith("Nothing could be checked 6 sites: 6 skipped\n")
+    assert shown.endswith("\nNothing could be checked: 6 operators could not be read\n")
     assert "fine" not in shown
 
 
@@ -122,7 +128,50 @@ def test_a_rule_that_could_not_be_applied_is_said():
     partly = site("up", "resize", {"UP101": ok("even"), "UP102": passed_over("no weights")})
     shown = check_text(record([partly]))
     assert "Skipped\n  UP102 at up: no weights\n" in shown
-    assert shown.endswith("Nothing wrong found 1 site: 1 partly checked\n")
+    assert shown.endswith("\nNothing wrong found: 1 site partly checked\n")
+
+
+def test_sites_and_operators_that_could_not_be_read_are_counted_apart():
+    skipped = {"UP101": passed_over("?")}
+    sites = [
+        site("a", "unread", skipped, known=False, skipped="unknown"),
+        site("b", "unread", skipped, known=False, skipped="unknown"),
+        site("c", "transposed", skipped, skipped="2 of its weights are not finite"),
+    ]
+    first, *_, last = check_text(record(sites)).splitlines()
+    assert first == "net.onnx: 30 operators, 1 upsampling site, 2 operators that could not be read"
+    assert last == "Nothing could be checked: 1 site skipped; 2 operators could not be read"
+
+
+def test_a_measure_of_zero_says_nothing_that_ok_does_not():
+    verdicts = {
+        "UP101": ok("9 taps in every phase", measure=0.0, unit="taps apart"),
+        "UP102": ok("quiet", measure=-61.25, unit="dB"),
+        "UP202": {**found("moves", "UP202", measure=0.0), "severity": "note"},
+    }
+    shown = check_text(record([site("up", "transposed", verdicts)]), verbose=True)
+    assert "  ok UP101       9 taps in every phase\n" in shown
+    assert "  ok UP102       quiet (measured −61.2 dB)\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("biases", "words"),
+    [
+        (-7.5, "image gain of the layer −6.2 dB, of the chain −7.5 dB"),
+        (-7.0, "image gain of the layer −6.2 dB, of the chain −7.5 dB, of the biases −7 dB"),
+    ],
+)
+def test_biases_are_told_where_they_are_louder_than_the_chain(biases, words):
+    shown = check_text(record([site("up", "transposed", {"UP102": ok("x")}, bias_db=biases)]), verbose=True)
+    assert f"  {words}\n" in shown
+
+
+def test_only_a_file_has_to_be_exported_anew():
+    bad = [site("up", "transposed", {"UP102": found("stripes", "UP102")})]
+    fine = [site("up", "transposed", {"UP102": ok("balanced")})]
+    assert "exported" in check_text(record(bad))
+    assert "exported" not in check_text(record(bad, source="PyTorch module"))
+    assert "exported" not in check_text(record(fine))
 
 
 def test_findings_of_no_listed_site_are_shown():

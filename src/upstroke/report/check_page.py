@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from upstroke.report import svg
-from upstroke.report.check_text import findings_per_site, measured, of_sites, status, verdict_sentence
+from upstroke.report.check_text import (
+    contents,
+    findings_per_site,
+    levels,
+    measured,
+    of_sites,
+    remark,
+    shown_measure,
+    status,
+    verdict_sentence,
+)
 from upstroke.report.html import page
 from upstroke.report.inspect_text import figures
 
@@ -41,13 +51,16 @@ def check_page(record: Json) -> str:
         {
             "title": f"{record['model']} – upstroke check",
             "model": record["model"],
-            "source": _source(record["source"]),
+            "source": _source(record),
+            "contents": contents(record),
             "verdict": verdict_sentence(record),
             "state": _status(_state(record)),
             "where": of_sites(record),
             "sites": sites,
             "is_long": len(sites) > MANY_SITES,
             "findings": findings,
+            "remedies": _remedies(record["findings"], anchors=anchors),
+            "remark": remark(record),
             "joins": [_join(join, record=record, sites=sites) for join in record["joins"]],
             "skipped": record["skipped"],
             "rules": [_rule(rule, record["findings"], anchors=anchors) for rule in record["rules"]],
@@ -69,13 +82,14 @@ def _status(word: str) -> Json:
     return {"word": word, "shape": SHAPES[word], "kind": word.split()[0]}
 
 
-def _source(source: Json) -> list[tuple[str, str]]:
+def _source(record: Json) -> list[tuple[str, str]]:
+    source = record["source"]
     facts = [("Source", source["words"])]
     inputs = [f"{each['name'] or ''} {_size(each['shape'])}".strip() for each in source["inputs"]]
     facts += [("Input" if len(inputs) == 1 else "Inputs", ", ".join(inputs))] if inputs else []
     if source["operators"] is not None:
         facts.append(("Operators", f"{source['operators']:,}"))
-    return facts
+    return [*facts, ("Found", contents(record))]
 
 
 def _site(site: Json, found: list[Json], *, number: int, record: Json, anchors: Json) -> Json:
@@ -95,8 +109,9 @@ def _site(site: Json, found: list[Json], *, number: int, record: Json, anchors: 
         "chain": site["chain"],
         "ends_at": site["ends_at"],
         "taps": () if site["coverage"] is None else svg.tap_grids(site["coverage"]),
-        "pattern": _pattern(site["pattern"]),
+        "pattern": _pattern(site),
         "levels": _levels(site, record["rules"]),
+        "has_biases": len(levels(site)) > 2,
     }
 
 
@@ -107,7 +122,7 @@ def _verdict(code: str, verdict: Json, found: list[Json], anchors: Json) -> Json
         "code": code,
         "rule": anchors.get(code),
         "status": _status(word),
-        "measure": None if verdict["measure"] is None else measured(verdict["measure"], verdict["unit"]),
+        "measure": shown_measure(verdict),
         "words": verdict["words"],
     }
 
@@ -123,6 +138,12 @@ def _finding(finding: Json, *, anchors: Json, site: Json | None) -> Json:
         "threshold": measured(finding["threshold"], finding["unit"]),
         "message": finding["message"],
     }
+
+
+def _remedies(findings: list[Json], *, anchors: Json) -> list[Json]:
+    """The rules with findings whose remedies stand further down, in the order of their codes."""
+    codes = sorted({each["code"] for each in findings if each["remedy"] and each["code"] in anchors})
+    return [{"code": code, "rule": anchors[code]} for code in codes]
 
 
 def _facts(site: Json) -> list[tuple[str, str]]:
@@ -146,7 +167,7 @@ def _facts(site: Json) -> list[tuple[str, str]]:
         facts.append(("Image gain, layer", measured(site["image_gain_db"], "dB")))
         facts.append(("Image gain, chain", measured(site["chain_image_gain_db"], "dB")))
     if site["bias_db"] is not None:
-        facts.append(("Pattern of the bias", measured(site["bias_db"], "dB")))
+        facts.append(("Pattern of the biases", measured(site["bias_db"], "dB")))
     if site["strang_fix_order"] is not None:
         order = site["strang_fix_order"]
         words = ORDERS.get(order, f"{order}: polynomials up to degree {order - 1} come out without a pattern")
@@ -156,8 +177,9 @@ def _facts(site: Json) -> list[tuple[str, str]]:
     return facts
 
 
-def _pattern(pattern: Json | None) -> Json | None:
-    """The drawings of what a flat grey becomes, and how its levels are to be read."""
+def _pattern(site: Json) -> Json | None:
+    """The drawings of what a constant in one channel becomes, and how their levels are to be read."""
+    pattern = site["pattern"]
     if pattern is None:
         return None
     gain = pattern["gain"]
@@ -169,21 +191,31 @@ def _pattern(pattern: Json | None) -> Json | None:
     scale = f"black is {figures(black, 3)}, white {figures(white, 3)}, the largest gain" + (
         " in absolute value, middle grey 0" if black else ""
     )
-    known = pattern["in"] is not None and pattern["out"] is not None
     return {
-        "channels": f"input channel {pattern['in']} to output channel {pattern['out']}" if known else "",
+        "pair": _pair(site),
         "scale": scale,
         "tiled": tiled,
         "numbered": svg.numbered_gains(gain),
     }
 
 
+def _pair(site: Json) -> str:
+    """Which pair of channels is drawn, and why this one."""
+    into, out = site["pattern"]["in"], site["pattern"]["out"]
+    ways = (site["in_channels"], site["out_channels"])
+    if site["kind"] == "resize":
+        return "in every channel alike"
+    if into is None or out is None or ways == (1, 1):
+        return ""
+    among = "of all pairs" if None in ways else f"of all pairs ({ways[0]} channels in, {ways[1]} out)"
+    return f"input channel {into} to output channel {out}, {among} the one whose phases differ most"
+
+
 def _levels(site: Json, rules: Sequence[Json]) -> svg.Drawing | None:
     """The image gains beside the first threshold that is one in decibels."""
     rule = next((each for each in rules if each["unit"] == "dB" and each["threshold"] is not None), None)
-    levels = [("layer", site["image_gain_db"]), ("chain", site["chain_image_gain_db"])]
     return svg.level_axis(
-        levels,
+        levels(site),
         threshold=None if rule is None else rule["threshold"],
         severity="" if rule is None else rule["severity"],
     )

@@ -1,5 +1,6 @@
 """Turn the record of a checked model into text for a terminal."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,10 +13,14 @@ from upstroke.report.page import written
 
 __all__ = [
     "check_text",
+    "contents",
     "counted",
     "findings_per_site",
+    "levels",
     "measured",
     "of_sites",
+    "remark",
+    "shown_measure",
     "status",
     "verdict_sentence",
 ]
@@ -26,6 +31,7 @@ COLOURS = {"error": "red", "warning": "yellow", "note": "cyan", "ok": "green", "
 MOST_NAMED = 4
 # Columns from which words stand beside their heads, all in line.
 WIDE = 60
+EXPORT = "The remedies change the code or the training of the model; an ONNX file has to be exported anew."
 
 
 def check_text(record: Json, *, width: int = 100, colour: bool = False, verbose: bool = False) -> str:
@@ -95,26 +101,70 @@ def of_sites(record: Json) -> str:
         return "no upsampling found"
     per_site, _ = findings_per_site(record)
     states = [status(site, found) for site, found in zip(record["sites"], per_site, strict=True)]
-    sites = counted(len(states), "site")
+    unread = _unread(record)
     hit = sum(1 for state in states if state in SEVERITIES)
     fine, partly, skipped = (states.count(each) for each in ("ok", "partly checked", "skipped"))
-    if fine == len(states):
-        return f"{sites} {'is' if fine == 1 else 'are'} fine"
-    parts = [f"in {hit} of {sites}"] if hit else []
+    parts = [f"in {hit} of {counted(len(states) - unread, 'site')}"] if hit else []
     if fine:
         parts.append(f"{counted(fine, 'site')} {'is' if fine == 1 else 'are'} fine")
     if partly:
-        parts.append(f"{partly} partly checked")
-    if skipped:
-        parts.append(f"{skipped} skipped")
-    return "; ".join(parts) if hit else f"{sites}: {'; '.join(parts)}"
+        parts.append(f"{counted(partly, 'site')} partly checked")
+    if skipped > unread:
+        parts.append(f"{counted(skipped - unread, 'site')} skipped")
+    if unread:
+        parts.append(f"{counted(unread, 'operator')} could not be read")
+    return "; ".join(parts)
+
+
+def contents(record: Json) -> str:
+    """Count what was looked at: upsampling sites, and operators that may be some but could not be read.
+
+    >>> contents({"sites": [{"kind": "resize"}, {"kind": "unread"}]})
+    '1 upsampling site, 1 operator that could not be read'
+    """
+    unread = _unread(record)
+    words = counted(len(record["sites"]) - unread, "upsampling site")
+    return f"{words}, {counted(unread, 'operator')} that could not be read" if unread else words
+
+
+def _unread(record: Json) -> int:
+    return sum(1 for site in record["sites"] if site["kind"] == "unread")
+
+
+def levels(site: Json) -> list[tuple[str, Any]]:
+    """The levels of a site's patterns in dB, those of its biases only where they are the louder ones.
+
+    >>> levels({"image_gain_db": -6.0, "chain_image_gain_db": None, "bias_db": -9.0})
+    [('layer', -6.0), ('chain', None), ('biases', -9.0)]
+    """
+    chain, biases = site["chain_image_gain_db"], site["bias_db"]
+    known = [("layer", site["image_gain_db"]), ("chain", chain)]
+    is_louder = biases is not None and (chain is None or biases > chain)
+    return [*known, ("biases", biases)] if is_louder else known
+
+
+def remark(record: Json) -> str:
+    """What has to be known to follow any remedy; empty where nothing has to."""
+    return EXPORT if record["source"]["words"].startswith("ONNX") else ""
+
+
+def shown_measure(verdict: Json) -> str | None:
+    """The measure of a verdict in words; None where there is none, or a zero that is only what should be.
+
+    >>> shown_measure({"verdict": "ok", "measure": 0.0, "unit": "taps apart"})
+    >>> shown_measure({"verdict": "ok", "measure": 2.0, "unit": "taps apart"})
+    '2 taps apart'
+    """
+    if verdict["measure"] is None or (verdict["verdict"] == "ok" and verdict["measure"] == 0):
+        return None
+    return measured(verdict["measure"], verdict["unit"])
 
 
 def measured(value: Any, unit: str) -> str:  # noqa: ANN401 - a number, null, or what a later rule measures
     """Write a measure with its unit, and a dash where there is no number.
 
-    >>> measured(-10.13, "dB"), measured(1, "taps"), measured(None, "dB"), measured(0, "")
-    ('−10.1 dB', '1 tap', '–', '0')
+    >>> measured(-10.13, "dB"), measured(1, "taps apart"), measured(None, "dB"), measured(0, "")
+    ('−10.1 dB', '1 tap apart', '–', '0')
     >>> measured(-9.03, "dB"), measured(-40.0, "dB")
     ('−9.0 dB', '−40 dB')
     """
@@ -125,7 +175,12 @@ def measured(value: Any, unit: str) -> str:  # noqa: ANN401 - a number, null, or
     # a threshold is a whole number of decibels, a measure has one more digit
     is_level = unit == "dB" and value != round(value)
     number = f"{value:.1f}".replace("-", "−") if is_level else figures(value)
-    return f"{number} {unit.removesuffix('s') if value == 1 else unit}".rstrip()
+    return f"{number} {_one(unit) if value == 1 else unit}".rstrip()
+
+
+def _one(unit: str) -> str:
+    """The singular: "1 tap apart", "1 pixel of its input"."""
+    return re.sub(r"s\b", "", unit, count=1)
 
 
 def counted(number: int, thing: str) -> str:
@@ -147,7 +202,7 @@ def _write(console: Console, record: Json, *, verbose: bool) -> None:
         console.print()
         _say(console, "", Text(visible(finding["site"]), "bold"))
         _line(console, finding["severity"], finding["code"], finding["message"])
-    _remedies(console, record["findings"])
+    _remedies(console, record)
     _skipped(console, record)
     if not verbose:
         _fine(console, record, per_site)
@@ -158,8 +213,8 @@ def _write(console: Console, record: Json, *, verbose: bool) -> None:
 def _head(console: Console, record: Json) -> None:
     source = record["source"]
     operators = "" if source["operators"] is None else f"{counted(source['operators'], 'operator')}, "
-    sites = counted(len(record["sites"]), "upsampling site")
-    _say(console, "", Text.assemble((visible(record["model"]), "bold"), f": {operators}{sites}"), hang=2)
+    head = Text.assemble((visible(record["model"]), "bold"), f": {operators}{contents(record)}")
+    _say(console, "", head, hang=2)
     words = [source["words"], *(_input(each) for each in source["inputs"])]
     _say(console, "", Text(visible("; ".join(words))), hang=2)
 
@@ -174,17 +229,17 @@ def _site(console: Console, site: Json, found: list[Json], *, verbose: bool) -> 
     size = _way(site)
     what = visible(site["words"]) + (f", {size}" if size else "")
     _say(console, "", Text.assemble((visible(site["name"]), "bold"), f"  {what}"), hang=4)
-    if verbose and site["image_gain_db"] is not None:
-        chain = measured(site["chain_image_gain_db"], "dB")
-        levels = f"image gain {measured(site['image_gain_db'], 'dB')}, of the chain {chain}"
-        _say(console, "  ", Text(levels), hang=4)
+    known = [(of, level) for of, level in levels(site) if level is not None]
+    if verbose and known:
+        loud = ", ".join(f"of the {of} {measured(level, 'dB')}" for of, level in known)
+        _say(console, "  ", Text(f"image gain {loud}"), hang=4)
     for finding in found:
         _line(console, finding["severity"], finding["code"], finding["message"])
     told = {finding["code"] for finding in found}
     for code, verdict in site["verdicts"].items():
         if code not in told and (verbose or verdict.get("note")):
-            number = measured(verdict["measure"], verdict["unit"])
-            aside = f" (measured {number})" if verbose and verdict["measure"] is not None else ""
+            number = shown_measure(verdict)
+            aside = f" (measured {number})" if verbose and number is not None else ""
             _line(console, verdict["verdict"], code, f"{verdict['words']}{aside}")
 
 
@@ -200,10 +255,10 @@ def _line(console: Console, word: str, code: str, words: str) -> None:
     _say(console, head, Text(visible(words)), hang=head.cell_len if console.width >= WIDE else 4)
 
 
-def _remedies(console: Console, findings: list[Json]) -> None:
+def _remedies(console: Console, record: Json) -> None:
     """What to do, once for all rules that say the same."""
     codes: dict[str, dict[str, None]] = {}
-    for finding in sorted(findings, key=lambda each: str(each["code"])):
+    for finding in sorted(record["findings"], key=lambda each: str(each["code"])):
         if finding["remedy"]:
             codes.setdefault(finding["remedy"], {})[finding["code"]] = None
     if codes:
@@ -211,6 +266,8 @@ def _remedies(console: Console, findings: list[Json]) -> None:
         _say(console, "", Text("What to do", "bold"))
     for remedy, rules in codes.items():
         _say(console, Text(f"  {visible(', '.join(rules))}: "), Text(visible(remedy)), hang=4)
+    if codes and remark(record):
+        _say(console, "  ", Text(remark(record)), hang=4)
 
 
 def _skipped(console: Console, record: Json) -> None:
@@ -253,7 +310,8 @@ def _last(console: Console, record: Json) -> None:
     sentence = verdict_sentence(record)
     found = [severity for severity in SEVERITIES if record["summary"][f"{severity}s"]]
     state = found[0] if found else "ok" if sentence == "Nothing wrong found" else "skipped"
-    _say(console, "", Text.assemble((sentence, COLOURS[state]), f" {of_sites(record)}"))
+    between = " " if found else ": "
+    _say(console, "", Text.assemble((sentence, COLOURS[state]), f"{between}{of_sites(record)}"))
     if findings:
         worst = min(findings, key=lambda each: (SEVERITIES.index(each["severity"]), each["code"]))
         _say(console, "", Text(f"upstroke explain {visible(worst['code'])} says more"))

@@ -17,6 +17,8 @@ NUMBERED, DRAWN = 8, 32
 # Planes of a first axis that are drawn side by side.
 PLANES = 4
 SIDE = 136.0
+# Pixels that a digit of a number takes at most, in the type of the stylesheet.
+DIGIT = 8.0
 FLOOR = -80.0
 
 
@@ -94,9 +96,9 @@ def grey_levels(gain: Nested) -> tuple[float, float] | None:
 
 
 def tiled_gains(gain: Nested) -> tuple[Drawing, ...]:
-    """Draw what a flat grey becomes: the gains of all phases as grey levels, over a few periods.
+    """Draw what a constant becomes: the gains of all phases as grey levels, over a few periods.
 
-    Beside it stands the same grey where every phase has the mean of the gains.
+    Beside it stands the same constant where every phase has the mean of the gains.
     """
     levels = grey_levels(gain)
     planes = _planes(gain)
@@ -105,7 +107,7 @@ def tiled_gains(gain: Nested) -> tuple[Drawing, ...]:
     values = list(_leaves(gain))
     high = SIDE if _depth(gain) > 1 else SIDE / 2
     flat = Drawing(
-        width=SIDE, height=high, title="a flat grey, for comparison",
+        width=SIDE, height=high, title="a constant, for comparison",
         label="were all phases alike",
         marks=(Mark(kind="grey", path=_box(0.0, 0.0, SIDE, high),
                     fill=_grey(sum(values) / len(values), levels)),
@@ -130,7 +132,7 @@ def _tiled(plane: Plane, *, levels: tuple[float, float], label: str) -> Drawing:
             paths.setdefault(fill, []).append(_box(column * wide, row * high, wide, high))
     return Drawing(
         width=right * wide, height=down * high, label=label or "with these weights",
-        title=_title("a flat grey comes out as this pattern", plane, label),
+        title=_title("a constant comes out as this pattern", plane, label),
         marks=(*(Mark(kind="grey", path="".join(path), fill=fill) for fill, path in paths.items()),
                Mark(kind="frame", path=_box(0.0, 0.0, right * wide, down * high))),
     )  # fmt: skip
@@ -143,14 +145,15 @@ def numbered_gains(gain: Nested) -> tuple[Drawing, ...]:
     if levels is None or max(*map(len, planes), *(len(row) for row in planes[0])) > NUMBERED // 2:
         return ()
     drawings = []
+    longest = max(len(_number(value)) for value in _leaves(gain))
+    wide, high = max(40.0, DIGIT * longest + 16), 40.0
     for label, plane in _labelled(planes, gain):
-        wide, high = 58.0, 40.0
         marks = []
         for row, column, value in _cells(plane):
             x, y = column * wide, row * high
             marks.append(Mark(kind="grey", path=_box(x, y, wide, high), fill=_grey(value, levels)))
             ink = "on-light" if _level(value, levels) > 0.46 else "on-dark"
-            marks.append(Mark(kind=f"number {ink}", x=x + wide / 2, y=y + high / 2, words=figures(value, 3)))
+            marks.append(Mark(kind=f"number {ink}", x=x + wide / 2, y=y + high / 2, words=_number(value)))
         size = (wide * len(plane[0]), high * len(plane))
         marks.append(Mark(kind="frame", path=_box(0.0, 0.0, *size)))
         title = _title("gain per phase", plane, label)
