@@ -226,10 +226,11 @@ nets:loud: 3 operators, 1 upsampling site
 PyTorch; input 'input' 1x2x5x6
 
 up  transposed convolution k4 s2, 2 → 2 channels, 5x6 → 10x12
-  error UP102    a constant comes out with a pattern of period 2x2, 14.0 dB
-                 below it (20 % of it)
-  error UP105    its pattern reaches an output of the model: only operations on
-                 each sample alone come later
+  error UP102    constants in its 2 input channels, one at a time, come out with
+                 a pattern of period 2x2, 14.0 dB below them (20 % of them, root
+                 mean square over channel pairs)
+  error UP105    its pattern reaches an output of the model: nothing that could
+                 undo it comes later
 
 What to do
   UP102: train with upstroke.nn.constrain(layer, balanced=True), mend once with
@@ -639,9 +640,16 @@ def test_inputs_have_the_type_of_the_models_weights():
     assert run("nets:half", "--input", "1x2x5x6:float32").exit_code == 2
 
 
+def test_a_model_that_ends_the_process_is_no_clean_one():
+    refused(
+        "the model ends in SystemExit when it is run on inputs of shape 1x2x5x6: 0; mend its code",
+        *("nets:leaves_late", "--input", "1x2x5x6", "--format", "json", "--output", "report.json"),
+    )
+
+
 def test_a_fault_of_ours_does_not_pass_for_findings(monkeypatch):
     def broken(*_, **__):
-        raise KeyError("where")
+        raise KeyError(*("where",))
 
     monkeypatch.setattr("upstroke.audit.check", broken)
     refused(

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upstroke.graph import Graph, Node, affine_of, pixel_shuffle_of, with_shuffles
-from upstroke.graph.steps import PixelShuffle, Pointwise, Reshape, Same, Transpose
+from upstroke.graph import Graph, Node, affine_of, pixel_shuffle_of, rearrange, with_shuffles
+from upstroke.graph.rearrange import mixes_into_space
+from upstroke.graph.steps import PixelShuffle, Pointwise, Reshape, Same, Transpose, Unread
 from upstroke.ops import upsample
 
 
@@ -130,6 +131,64 @@ def test_a_run_in_a_graph_becomes_one_node():
     assert (shuffle.inputs, shuffle.output) == (("t1",), "t5")
     assert shuffle.operator == "Reshape–Transpose–Reshape"
     assert graph.makers["t5"] is shuffle
+
+
+def test_a_row_of_any_length_is_searched_in_short_parts(monkeypatch):
+    lengths = []
+
+    def counted(steps, shapes):
+        lengths.append(len(steps))
+        return pixel_shuffle_of(steps, shapes)
+
+    monkeypatch.setattr(rearrange, "pixel_shuffle_of", counted)
+    steps = [Reshape(), Transpose(order=(0, 1, 3, 2))] * 50
+    shapes = [(1, 4, 5, 7), (1, 4, 7, 5)] * 50
+    graph = chain_of(steps, [(1, 4, 7, 5), *shapes])
+    assert with_shuffles(graph) is graph
+    assert max(lengths) == 16
+    assert len(lengths) <= 16 * len(steps)
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 7, 40])
+def test_a_shuffle_is_found_wherever_it_stands_in_a_row(ahead):
+    steps = [Transpose(order=(0, 1, 3, 2))] * ahead
+    shapes = [(1, 12, 5, 7) if (ahead - step) % 2 == 0 else (1, 12, 7, 5) for step in range(ahead + 1)]
+    steps += [Reshape(), Transpose(order=(0, 1, 4, 2, 5, 3)), Reshape()]
+    shapes += [(1, 3, 2, 2, 5, 7), (1, 3, 5, 2, 7, 2), (1, 3, 10, 14)]
+    nodes = with_shuffles(chain_of(steps, shapes)).nodes
+    assert sum(isinstance(node.step, PixelShuffle) for node in nodes) == 1
+
+
+@pytest.mark.parametrize("batch", [1, 2, None])
+def test_patches_laid_out_as_a_picture_are_not_read(batch):
+    steps = [Reshape(), Transpose(order=(0, 5, 1, 3, 2, 4)), Reshape()]
+    shapes = [(batch, 6, 12), (batch, 2, 3, 2, 2, 3), (batch, 3, 2, 2, 3, 2), (batch, 3, 4, 6)]
+    reason = "the rearrangement Reshape–Transpose–Reshape mixes channels into space in a way that is not read"
+    _, node, _ = with_shuffles(chain_of(steps, shapes)).nodes
+    assert isinstance(node.step, Unread)
+    assert node.step.reason == reason
+
+
+def test_frames_of_patches_are_not_read():
+    # (b, t, h w, pt p q c) to (b, c, t pt, h p, w q)
+    steps = [Reshape(), Transpose(order=(0, 7, 1, 4, 2, 5, 3, 6)), Reshape()]
+    split, moved = (2, 3, 2, 5, 2, 3, 2, 4), (2, 4, 3, 2, 2, 3, 5, 2)
+    assert mixes_into_space(steps, [(2, 3, 10, 48), split, moved, (2, 4, 6, 6, 10)])
+    # t is cut in two: a part of it stays outside
+    assert not mixes_into_space(steps[1:], [split, moved, (2, 4, 6, 6, 10)])
+
+
+def test_axes_that_are_cut_before_something_is_dealt_to_them_are_left():
+    steps = [Reshape(), Transpose(order=(0, 1, 5, 3, 6, 2, 4)), Reshape()]
+    shapes = [(1, 4, 6, 6), (1, 2, 2, 3, 2, 2, 3), (1, 2, 2, 3, 3, 2, 2), (1, 4, 9, 4)]
+    assert not mixes_into_space(steps, shapes)
+
+
+def test_copies_of_a_map_side_by_side_are_left():
+    # channels outside of space: tiles of a picture, not larger cells
+    steps = [Reshape(), Transpose(order=(0, 3, 1, 4, 2, 5)), Reshape()]
+    shapes = [(1, 5, 7, 12), (1, 5, 7, 2, 3, 2), (1, 2, 5, 3, 7, 2), (1, 10, 21, 2)]
+    assert not mixes_into_space(steps, shapes)
 
 
 def test_a_run_whose_middle_is_used_elsewhere_stays():

@@ -62,7 +62,7 @@ def test_inputs_by_name():
     ("error", "kind", "said"),
     [
         (RuntimeError("first line.\n  second   line.\n"), ShapeError, "first line. second line"),
-        (KeyError(), OptionError, "KeyError"),
+        (TypeError(), OptionError, "TypeError"),
         (ValueError("a" * 300), ShapeError, "a" * 199 + "…"),
     ],
 )
@@ -70,6 +70,26 @@ def test_what_the_model_says_is_one_short_line(error, kind, said):
     message = f"the model cannot take inputs of shape 1x2:float64: {said}, raised in 0; try another --input"
     with refused(kind, message):
         record(nn.Sequential(Raises(error)), [torch.rand(1, 2).double()])
+
+
+@pytest.mark.parametrize("error", [KeyError("where"), FileNotFoundError("where"), SystemExit("where")])
+def test_a_fault_of_the_model_is_not_blamed_on_its_inputs(error):
+    said = str(error)
+    message = (
+        f"the model ends in {type(error).__name__} when it is run on inputs of shape 1x2: {said}, raised in 0; "
+        "mend its code"
+    )
+    with refused(OptionError, message):
+        record(nn.Sequential(Raises(error)), [torch.rand(1, 2)])
+
+
+@pytest.mark.parametrize(
+    "part", [nn.ConvTranspose2d(4, 4, 3, device="meta"), nn.BatchNorm2d(4, device="meta")]
+)
+def test_weights_that_are_not_there(part):
+    message = "the model's weights are on the meta device, so there is nothing to measure; load them first"
+    with refused(OptionError, message):
+        record(nn.Sequential(nn.Identity(), part), [torch.rand(1, 4, 5, 7)])
 
 
 @pytest.mark.usefixtures("_unchecked")

@@ -207,7 +207,6 @@ NOT_PER_CHANNEL = {
     "along a row": lambda x: x * torch.ones(7),
     "per picture": lambda x: x * torch.ones(2, 1, 1, 1),
     "more channels": lambda x: x[:, :1] + torch.ones(3, 1, 1),
-    "noise": lambda x: x + torch.randn_like(x),
     "its own statistics": nn.InstanceNorm2d(4),
     "channels in groups": nn.GroupNorm(2, 4),
     "batch statistics": nn.BatchNorm2d(4, track_running_stats=False),
@@ -220,6 +219,16 @@ def test_what_differs_from_place_to_place_is_something_else(spelling):
     steps = [node.step for node in graph.nodes]
     assert any(isinstance(step, Other) for step in steps)
     assert not any(isinstance(step, PerChannel | Unread) for step in steps)
+
+
+@pytest.mark.parametrize("like", [True, False])
+def test_noise_that_is_added_is_joined(like):
+    graph = record(
+        Function(lambda x: x + (torch.randn_like(x) if like else torch.rand(2, 1, 5, 7))),
+        [torch.rand(2, 4, 5, 7)],
+    )
+    assert graph.inputs == ("input", "randn_like" if like else "rand")
+    assert [node.step.kind for node in graph.nodes] == ["add"]
 
 
 POINTWISE = [
@@ -284,7 +293,7 @@ def test_skips_and_layers_that_run_twice():
         "ConvTranspose2d",
     ]
     assert [site.size_in for site in found] == [(2, 3), (4, 6), (4, 6)]
-    branchings = joins(graph)
+    branchings = joins(graph, found)
     assert [each.node.step.kind for each in branchings] == ["concatenate", "add"]
     assert [[each.name if each else None for each in branching.sites] for branching in branchings] == [
         [None, "up"],
@@ -348,6 +357,44 @@ def test_a_weight_made_from_the_input_is_not_read():
     (step,) = [node.step for node in graph.nodes if isinstance(node.step, Unread | TransposedConvolution)]
     assert isinstance(step, Unread)
     assert step.reason == "its weight is computed from the input"
+
+
+@pytest.mark.parametrize("way", ["function", "layer"])
+def test_statistics_are_left_as_they_were_by_a_model_that_trains_itself(way):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(2)
+
+        def forward(self, x):
+            if way == "layer":
+                return self.norm.train()(x)
+            return F.batch_norm(x, self.norm.running_mean, self.norm.running_var, training=True)
+
+    net = Net().eval()
+    before = copy.deepcopy(net.state_dict())
+    record(net, [torch.rand(2, 2, 5, 7)])
+    assert not net.norm.training
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_a_transposed_convolution_of_complex_numbers_is_one_that_is_not_read(ndim):
+    layer = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[ndim - 1]
+    net = nn.Sequential(layer(2, 3, 3, stride=2, dtype=torch.complex64))
+    (site,) = sites(record(net, [random_map(ndim, 2, 0).to(torch.complex64)]))
+    assert isinstance(site.node.step, Unread)
+    assert site.node.step.reason == "a transposed convolution of complex numbers is not read"
+    assert (site.name, site.operator) == ("0", f"ConvTranspose{ndim}d")
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_a_compiled_part_is_read_as_what_it_was_made_from(outside):
+    inner = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2, 2, 3, stride=2))
+    net = nn.Sequential(nn.Identity(), torch.compile(inner, backend="eager"))
+    graph = record(torch.compile(net, backend="eager") if outside else net, [torch.rand(1, 2, 5, 7)])
+    assert [node.name for node in graph.nodes] == ["1.0", "1.1"]
 
 
 def test_outputs_are_found_in_any_structure():

@@ -13,7 +13,7 @@ from drawn_layers import LINEAR, SIZES, random_map
 from tolerance import assert_same
 from upstroke import upsample
 from upstroke.graph import affine_of, sites
-from upstroke.graph.steps import PixelShuffle, Resize, Unread
+from upstroke.graph.steps import Convolution, PixelShuffle, Resize, Unread
 from upstroke.graph.torch import record
 
 
@@ -194,15 +194,15 @@ def sampled(x):
     return F.grid_sample(x, grid, align_corners=False)
 
 
+KERNEL = torch.rand(2, 3)
+
 UNREAD = {
     "grid_sampler_2d grows 5x7 to 10x14 in a way that is not read": sampled,
     "repeat grows 5x7 to 10x14 in a way that is not read": lambda x: x.repeat(1, 1, 2, 2),
-    "mul grows 5x7 to 10x21 in a way that is not read": lambda x: torch.kron(x, torch.rand(2, 3)),
+    "mul grows 5x7 to 10x21 in a way that is not read": lambda x: torch.kron(x, KERNEL),
     "expand grows 5x7 to 10x14 in a way that is not read": lambda x: (
         x[:, :, None, :, None, :, None].expand(-1, -1, 3, -1, 2, -1, 2).reshape(1, 6, 10, 14)
     ),
-    "stack grows 5x7 to 5x14 in a way that is not read": lambda x: torch.stack([x, -x], -1).flatten(-2),
-    "cat grows 5x7 to 5x14 in a way that is not read": lambda x: torch.cat([x, x.flip(3)], 3),
     "index_select grows 5x7 to 10x7 in a way that is not read": lambda x: x.index_select(
         2, torch.arange(10) % 5
     ),
@@ -242,12 +242,222 @@ SILENT = {
     "a normalisation": nn.LayerNorm(6),
     "channels last": lambda x: x.permute(0, 2, 1).contiguous(),
     "a list of windows": lambda x: F.unfold(x[:, None], 2),
+    "maps side by side": lambda x: torch.cat([x[:, None], x[:, None].flip(3)], 3),
+    "room for whole windows, channels last": lambda x: F.pad(x[..., None], (0, 0, 0, 3, 0, 2)),
+    "rotated pairs": lambda x: torch.stack([-x[..., 1::2], x[..., ::2]], -1)[:, None].flatten(-2),
 }
 
 
 @pytest.mark.parametrize("case", SILENT)
 def test_what_only_looks_larger_is_no_site(case):
     assert sites(record(Function(SILENT[case]), [torch.rand(1, 5, 6)])) == ()
+
+
+class Grown(nn.Module):
+    """A function of a layer and a start of the model's own."""
+
+    def __init__(self, function, *, upsampler=None):
+        super().__init__()
+        self.function = function
+        self.up = upsampler or nn.ConvTranspose2d(4, 4, 3, stride=2)
+        self.start = nn.Parameter(torch.rand(1, 4, 5, 7))
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+DRAWN = {
+    "randn": lambda net, x: net.up(torch.randn(2, 4, 5, 7)),
+    "rand": lambda net, x: net.up(torch.rand(2, 4, 5, 7) * 2 - 1),
+    "normal": lambda net, x: net.up(torch.empty(2, 4, 5, 7).normal_()),
+    "uniform": lambda net, x: net.up(x.new_empty(2, 4, 5, 7).uniform_().relu()),
+    "randn_like": lambda net, x: net.up(torch.randn_like(net.start)),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_noise_that_a_model_draws_is_a_map(draw):
+    net = Grown(DRAWN[draw])
+    graph = record(net, [torch.tensor([3.0])])
+    (site,) = sites(graph)
+    assert site.name == "up"
+    assert site.node.step.weight is net.up.weight
+    assert graph.inputs == ("input", draw)
+    assert graph.shapes[draw] == ((1 if draw == "randn_like" else 2), 4, 5, 7)
+
+
+def test_noise_that_nothing_takes_is_no_input():
+    def function(net, x):
+        torch.randn(3, 3)
+        return net.up(x)
+
+    assert record(Grown(function), [torch.rand(1, 4, 5, 7)]).inputs == ("input",)
+
+
+STARTS = [nn.ConvTranspose2d(4, 4, 3, stride=2), nn.Upsample(scale_factor=2), nn.PixelShuffle(2)]
+
+
+@pytest.mark.parametrize("layer", STARTS, ids=str)
+def test_a_learned_start_that_is_grown_is_a_map(layer):
+    net = Grown(lambda net, x: net.up(net.start.expand(2, -1, -1, -1) + 1) * x, upsampler=layer)
+    graph = record(net, [torch.rand(2, 1, 1, 1)])
+    (site,) = sites(graph)
+    assert site.name == "up"
+    assert graph.inputs == ("input", "constant")
+    assert graph.shapes["constant"] == (2, 4, 5, 7)
+
+
+def test_a_constant_that_is_grown_for_nothing_leaves_no_trace():
+    def function(net, x):
+        net.up(net.start)
+        return x + net.start
+
+    graph = record(Grown(function), [torch.rand(1, 4, 5, 7)])
+    assert graph.inputs == ("input",)
+    assert [node.inputs for node in graph.nodes] == [("input",)]
+
+
+def test_a_constant_that_keeps_its_size_is_none():
+    graph = record(
+        Grown(lambda net, x: x + F.interpolate(net.start, size=(5, 7), mode="bilinear")),
+        [torch.rand(1, 4, 5, 7)],
+    )
+    assert graph.inputs == ("input",)
+
+
+def test_a_constant_stays_one_for_what_does_not_grow_it():
+    def function(net, x):
+        return F.interpolate(net.start, scale_factor=2.0).mean() * F.conv2d(x, net.start)
+
+    graph = record(Grown(function), [torch.rand(1, 4, 9, 9)])
+    assert graph.inputs == ("input", "constant")
+    assert any(isinstance(node.step, Convolution) for node in graph.nodes)
+
+
+def unpatchified(x):
+    """Tokens to a picture, as masked autoencoders and diffusion transformers do it."""
+    y = torch.einsum("nhwpqc->nchpwq", x.reshape(x.shape[0], 3, 5, 2, 4, 6))
+    return y.reshape(x.shape[0], 6, 6, 20)
+
+
+def expanded(x):
+    """Every token of a picture, channels last, to 2 x 3 of them."""
+    b, h, w, c = x.shape
+    return x.view(b, h, w, 2, 3, c // 6).permute(0, 1, 3, 2, 4, 5).contiguous().view(b, 2 * h, 3 * w, c // 6)
+
+
+def expanded_3d(x):
+    b, d, h, w, c = x.shape
+    y = x.reshape(b, d, h, w, 2, 2, 2, c // 8).permute(0, 7, 1, 4, 2, 5, 3, 6)
+    return y.reshape(b, c // 8, 2 * d, 2 * h, 2 * w)
+
+
+MIXED = {
+    "patches to a picture": (nn.Sequential(nn.Linear(5, 48), Function(unpatchified)), (2, 15, 5)),
+    "tokens, channels last": (
+        nn.Sequential(nn.Linear(5, 12), Function(expanded), nn.Linear(2, 3)),
+        (2, 3, 5, 5),
+    ),
+    "tokens to channels first": (nn.Sequential(nn.Linear(5, 16), Function(expanded_3d)), (2, 3, 4, 5, 5)),
+}
+
+
+@pytest.mark.parametrize("case", MIXED)
+def test_channels_that_are_dealt_out_to_space_are_named(case):
+    net, shape = MIXED[case]
+    (site,) = sites(record(net, [torch.rand(shape)]))
+    assert isinstance(site.node.step, Unread)
+    assert site.node.step.reason == (
+        "the rearrangement view–permute–view mixes channels into space in a way that is not read"
+    )
+    assert site.name == "1"
+
+
+def test_a_mixture_outside_any_layer_is_called_a_rearrangement():
+    (site,) = sites(record(Function(unpatchified), [torch.rand(2, 15, 48)]))
+    assert site.name == "rearrangement"
+
+
+def heads(x):
+    b, n, c = x.shape
+    q, k, v = x.reshape(b, n, 3, 3, c // 9).permute(2, 0, 3, 1, 4).unbind(0)
+    y = (q @ k.transpose(-2, -1)).softmax(-1) @ v
+    return y.transpose(1, 2).reshape(b, n, c // 3)
+
+
+def windows(x):
+    """Windows of 2 x 3 tokens, something done in each, and back."""
+    b, h, w, c = x.shape
+    y = x.view(b, h // 2, 2, w // 3, 3, c).permute(0, 1, 3, 2, 4, 5).contiguous().view(-1, 6, c)
+    y = y.relu().view(-1, 2, 3, c).view(b, h // 2, w // 3, 2, 3, c)
+    return y.permute(0, 1, 3, 2, 4, 5).contiguous().view(b, h, w, c)
+
+
+def windows_aside(x):
+    """The same, with the windows as an axis of their own."""
+    b, h, w, c = x.shape
+    y = x.view(b, h // 2, 2, w // 3, 3, c).permute(0, 1, 3, 2, 4, 5).reshape(b, h * w // 6, 6, c)
+    y = y.relu().view(b, h // 2, w // 3, 2, 3, c)
+    return y.permute(0, 1, 3, 2, 4, 5).reshape(b, h, w, c)
+
+
+def merged(x):
+    """Patches to longer tokens, the inverse of expanding them."""
+    b, h, w, c = x.shape
+    return x.view(b, h // 2, 2, w // 3, 3, c).permute(0, 1, 3, 2, 4, 5).reshape(b, h // 2, w // 3, 6 * c)
+
+
+def patches(x):
+    """A picture to tokens, channels outside or inside the patches; the inverse of laying them out."""
+    b, c, h, w = x.shape
+    return x.reshape(b, c, h // 2, 2, w // 3, 3).permute(0, 2, 4, 1, 3, 5).reshape(b, h * w // 6, 6 * c)
+
+
+def unfolded_and_folded(x):
+    """Tokens gathered by their place in a patch, and back, as mobile transformers do it."""
+    b, c, h, w = x.shape
+    y = x.reshape(b * c * (h // 2), 2, w // 3, 3).transpose(1, 2)
+    y = y.reshape(b, c, h * w // 6, 6).transpose(1, 3).reshape(b * 6, h * w // 6, c).relu()
+    y = y.contiguous().view(b, 6, h * w // 6, c).transpose(1, 3)
+    return y.reshape(b * c * (h // 2), w // 3, 2, 3).transpose(1, 2).reshape(b, c, h, w)
+
+
+def shuffled(x):
+    b, c, h, w = x.shape
+    return x.view(b, 2, c // 2, h, w).transpose(1, 2).reshape(b, c, h, w)
+
+
+UNMIXED = {
+    "heads split and merged": (heads, (2, 5, 36)),
+    "a layer of attention": (nn.MultiheadAttention(6, 2), (5, 2, 6)),
+    "a layer of attention, batch first": (nn.TransformerEncoderLayer(6, 2, 8, batch_first=True), (2, 5, 6)),
+    "windows": (windows, (2, 4, 9, 5)),
+    "windows of one picture": (windows, (1, 4, 9, 5)),
+    "windows aside": (windows_aside, (2, 4, 9, 5)),
+    "merged patches": (merged, (2, 4, 9, 5)),
+    "patches of a picture": (patches, (2, 5, 4, 9)),
+    "patches of a grey picture": (patches, (2, 1, 4, 9)),
+    "unfolded and folded": (unfolded_and_folded, (2, 5, 4, 9)),
+    "unfolded and folded, one picture": (unfolded_and_folded, (1, 5, 4, 9)),
+    "groups of channels": (shuffled, (2, 4, 5, 7)),
+    "flattened for a linear layer": (nn.Sequential(nn.Flatten(), nn.Linear(24, 5)), (2, 2, 3, 4)),
+    "a flat vector to a map": (
+        nn.Sequential(nn.Linear(5, 24), nn.Unflatten(1, (2, 3, 4))), (2, 5)
+    ),
+    "transposed": (lambda x: x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 2, 1), (2, 4, 5, 7)),
+    "tokens and back": (lambda x: x.flatten(2).transpose(1, 2).relu().mT.unflatten(2, (5, 7)), (2, 4, 5, 7)),
+    "to depth": (nn.PixelUnshuffle(2), (2, 3, 4, 6)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNMIXED)
+def test_other_rearrangements_are_no_sites(case):
+    function, shape = UNMIXED[case]
+    if isinstance(function, nn.MultiheadAttention):
+        attention = function
+        function = lambda x: attention(x, x, x)[0]  # noqa: E731 - one line
+    net = function if isinstance(function, nn.Module) else Function(function)
+    assert sites(record(net, [torch.rand(shape)])) == ()
 
 
 def test_a_shuffle_of_a_map_without_a_batch_is_named():

@@ -90,8 +90,8 @@ def _check_room(step: Step) -> None:
         elements = math.prod(step.weight.shape[:2]) * math.prod(d * (k - 1) + 1 for d, k in sizes)
     if not all(map(math.isfinite, scale)) or math.prod(scale) > MOST_PHASES or elements > MOST_ELEMENTS:
         msg = (
-            f"its scale {'x'.join(f'{s:g}' for s in scale)}, or its kernel with its holes, is larger than any "
-            "that can be measured"
+            f"its scale {'x'.join(f'{s:g}' for s in scale)}, or its kernel with its holes, is larger than "
+            "any that can be measured"
         )
         raise NotRepresentableError(msg)
 

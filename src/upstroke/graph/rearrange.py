@@ -1,19 +1,23 @@
 """Turn a run of reshapes and transposes into the pixel shuffle that it spells."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from upstroke.graph.form import Graph, Node, Shape
-from upstroke.graph.steps import PixelShuffle, Reshape, Same, Transpose
+from upstroke.graph.steps import PixelShuffle, Reshape, Same, Transpose, Unread
 
-__all__ = ["pixel_shuffle_of", "with_shuffles"]
+__all__ = ["mixes_into_space", "pixel_shuffle_of", "with_shuffles"]
 
 # Stands for the one axis of a shape whose size is unknown; a prime that no factor of a known size can be.
 UNKNOWN = 2**31 - 1
+# A shuffle is spelled in at most 8 steps; a copy may stand behind each.
+_LONGEST_RUN = 16
+
+_Move = Reshape | Transpose | Same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +29,7 @@ class _Factor:
     inner: int
 
 
-def pixel_shuffle_of(
-    steps: Sequence[Reshape | Transpose | Same], shapes: Sequence[Shape]
-) -> PixelShuffle | None:
+def pixel_shuffle_of(steps: Sequence[_Move], shapes: Sequence[Shape]) -> PixelShuffle | None:
     """The pixel shuffle that moves every number as these steps do; None if they do anything else.
 
     Every axis is followed as a product of factors: a reshape splits and merges them, a transpose reorders
@@ -47,68 +49,165 @@ def pixel_shuffle_of(
     if any(shape.count(None) > 1 for shape in shapes):
         return None
     sizes = [tuple(UNKNOWN if size is None else size for size in shape) for shape in shapes]
-    axes: list[list[_Factor]] | None = [
+    axes = _followed(steps, sizes)
+    return None if axes is None else _shuffle_from(axes, sizes[0])
+
+
+def mixes_into_space(steps: Sequence[_Move], shapes: Sequence[Shape]) -> bool:
+    """Whether these steps deal one axis out as the inner part of several others, as depth to space does.
+
+    Each of those has as its outer part either an axis of its own (cells to larger cells, channels last) or a
+    part of one that they share (a list of patches laid out as a picture, which has more axes than the list).
+    Axis 0 is the batch, and is neither. Heads of attention, which are split off one axis or merged whole,
+    windows, which are cut from several axes or come out of the batch, and transposes do nothing of the kind.
+    Along a single axis patches and heads cannot be told apart, so one such axis alone does not count.
+
+    Args:
+        steps: one after the other.
+        shapes: of the map before the first and after each step; one axis of each may be unknown.
+
+    >>> patches = [Reshape(), Transpose(order=(0, 5, 1, 3, 2, 4)), Reshape()]
+    >>> sizes = [(1, 6, 12), (1, 2, 3, 2, 2, 3), (1, 3, 2, 2, 3, 2), (1, 3, 4, 6)]
+    >>> mixes_into_space(patches, sizes)
+    True
+    """
+    if any(shape.count(None) > 1 for shape in shapes):
+        return False
+    sizes = [tuple(UNKNOWN if size is None else size for size in shape) for shape in shapes]
+    dealt: dict[int, list[tuple[int, bool]]] = {}
+    for factors in (_followed(steps, sizes) or [])[1:]:
+        outer, inner = (factors[0].axis, factors[-1].axis) if factors else (0, 0)
+        alike = sorted(factors, key=lambda factor: factor.axis != outer) == factors
+        if 0 in (outer, inner) or inner == outer or {f.axis for f in factors} != {outer, inner} or not alike:
+            continue
+        size = math.prod(factor.size for factor in factors if factor.axis == outer)
+        dealt.setdefault(inner, []).append((outer, size == sizes[0][outer]))
+    return any(_is_depth_to_space(outers, shapes) for outers in dealt.values())
+
+
+def _is_depth_to_space(outers: Sequence[tuple[int, bool]], shapes: Sequence[Shape]) -> bool:
+    """Judge the outer parts of the axes that one axis was dealt out to: which axis, and whether all of it."""
+    axes = [axis for axis, _ in outers]
+    shared = any(axes.count(axis) > 1 for axis in axes)
+    if len(outers) < 2 or (shared and len(shapes[-1]) <= len(shapes[0])):
+        return False
+    return all(whole or axes.count(axis) > 1 for axis, whole in outers)
+
+
+def _followed(steps: Sequence[_Move], sizes: Sequence[tuple[int, ...]]) -> list[list[_Factor]] | None:
+    """Where the factors of every axis go; None if a reshape splits what no product of factors describes."""
+    axes: list[list[_Factor]] = [
         [_Factor(axis=axis, size=size, inner=1)] if size > 1 else [] for axis, size in enumerate(sizes[0])
     ]
     for step, shape in zip(steps, sizes[1:], strict=True):
         if isinstance(step, Transpose):
-            assert axes is not None
             axes = [axes[axis] for axis in step.order]
         elif isinstance(step, Reshape):
-            assert axes is not None
-            axes = _regrouped([factor for axis in axes for factor in axis], shape)
-        if axes is None:
-            return None
-    assert axes is not None
-    return _shuffle_from([_merged(axis) for axis in axes], sizes[0])
+            regrouped = _regrouped([factor for axis in axes for factor in axis], shape)
+            if regrouped is None:
+                return None
+            axes = regrouped
+    return [_merged(axis) for axis in axes]
 
 
 def with_shuffles(graph: Graph) -> Graph:
-    """The graph with every run of reshapes and transposes that spells a pixel shuffle as one node."""
-    nodes = list(graph.nodes)
+    """The graph with every run of reshapes and transposes that spells a pixel shuffle as one node.
+
+    A run that deals channels out to space in another way becomes one node that is not read.
+    """
+    return _with_runs(_with_runs(graph, _runs, _shuffle), _heads, _mixture)
+
+
+_Finder = Callable[[Graph], Iterator[list[Node]]]
+_Reader = Callable[[Sequence[_Move], Sequence[Shape], str], PixelShuffle | Unread | None]
+
+
+def _with_runs(graph: Graph, runs: _Finder, read: _Reader) -> Graph:
+    """The graph with every run that is read as something, or the longest part from its start, as one node."""
     replaced: dict[int, Node] = {}
     dropped: set[int] = set()
-    for start in range(len(nodes)):
-        if id(nodes[start]) in dropped:
+    for run in runs(graph):
+        if id(run[0]) in dropped:
             continue
-        run = _run_from(nodes[start], graph)
         for stop in range(len(run), 1, -1):
-            found = _spelled(run[:stop], graph)
+            found = _spelled(run[:stop], graph, read)
             if found is not None:
                 replaced[id(run[stop - 1])] = found
                 dropped |= {id(node) for node in run[:stop]}
                 break
     kept = tuple(
-        replaced.get(id(node), node) for node in nodes if id(node) not in dropped or id(node) in replaced
+        replaced.get(id(node), node)
+        for node in graph.nodes
+        if id(node) not in dropped or id(node) in replaced
     )
     return replace(graph, nodes=kept) if replaced else graph
 
 
+def _runs(graph: Graph) -> Iterator[list[Node]]:
+    """The row of rearrangements that starts at each of them."""
+    for node in graph.nodes:
+        if isinstance(node.step, Reshape | Transpose):
+            yield _run_from(node, graph)
+
+
+def _heads(graph: Graph) -> Iterator[list[Node]]:
+    """Every row of rearrangements from where it begins, or from where its map first has three axes.
+
+    Before that it undoes what a matrix product needs: rows of numbers.
+    """
+    for node in graph.nodes:
+        if not isinstance(node.step, Reshape | Transpose):
+            continue
+        ahead = graph.makers.get(node.inputs[0])
+        follows = (
+            ahead is not None
+            and isinstance(ahead.step, Reshape | Transpose | Same)
+            and graph.only_consumer(ahead.output) is node
+            and len(graph.shapes.get(ahead.inputs[0], ())) >= 3
+        )
+        if not follows and len(graph.shapes.get(node.inputs[0], ())) >= 3:
+            yield _run_from(node, graph)
+
+
 def _run_from(node: Node, graph: Graph) -> list[Node]:
-    """The longest row of rearrangements that starts here."""
+    """The row of rearrangements that starts here, as far as it may spell something."""
     run: list[Node] = []
     following: Node | None = node
-    while following is not None and isinstance(following.step, Reshape | Transpose | Same):
+    while (
+        following is not None
+        and isinstance(following.step, Reshape | Transpose | Same)
+        and len(run) < _LONGEST_RUN
+    ):
         run.append(following)
         following = graph.only_consumer(following.output)
-    return run if isinstance(node.step, Reshape | Transpose) else []
+    return run
 
 
-def _spelled(run: Sequence[Node], graph: Graph) -> Node | None:
-    if isinstance(run[-1].step, Same):
+def _spelled(run: Sequence[Node], graph: Graph, read: _Reader) -> Node | None:
+    """The one node that a run amounts to, or None."""
+    if isinstance(run[-1].step, Same) or not any(isinstance(node.step, Reshape) for node in run):
         return None
     shapes = [graph.shapes.get(run[0].inputs[0]), *(graph.shapes.get(node.output) for node in run)]
     known = [shape for shape in shapes if shape is not None]
     if len(known) < len(shapes):
         return None
     steps = [node.step for node in run if isinstance(node.step, Reshape | Transpose | Same)]
-    shuffle = pixel_shuffle_of(steps, known)
-    if shuffle is None:
-        return None
     spelling = "–".join(node.operator for node in run if not isinstance(node.step, Same))
-    return Node(
-        name=run[-1].name, operator=spelling, inputs=run[0].inputs, output=run[-1].output, step=shuffle
-    )
+    step = read(steps, known, spelling)
+    if step is None:
+        return None
+    return Node(name=run[-1].name, operator=spelling, inputs=run[0].inputs, output=run[-1].output, step=step)
+
+
+def _shuffle(steps: Sequence[_Move], shapes: Sequence[Shape], spelling: str) -> PixelShuffle | None:
+    return pixel_shuffle_of(steps, shapes)
+
+
+def _mixture(steps: Sequence[_Move], shapes: Sequence[Shape], spelling: str) -> Unread | None:
+    if not mixes_into_space(steps, shapes):
+        return None
+    plain = "–".join(word.removeprefix("aten.").removeprefix("_unsafe_") for word in spelling.split("–"))
+    return Unread(reason=f"the rearrangement {plain} mixes channels into space in a way that is not read")
 
 
 def _regrouped(factors: Sequence[_Factor], shape: Sequence[int]) -> list[list[_Factor]] | None:

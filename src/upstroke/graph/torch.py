@@ -1,6 +1,8 @@
 """Turn a PyTorch module into a graph by one recorded forward pass."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +16,7 @@ from upstroke.graph.form import Graph, Node
 from upstroke.graph.rearrange import with_shuffles
 from upstroke.graph.steps import PixelShuffle, Resize, TransposedConvolution, Unread
 from upstroke.graph.torch_names import Running, Unique
-from upstroke.graph.torch_recorder import CircularPads, Origin, Recorder
+from upstroke.graph.torch_recorder import Origin, Recorder, Whole
 from upstroke.graph.torch_spellings import with_plain_axes, with_repeats
 from upstroke.graph.torch_state import left_as_it_was
 
@@ -34,9 +36,11 @@ def record(
     """The graph of what a module does to its inputs, seen in one forward pass in evaluation mode.
 
     Every operator that runs is seen, called by a layer or by a function, and with the weights that it gets:
-    those of a weight-normalised layer are the effective ones. Only what is derived from the inputs is a map;
-    all else is a constant. Weights are not copied, and the module, its buffers, its inputs and torch's random
-    numbers are left as they were.
+    those of a weight-normalised layer are the effective ones. What is derived from the inputs is a map, and
+    so is noise that the model draws itself; all else is a constant, unless the model grows it and makes an
+    output of that. Noise and such constants are inputs of the graph too, named randn, for instance, and
+    constant. Weights are not copied, and the module, its buffers, its inputs and torch's random numbers are
+    left as they were.
 
     Args:
         module: the model; one that `torch.compile` made is read as the model it was made from.
@@ -45,7 +49,8 @@ def record(
         name: what the model is called; by default the name of its class.
 
     Raises:
-        OptionError: this is no module that can be seen into, or it cannot run on these arguments.
+        OptionError: this is no module that can be seen into, its weights are on the meta device, or it cannot
+            run on these arguments.
         ShapeError: it cannot run on inputs of these shapes.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.ConvTranspose2d(8, 3, 4, stride=2))
@@ -66,17 +71,18 @@ def record(
             for tensor in _tensors_in(value):
                 recorder.take(tensor, key)
         try:
-            with torch.no_grad(), recorder, CircularPads(recorder):
+            with torch.no_grad(), recorder, Whole(recorder), _uncompiled(module):
                 output = module(*inputs, **given)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _refusal(error, [*inputs, *given.values()], running.path) from error
         names = [recorder.map_of(tensor) for tensor in _tensors_in(output)]
     outputs = tuple(dict.fromkeys(each for each in names if each is not None))
+    nodes = recorder.nodes_for(outputs)
     graph = Graph(
         model=name or type(module).__name__,
         source="PyTorch",
-        nodes=recorder.nodes_for(outputs),
-        inputs=recorder.inputs,
+        nodes=nodes,
+        inputs=recorder.inputs_for(nodes, outputs),
         outputs=outputs,
         shapes=recorder.shapes,
     )
@@ -96,7 +102,24 @@ def _seen_into(module: object) -> nn.Module:
     if not isinstance(module, nn.Module):
         msg = f"the model must be a torch.nn.Module; got {type(module).__name__}, so give one made of layers"
         raise OptionError(msg)
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        msg = "the model's weights are on the meta device, so there is nothing to measure; load them first"
+        raise OptionError(msg)
     return module
+
+
+@contextmanager
+def _uncompiled(module: nn.Module) -> Iterator[None]:
+    """Run parts that `torch.compile` made as the modules they were made from."""
+    if not any(hasattr(part, "_orig_mod") for part in module.modules()):
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
+        # the names of modules are known by such hooks
+        warnings.filterwarnings(
+            "ignore", message=r"Using `torch\.compile\(module\)` when there are global hooks"
+        )
+        yield
 
 
 def _tensors_in(value: object, *, depth: int = 4) -> Iterator[Tensor]:
@@ -110,7 +133,7 @@ def _tensors_in(value: object, *, depth: int = 4) -> Iterator[Tensor]:
             yield from _tensors_in(list(vars(leaf).values()), depth=depth - 1)
 
 
-def _refusal(error: Exception, inputs: Sequence[object], path: str) -> OptionError | ShapeError:
+def _refusal(error: Exception | SystemExit, inputs: Sequence[object], path: str) -> OptionError | ShapeError:
     """What to say of a model that cannot run."""
     said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     if len(said) > _LONGEST_REASON:
@@ -119,8 +142,12 @@ def _refusal(error: Exception, inputs: Sequence[object], path: str) -> OptionErr
     if isinstance(error, TypeError) and not path and "missing" in said and "argument" in said:
         return OptionError(f"the model wants more inputs: {said}; give one --input for each")
     shown = " and ".join(map(_shown, inputs)) or "none"
-    msg = f"the model cannot take inputs of shape {shown}: {said}{place}; try another --input"
-    return ShapeError(msg) if isinstance(error, RuntimeError | ValueError | IndexError) else OptionError(msg)
+    if isinstance(error, RuntimeError | ValueError | IndexError | TypeError):
+        msg = f"the model cannot take inputs of shape {shown}: {said}{place}; try another --input"
+        return OptionError(msg) if isinstance(error, TypeError) else ShapeError(msg)
+    kind = type(error).__name__
+    msg = f"the model ends in {kind} when it is run on inputs of shape {shown}: {said}{place}; mend its code"
+    return OptionError(msg)
 
 
 def _shown(value: object) -> str:
@@ -148,4 +175,6 @@ def _short(node: Node, origin: Origin) -> str:
     """The name of an operator without namespace; of one that several calls spell, what they amount to."""
     if "–" not in node.operator:
         return origin.name
-    return "pixel_shuffle" if isinstance(node.step, PixelShuffle) else "resize"
+    if isinstance(node.step, PixelShuffle):
+        return "pixel_shuffle"
+    return "resize" if isinstance(node.step, Resize) else "rearrangement"

@@ -39,7 +39,7 @@ class Running:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._paths = {id(part): path for path, part in model.named_modules()}
+        self._paths = {id(part): _as_written(path) for path, part in model.named_modules()}
         self._stack: list[nn.Module] = []
         self._hooks: list[RemovableHandle] = []
 
@@ -74,6 +74,11 @@ class Running:
         # a module that raised, and whose exception was caught, is still above this one
         while part in self._stack and self._stack.pop() is not part:
             pass
+
+
+def _as_written(path: str) -> str:
+    """A path without the steps that `torch.compile` adds."""
+    return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 
 def layer_type(part: nn.Module) -> type[nn.Module] | None:

@@ -15,14 +15,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from upstroke.graph.form import Node, Shape
+from upstroke.graph.growth import grown, is_larger
 from upstroke.graph.steps import Join, Other, Same, Step, Unread
 from upstroke.graph.torch_names import Running, Unique
 from upstroke.graph.torch_state import Originals, memory_of
-from upstroke.graph.torch_steps import HOLDS_NO_VALUES, Call, grown, is_larger, pad_of, step_of
+from upstroke.graph.torch_steps import HOLDS_NO_VALUES, Call, grown_of, pad_of, step_of
 
-__all__ = ["CircularPads", "Origin", "Recorder"]
+__all__ = ["Origin", "Recorder", "Whole"]
 
 _BY_COPIES = ("expand", "repeat")
+# What these give is no constant of the model: a generator starts from it.
+_DRAWS = frozenset({"normal", "rand", "rand_like", "randn", "randn_like", "uniform"})
+# These write the statistics of the batch without saying so in their schemas.
+_NORMS = ("cudnn_batch_norm", "miopen_batch_norm", "native_batch_norm")
+_STATISTICS = ("running_mean", "running_var")
+_COMPLEX = "a transposed convolution of complex numbers is not read"
+_TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +60,14 @@ class _Write:
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operator, composite ones taken apart, and keeps a node for each that takes a map.
 
-    A tensor is a map if it is derived from the model's inputs. Tensors are known by identity and let go when
-    the model lets them go. When a model writes to a view, the other views of the same memory become maps too.
+    A tensor is a map if it is derived from the model's inputs, from noise that the model draws, or from a
+    constant that it grows, as a generator does that starts from a learned one. Tensors are known by identity
+    and let go when the model lets them go. When a model writes to a view, the other views of the same memory
+    become maps too.
 
     Attributes:
         nodes: in the order in which they ran.
-        inputs: names of the maps that came in.
+        inputs: names of the maps that came in, then of the noise and the constants that maps began with.
         shapes: of every map.
         origins: of every map that a node gives.
         widened: maps that are others with axes of length one widened, and whether by nothing but copies.
@@ -76,6 +86,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._maps: MutableMapping[Tensor, _Map] = WeakTensorKeyDictionary()
         self._writes: dict[int, tuple[StorageWeakRef, list[_Write]]] = {}
         self._spare: set[str] = set()
+        self._own: set[str] = set()
         self._time = 0
         self._hidden = False
 
@@ -92,21 +103,41 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         names, defaults, targets = _arguments(func)
         given = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
-        for target in targets:
+        name = _short_name(func._schema.name)
+        for target in (*targets, *(_STATISTICS if name in _NORMS and given.get("training") else ())):
             if isinstance(given.get(target), Tensor):
                 self._originals.before_writing(given[target])
-        named = [(tensor, name) for tensor in _tensors(given.values()) if (name := self.map_of(tensor))]
+        named = self._maps_among(given)
         before = [tuple(tensor.shape) for tensor, _ in named]
         output = func(*args, **kwargs)
+        start = None if named else grown_of(name, given, output)
+        if start is not None:
+            self._begin(start, "constant")
+            named, before = self._maps_among(given), [tuple(start.shape)]
+            # a constant again for whoever else takes it
+            self._spare.add(self._maps.pop(start).name)
         if named:
             written = [given[target] for target in targets if isinstance(given.get(target), Tensor)]
             self._keep(func._schema.name, given, named, before, output, written)
+        drawn = isinstance(output, Tensor) and name in _DRAWS
+        if drawn and output.numel() > 1 and not self._originals.keeps(output):
+            self._begin(output, name)
         return output
 
     def take(self, tensor: Tensor, name: str) -> None:
         """Take a tensor as a map that comes in."""
         if tensor not in self._maps:
             self.inputs += (self._named(tensor, name),)
+
+    def _maps_among(self, given: Mapping[str, Any]) -> list[tuple[Tensor, str]]:
+        """The arguments that are maps, each with its name."""
+        return [(tensor, name) for tensor in _tensors(given.values()) if (name := self.map_of(tensor))]
+
+    def _begin(self, tensor: Tensor, label: str) -> None:
+        """Take a tensor that the model has of its own as a map, if it is none."""
+        if self.map_of(tensor) is None:
+            self.take(tensor, label)
+            self._own.add(self._maps[tensor].name)
 
     def map_of(self, tensor: Tensor) -> str | None:
         """The name of the map that a tensor holds; None if it is a constant."""
@@ -120,6 +151,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if since[-1].view == _view(tensor):
             return since[-1].map.name
         return self._written(tensor, [*([held.name] if held else []), *(write.map.name for write in since)])
+
+    def add_unread(self, operator: str, tensor: Tensor, reason: str, output: Tensor) -> None:
+        """Keep an upsampler that cannot be read, in place of the calls that PyTorch makes of it."""
+        name = self.map_of(tensor)
+        if name is not None:
+            self._add(f"aten.{operator}", (name,), Unread(reason=reason), output)
 
     def add_pad(self, tensor: Tensor, pad: Sequence[int], output: Tensor) -> None:
         """Keep a circular pad, which would be seen as a heap of copies."""
@@ -137,8 +174,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         finally:
             self._hidden = False
 
+    def inputs_for(self, nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[str, ...]:
+        """The maps that came in, and of the model's own those that something takes."""
+        taken = {name for node in nodes for name in node.inputs} | set(outputs)
+        return tuple(name for name in self.inputs if name in taken or name not in self._own)
+
     def nodes_for(self, outputs: Sequence[str]) -> tuple[Node, ...]:
-        """The nodes, without second results that nothing takes, such as the places of a maximum."""
+        """The nodes, without those that nothing takes: places of a maximum, constants grown for nothing."""
         kept, taken = [], set(outputs)
         for node in reversed(self.nodes):
             if node.output in taken or node.output not in self._spare:
@@ -157,8 +199,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> None:
         """Add a node for each tensor that an operator gave; the first is what its step describes."""
         results = [tensor for tensor in _tensors([output]) if tensor.numel()]
-        namespace, _, name = full_name.partition("::")
-        name = name if name.endswith("__") else name.removesuffix("_")
+        namespace, name = full_name.partition("::")[0], _short_name(full_name)
         if not results or name in HOLDS_NO_VALUES:
             return
         maps = {id(tensor): taken for tensor, taken in named}
@@ -170,7 +211,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             taken = every if isinstance(step, Join) else list(dict.fromkeys(every))
         shown = f"{namespace}.{_as_called(name, given)}"
         first = self._add(shown, taken, step, results[0])
-        if name == "stack" or (len(taken) == 1 and _widens(before[0], results[0].shape)):
+        if len(taken) == 1 and _widens(before[0], results[0].shape):
             self.widened[first] = name in _BY_COPIES
         self._spare |= {self._add(shown, taken, Other(), other) for other in results[1:]}
         for target in targets:
@@ -213,8 +254,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._add("aten.copy_", dict.fromkeys(parts), step, tensor)
 
 
-class CircularPads(TorchFunctionMode):
-    """Sees a circular pad before PyTorch takes it apart into copies."""
+class Whole(TorchFunctionMode):
+    """Sees circular pads, and transposed convolutions of complex numbers, before PyTorch takes them apart."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
@@ -227,8 +268,16 @@ class CircularPads(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - whatever a function gives
-        """Run a function, and tell the recorder if it was a circular pad."""
+        """Run a function, and tell the recorder if it was one of these."""
         kwargs = kwargs or {}
+        if func in _TRANSPOSED:
+            taken = args[0] if args else kwargs["input"]
+            if not taken.is_complex():
+                return func(*args, **kwargs)
+            with self._recorder.hidden():
+                output = func(*args, **kwargs)
+            self._recorder.add_unread(func.__name__, taken, _COMPLEX, output)
+            return output
         if func is not F.pad:
             return func(*args, **kwargs)
         given = {"mode": "constant", **dict(zip(("input", "pad", "mode"), args, strict=False)), **kwargs}
@@ -266,6 +315,12 @@ def _as_called(name: str, given: Mapping[str, Any]) -> str:
     if name not in ("convolution", "_convolution"):
         return name
     return f"{'conv_transpose' if given['transposed'] else 'conv'}{given['weight'].ndim - 2}d"
+
+
+def _short_name(full_name: str) -> str:
+    """An operator without namespace and without the underscore of one that works in place."""
+    name = full_name.partition("::")[2]
+    return name if name.endswith("__") else name.removesuffix("_")
 
 
 def _widens(before: Sequence[int], after: Sequence[int]) -> bool:

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from upstroke.graph.form import Graph, Node, Shape
+from upstroke.graph.growth import grown, is_larger
 from upstroke.graph.rearrange import pixel_shuffle_of
 from upstroke.graph.steps import Pool, Reshape, Resize, Same, Step, Transpose, Unread
-from upstroke.graph.torch_steps import grown, is_larger
 
 __all__ = ["with_plain_axes", "with_repeats"]
 
@@ -22,8 +22,7 @@ def with_repeats(graph: Graph, widened: Mapping[str, bool]) -> Graph:
 
     Args:
         graph: what was recorded.
-        widened: maps that are others with axes of length one widened, or stacked along a new one, and
-            whether by nothing but copies.
+        widened: maps that are others with axes of length one widened, and whether by nothing but copies.
     """
     for output, by_copies in widened.items():
         node = graph.makers.get(output)

@@ -32,6 +32,10 @@ class Originals:
         if place in self._kept and place not in self._copies:
             self._copies[place] = self._kept[place].detach().clone()
 
+    def keeps(self, tensor: Tensor) -> bool:
+        """Whether this shares its memory with one of them, or is a parameter that only now comes to be."""
+        return isinstance(tensor, nn.Parameter) or memory_of(tensor) in self._kept
+
     def put_back(self) -> None:
         """Write the copies back."""
         with torch.no_grad():

@@ -8,8 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from upstroke.axes import times
-from upstroke.graph.form import Shape
+from upstroke.graph.growth import grown, is_larger
 from upstroke.graph.steps import (
     Convolution,
     Coordinates,
@@ -31,7 +30,7 @@ from upstroke.graph.steps import (
 )
 from upstroke.polyphase import Border, Margin
 
-__all__ = ["HOLDS_NO_VALUES", "Call", "grown", "is_larger", "pad_of", "step_of"]
+__all__ = ["HOLDS_NO_VALUES", "Call", "grown_of", "pad_of", "step_of"]
 
 # What these make has a map's shape and none of its values.
 HOLDS_NO_VALUES = frozenset(
@@ -53,12 +52,13 @@ _POINTWISE = frozenset(
         "sinh", "softplus", "softshrink", "sqrt", "square", "tan", "tanh", "threshold", "trunc",
     }
 )  # fmt: skip
-# Larger only because a matrix is wider, a window is listed, or half a spectrum is made whole again.
+# Larger only because a matrix is wider, a window is listed, something is put beside the map, or half a
+# spectrum is made whole again.
 _NOT_SPATIAL = frozenset(
     {
         "_fft_c2c", "_fft_c2r", "_fft_r2c", "_scaled_dot_product_flash_attention_for_cpu",
-        "_softmax", "addmm", "baddbmm", "bmm", "embedding", "expand", "linear", "matmul", "mm",
-        "native_layer_norm",
+        "_softmax", "addmm", "baddbmm", "bmm", "cat", "constant_pad_nd", "embedding", "expand", "linear",
+        "matmul", "mm", "native_layer_norm", "stack",
     }
 )  # fmt: skip
 
@@ -106,21 +106,16 @@ def step_of(call: Call) -> Step:
     return step
 
 
-def is_larger(before: Shape, after: Shape) -> bool:
-    """Whether a map has more samples along an axis, other than as copies of its only one."""
-    if len(before) != len(after) or not 3 <= len(before) <= 5 or before[0] != after[0]:
-        return False
-    sizes = zip(before[2:], after[2:], strict=True)
-    return any(was is not None and now is not None and 1 < was < now for was, now in sizes)
-
-
-def grown(name: str, before: Shape, after: Shape) -> str:
-    """Say that a map grows in a way that is not read."""
-    return f"{name} grows {_times(before[2:])} to {_times(after[2:])} in a way that is not read"
-
-
-def _times(sizes: Shape) -> str:
-    return times(0 if size is None else size for size in sizes)
+def grown_of(name: str, given: Mapping[str, Any], output: object) -> Tensor | None:
+    """The tensor that an operator made for growing maps has grown; None for any other operator, or if not."""
+    backwards = name in ("convolution", "_convolution") and given.get("transposed")
+    if not backwards and name != "pixel_shuffle" and not name.lstrip("_").startswith("upsample_"):
+        return None
+    taken = given.get("self", given.get("input"))
+    if not isinstance(taken, Tensor) or not isinstance(output, Tensor):
+        return None
+    sizes = zip(taken.shape[2:], output.shape[2:], strict=False)
+    return taken if any(was < now for was, now in sizes) else None
 
 
 def pad_of(pad: Sequence[int], ndim: int, *, border: Border | None) -> Pad | Other:
