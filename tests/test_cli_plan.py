@@ -363,6 +363,12 @@ def test_a_programming_error_is_not_hidden(monkeypatch):
         raise KeyError(message)
 
     monkeypatch.setattr("upstroke.cli.plan.plan_unet", fail)
+    result = call(*UNET)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "upstroke: this should not have happened: KeyError: 'a bug'; run it again with UPSTROKE_TRACEBACKS=1 to see where, and report that\n",
+    )
+    monkeypatch.setenv("UPSTROKE_TRACEBACKS", "1")
     assert isinstance(call(*UNET).exception, KeyError)
 
 
