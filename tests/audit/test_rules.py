@@ -349,6 +349,15 @@ def test_a_mean_over_windows_behind_a_layer_is_part_of_its_chain():
     assert verdict(row(grown(weight=weight), largest, TANH), "UP102").kind == "finding"
 
 
+def test_words_name_the_constants_that_are_meant():
+    behind = verdict(
+        row(conv(1), grown(weight=BALANCED * torch.tensor([1.5, 1.0] * 2)[:, None]), TANH), "UP102"
+    )
+    assert behind.words.startswith(
+        "constants in the input channels of its chain, one at a time, come out with"
+    )
+
+
 def test_each_layer_of_a_chain_answers_for_its_own_pattern():
     nearest = Resize(mode="nearest", scale=(2.0, 2.0), coordinates="asymmetric")
     report = check(row(nearest, conv(3), grown(), TANH))

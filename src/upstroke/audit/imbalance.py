@@ -102,9 +102,11 @@ def _pattern_words(reading: Reading, measured: float) -> str:
     assert reading.chain is not None
     assert reading.own is not None
     chain, channels = reading.chain, reading.channels[0]
-    many = channels > 1
+    many = channels > 1 or bool(reading.site.before)
     from_bias = chain.worst_bias > chain.worst if not chain.zero_sum else not chain.level
     source = f"constants in its {channels} input channels, one at a time, come out with"
+    if reading.site.before:
+        source = "constants in the input channels of its chain, one at a time, come out with"
     if from_bias:
         source = "its biases add"
     elif not many:

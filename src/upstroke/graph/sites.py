@@ -115,9 +115,7 @@ def joins(graph: Graph, grown: Sequence[Site]) -> tuple[Branching, ...]:
 
 def _grows(node: Node) -> bool:
     step = node.step
-    if isinstance(step, Resize):
-        return max(step.scale) > 1
-    if isinstance(step, PixelShuffle):
+    if isinstance(step, Resize | PixelShuffle):
         return max(step.scale) > 1
     return isinstance(step, TransposedConvolution | Unread)
 
