@@ -419,3 +419,33 @@ def test_no_second_copy_of_the_weights_is_kept():
 def test_corners_of_a_map_of_one_cell_have_no_distance():
     graph = row(CORNERS, size=(1, 1))
     assert check(graph, select=["UP202"]).findings == ()
+
+
+@pytest.mark.parametrize(("louder", "kind"), [(1.015, "ok"), (1.025, "finding")])
+def test_the_threshold_is_one_per_cent_of_the_constant(louder, kind):
+    weight = torch.ones(8, 8, 4, 4)
+    # (louder - 1) / (louder + 1): 0.74 % and 1.2 %
+    weight[:, :, ::2] *= louder
+    assert verdict(row(grown(weight=weight), TANH), "UP102").kind == kind
+
+
+def test_one_tap_more_is_uneven():
+    step = TransposedConvolution(
+        weight=torch.ones(8, 8, 3),
+        bias=None,
+        stride=(2,),
+        padding=((1, 1),),
+        output_padding=(0,),
+        dilation=(1,),
+    )
+    found = verdict(row(step, size=(8,)), "UP101")
+    assert (found.kind, found.measure) == ("finding", 1.0)
+
+
+def test_nothing_is_shown_of_a_pattern_that_cannot_form():
+    (site,) = check(row(grown(), TANH, size=(1, 1))).as_json()["sites"]
+    hidden = ("pattern", "pattern_db", "image_gain_db", "chain_image_gain_db", "bias_db", "strang_fix_order")
+    assert {site[key] for key in hidden} == {None}
+    (site,) = check(row(grown(), TANH)).as_json()["sites"]
+    assert site["pattern"] is not None
+    assert site["image_gain_db"] < 0

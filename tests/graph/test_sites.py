@@ -132,6 +132,18 @@ def test_a_chain_ends_where_several_take_the_map_or_it_is_an_output():
     assert shown.after == ()
 
 
+def test_phases_that_a_strided_convolution_makes_are_not_the_shuffles_own():
+    graph = graph_of(("conv", conv(stride=2), "x"), ("shuffle", SHUFFLE, "conv"))
+    (site,) = sites(graph)
+    assert names(site.layer) == "shuffle"
+
+
+def test_nothing_stands_before_what_takes_several_maps():
+    graph = graph_of(("norm", NORM, "x"), ("odd", Unread(reason="it is odd"), "norm x"))
+    (site,) = sites(graph)
+    assert site.before == ()
+
+
 def test_what_cannot_be_read_is_a_site_with_its_reason():
     graph = graph_of(("odd", Unread(reason="it is odd"), "x"))
     (site,) = sites(graph)
