@@ -115,7 +115,8 @@ def read(site: Site, graph: Graph) -> Reading:
         reason = _unfit(site, stages, graph)
         if reason:
             return unread(reason)
-        own, chain = chain_gain([stages[place]]), chain_gain(stages, source=place)
+        own = chain_gain([stages[place]])
+        chain = chain_gain(stages, source=place) if len(stages) > 1 else own
     except (NotRepresentableError, OptionError, ShapeError) as error:
         return unread(str(error))
     operator = stages[place].operator

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from upstroke.cli.options import Format, Output, Overwrite, Quiet, file_name, per_axis
+from upstroke.cli.options import Format, Output, Overwrite, Quiet, file_name, per_axis, refuse_existing
 from upstroke.cli.output import deliver, json_text, page_for, printable
-from upstroke.errors import FileError, OptionError
-from upstroke.files.place import check_target
+from upstroke.errors import OptionError
 
 if TYPE_CHECKING:
     from upstroke.cli.inspect_layers import Subject
@@ -304,9 +303,4 @@ def _refuse_existing(plot: Path | None, output: Path | None, *, overwrite: bool)
     if plot is not None and output is not None and os.path.realpath(plot) == os.path.realpath(output):
         msg = f"--plot and --output must be two files; got {plot} for both"
         raise OptionError(msg)
-    for path in (plot, output):
-        if path is not None:
-            check_target(path, overwrite=True)
-        if path is not None and not overwrite and os.path.lexists(path):
-            msg = f"{path} exists already; give --overwrite to replace it, or another name"
-            raise FileError(msg)
+    refuse_existing(plot, output, overwrite=overwrite)

@@ -17,7 +17,7 @@ from upstroke.nn._row import Row
 from upstroke.nn.convolution import Fill, computes_as_pytorchs, conv_layer
 from upstroke.nn.interpolation import Centre, Interpolation, Mode
 from upstroke.ops.convolutions import CONV_TRANSPOSE
-from upstroke.polyphase import Affine, swap_channels
+from upstroke.polyphase import swap_channels
 
 __all__ = ["ResizeConv"]
 
@@ -244,7 +244,4 @@ def _box_times(weight: Tensor, scale: tuple[int, ...], groups: int) -> Tensor:
     return swap_channels(kernel, groups)
 
 
-@lifts(ResizeConv)
-def lift_resize_conv(layer: nn.Module, ndim: int | None = None) -> Affine:
-    """The affine map of the row; its margin says where it is exact only inside."""
-    return lift_sequence(layer, ndim)
+lifts(ResizeConv)(lift_sequence)

@@ -16,7 +16,6 @@ from upstroke.nn._arguments import Padding, check_axes, check_channels, check_ma
 from upstroke.nn._row import Row
 from upstroke.nn.convolution import conv_layer
 from upstroke.nn.transposed import TransposedConv
-from upstroke.polyphase import Affine
 
 __all__ = ["Order", "SeparableTransposedConv"]
 
@@ -172,7 +171,4 @@ class SeparableTransposedConv(Row):
         return self.depthwise.grid
 
 
-@lifts(SeparableTransposedConv)
-def lift_separable(layer: nn.Module, ndim: int | None = None) -> Affine:
-    """The affine map of the row; a bias between the two may give it a margin."""
-    return lift_sequence(layer, ndim)
+lifts(SeparableTransposedConv)(lift_sequence)

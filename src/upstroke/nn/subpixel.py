@@ -4,7 +4,7 @@ import math
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from upstroke.axes import whole_per_axis
 from upstroke.grid import Grid
@@ -16,7 +16,6 @@ from upstroke.nn._arguments import Padding, check_axes, check_channels, check_ma
 from upstroke.nn._recognise import shuffled
 from upstroke.nn._row import Row
 from upstroke.nn.convolution import Fill, conv_layer
-from upstroke.polyphase import Affine
 
 __all__ = ["SubpixelConv"]
 
@@ -125,7 +124,4 @@ class SubpixelConv(Row):
         return cells.resize(scale)
 
 
-@lifts(SubpixelConv)
-def lift_subpixel_conv(layer: nn.Module, ndim: int | None = None) -> Affine:
-    """The affine map of the row, exact everywhere."""
-    return lift_sequence(layer, ndim)
+lifts(SubpixelConv)(lift_sequence)
