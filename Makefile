@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test mutate docs demo bench evidence
+.PHONY: help setup lint test sanitise mutate docs demo bench evidence
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -13,8 +13,12 @@ help:  ## show this list
 
 setup: $(READY)  ## make .venv with Python 3.11 or later and install everything into it
 
-# pip learnt --group in 25.1. torch goes first, so that the pinned build is there before anything asks for one.
-$(READY): pyproject.toml constraints.txt
+NATIVE := CMakeLists.txt $(wildcard native/*.h native/*.cpp)
+
+# pip learnt --group in 25.1. torch goes first, so that the pinned build is there before anything asks for one. The kernels are
+# built by what is in .venv rather than by a copy that pip throws away, so `cmake --build build/editable-*` builds them again.
+# Without a compiler there are none; with one, what it refuses is an error.
+$(READY): pyproject.toml constraints.txt $(NATIVE)
 	@for python in python3.11 python3.12 python3.13 python3; do \
 	  if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then break; fi; \
 	  python=; \
@@ -26,8 +30,13 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into .venv (a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --quiet --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --quiet -c constraints.txt torch
-	@$(BIN)/python -m pip install --quiet --quiet -c constraints.txt -e '.[all]' \
-	  --group test --group lint --group docs --group mutate
+	@$(BIN)/python -m pip install --quiet --quiet -c constraints.txt \
+	  --group native --group test --group lint --group docs --group mutate
+	@for compiler in "$${CXX:-}" c++ g++ clang++; do \
+	  if command -v "$$compiler" >/dev/null; then export UPSTROKE_REQUIRE_NATIVE=1; fi; \
+	done; \
+	[ -n "$${UPSTROKE_REQUIRE_NATIVE:-}" ] || rm -f src/upstroke/_native.*; \
+	$(BIN)/python -m pip install --quiet --quiet -c constraints.txt --no-build-isolation -e '.[all]'
 	@touch $@
 
 lint: setup  ## format check, lint, types
@@ -37,6 +46,16 @@ lint: setup  ## format check, lint, types
 
 test: setup  ## all tests and doctests
 	$(BIN)/python -m pytest
+
+# The kernels by themselves, without Python: the objects that were built for it, then with every address and shift checked.
+sanitise: export PATH := $(CURDIR)/$(BIN):$(PATH)
+sanitise: setup  ## the C++ tests of native/, also under the address and undefined-behaviour sanitisers
+	@built=$$(ls -td build/editable-*/ | head -1); \
+	cmake --build $$built --target test_kernels; \
+	$${built}test_kernels
+	cmake -S . -B build/sanitise -G Ninja -DUPSTROKE_MODULE=OFF -DUPSTROKE_SANITISE=ON
+	cmake --build build/sanitise --target test_kernels
+	build/sanitise/test_kernels
 
 mutate: setup  ## change lines of polyphase, grid and diagnose on purpose; print the changes no test noticed
 	@OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=fast UPSTROKE_DATA=$(DATA) $(BIN)/mutmut run
@@ -70,9 +89,10 @@ demo: setup  ## check a real model, inspect three layers and a picture, plan two
 	@printf '\nOpen in a browser: %s\n' "demo/report.html demo/transposed-k3s2.svg demo/bilinear.svg demo/shuffle.svg demo/image.svg"
 	@echo "The pictures measured: demo/photograph.png demo/checkerboard.png"
 
-bench: setup  ## time every implementation, each checked first
-	@if [ -f benchmarks/run.py ]; then $(BIN)/python -m benchmarks.run; \
-	else echo "There are no benchmarks yet."; fi
+# BENCH='--only TEXT --quick' measures some rows; BENCH=--list prints their names
+bench: setup  ## time everything against everybody, each checked first (25 minutes; goes on where it was ended)
+	@$(BIN)/python -m pip install --quiet --quiet -c constraints.txt --group bench
+	$(BIN)/python -m benchmarks.run $(BENCH)
 
 evidence: setup  ## the training comparisons
 	@echo "There are no training comparisons yet."

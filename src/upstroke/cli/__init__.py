@@ -14,12 +14,14 @@ from typer.core import TyperGroup
 from upstroke._version import __version__
 from upstroke.cli import check, explain, inspect, plan
 from upstroke.errors import UpstrokeError
+from upstroke.ops.kernels import instructions
 
 __all__ = ["app", "main"]
 
 BAD_USAGE = 2
 ABORTED = 130
 TRACEBACKS = "UPSTROKE_TRACEBACKS"
+NO_KERNELS = "none (PyTorch's forms serve)"
 
 
 class OneSentence(TyperGroup):
@@ -101,7 +103,7 @@ def _sentence(error: typer.TyperException) -> str:
 
 def _show_version(wanted: bool) -> bool:
     if wanted:
-        typer.echo(f"upstroke {__version__}")
+        typer.echo(f"upstroke {__version__}, compiled kernels: {instructions() or NO_KERNELS}")
         raise typer.Exit
     return wanted
 

@@ -1,0 +1,30 @@
+// What is compiled once for every set of instructions: the three kernels, each over a range of rows.
+#pragma once
+
+#include <cstdint>
+
+#include "problem.h"
+
+namespace upstroke {
+
+// One kernel takes a range [first, last) of its units of work, so that threads can share them; whatever it
+// allocates it frees. `false`: there was no memory.
+struct Kernels {
+    const char* instructions;
+
+    std::int64_t (*upsample_units)(const Problem&);
+    bool (*upsample)(const Problem&, const void* x, const void* taps, void* y, std::int64_t first, std::int64_t last);
+
+    std::int64_t (*adjoint_units)(const Problem&);
+    bool (*adjoint)(const Problem&, const void* y, const void* taps, void* x, std::int64_t first, std::int64_t last);
+
+    // Adds onto `sums`, of the shape of taps in float64, which starts as zeros; every thread has its own.
+    std::int64_t (*taps_gradient_units)(const Problem&);
+    bool (*taps_gradient)(const Problem&, const void* y, const void* x, double* sums, std::int64_t first, std::int64_t last);
+};
+
+const Kernels& kernels_baseline();
+const Kernels& kernels_avx2();
+const Kernels& kernels_avx512();
+
+}  // namespace upstroke

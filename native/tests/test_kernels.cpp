@@ -1,0 +1,521 @@
+// Every kernel in every set of instructions of this machine against loops written from the formula, over drawn
+// problems; prints the numbers of what failed. `test_kernels [problems] [first seed]`.
+#include <algorithm>
+#include <cinttypes>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "apply.h"
+#include "checked.h"
+#include "dispatch.h"
+#include "parallel.h"
+
+// Where the kernels are built to check addresses; this file is not, and stays fast.
+#ifdef UPSTROKE_SANITISE
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+#endif
+
+using namespace upstroke;
+using std::int64_t;
+
+namespace {
+
+int failures = 0;
+constexpr int most_failures = 20;
+
+// ---- drawing ----
+
+class Random {
+  public:
+    explicit Random(std::uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15u + 0x632be59bd9b4e019u) {}
+    std::uint64_t next() {
+        state_ ^= state_ << 13;
+        state_ ^= state_ >> 7;
+        state_ ^= state_ << 17;
+        return state_ * 0x2545f4914f6cdd1du;
+    }
+    int64_t between(int64_t least, int64_t most) {
+        return least + static_cast<int64_t>((next() >> 11) % static_cast<std::uint64_t>(most - least + 1));
+    }
+    bool one_in(int64_t count) { return between(1, count) == 1; }
+    double value() { return static_cast<double>(next() >> 11) / 4503599627370496.0 - 1.0; }
+
+  private:
+    std::uint64_t state_;
+};
+
+Axis draw_axis(Random& random, bool innermost) {
+    Axis axis = {};
+    axis.cells = random.one_in(6) ? 1 : random.between(1, innermost ? 40 : 9);
+    axis.scale = random.between(1, 4);
+    axis.taps = random.one_in(8) ? axis.cells + random.between(1, 4) : random.between(1, 5);
+    axis.origin = random.one_in(10) ? random.between(-60, 60) : random.between(-3, axis.taps + 2);
+    const int64_t excess = random.one_in(2) ? 0 : random.between(-4, 6);
+    axis.samples = std::max<int64_t>(1, axis.scale * axis.cells + excess);
+    axis.border = static_cast<Border>(random.between(0, 2));
+    return axis;
+}
+
+int64_t products(const Problem& problem) {
+    int64_t taps = 1;
+    for (int axis = 0; axis < problem.axes; ++axis) taps *= problem.axis[axis].taps;
+    return elements_of_y(problem) * taps;
+}
+
+Problem draw_problem(Random& random) {
+    static const int64_t channels[] = {1, 2, 3, 4, 8, 16, 17, 33};
+    Problem problem = {};
+    do {
+        problem.batch = random.between(1, 3);
+        problem.channels = channels[random.between(0, 7)];
+        problem.tap_channels = random.one_in(2) ? 1 : problem.channels;
+        problem.axes = static_cast<int>(random.between(1, 3));
+        for (int axis = 0; axis < problem.axes; ++axis) problem.axis[axis] = draw_axis(random, axis == problem.axes - 1);
+        problem.channels_last = random.one_in(2);
+        problem.number = static_cast<Number>(random.between(0, 2));
+        problem.threads = static_cast<int>(random.between(1, 3));
+    } while (products(problem) > 300000);
+    return problem;
+}
+
+// ---- numbers in memory ----
+
+double bfloat16_value(std::uint16_t bits) {
+    const std::uint32_t wide = static_cast<std::uint32_t>(bits) << 16;
+    float value;
+    std::memcpy(&value, &wide, sizeof value);
+    return static_cast<double>(value);
+}
+
+// An array of one kind of number between guards: bytes that must stay as they are, and that the address sanitiser, where
+// it runs, lets nobody read either. It starts as NaN, and as badly aligned as its numbers may be.
+class Array {
+  public:
+    Array(Number number, int64_t count) : number_(number), count_(count) {
+        width_ = number == Number::float64 ? 8 : number == Number::bfloat16 ? 2 : 4;
+        bytes_.assign(2 * guard + static_cast<std::size_t>(width_ * (count + 1)), guard_byte);
+        std::memset(data(), 0xff, static_cast<std::size_t>(width_ * count));
+        ASAN_POISON_MEMORY_REGION(bytes_.data(), guard);
+        ASAN_POISON_MEMORY_REGION(end(), guard);
+    }
+    ~Array() { open(); }
+    Array(const Array&) = delete;
+    Array& operator=(const Array&) = delete;
+
+    unsigned char* data() { return bytes_.data() + guard + width_; }
+    int64_t size() const { return count_; }
+
+    double at(int64_t index) {
+        const unsigned char* const place = data() + index * width_;
+        if (number_ == Number::float64) {
+            double value;
+            std::memcpy(&value, place, sizeof value);
+            return value;
+        }
+        if (number_ == Number::bfloat16) {
+            std::uint16_t bits;
+            std::memcpy(&bits, place, sizeof bits);
+            return bfloat16_value(bits);
+        }
+        float value;
+        std::memcpy(&value, place, sizeof value);
+        return static_cast<double>(value);
+    }
+
+    void set(int64_t index, double value) {
+        unsigned char* const place = data() + index * width_;
+        const float narrow = static_cast<float>(value);
+        if (number_ == Number::float64) {
+            std::memcpy(place, &value, sizeof value);
+        } else if (number_ == Number::bfloat16) {
+            // cut off rather than rounded: any bfloat16 will do as input
+            std::uint32_t wide;
+            std::memcpy(&wide, &narrow, sizeof wide);
+            const std::uint16_t bits = static_cast<std::uint16_t>(wide >> 16);
+            std::memcpy(place, &bits, sizeof bits);
+        } else {
+            std::memcpy(place, &narrow, sizeof narrow);
+        }
+    }
+
+    void draw(Random& random) {
+        for (int64_t index = 0; index < count_; ++index) set(index, random.value());
+    }
+
+    std::vector<double> values() {
+        std::vector<double> all(static_cast<std::size_t>(count_));
+        for (int64_t index = 0; index < count_; ++index) all[static_cast<std::size_t>(index)] = at(index);
+        return all;
+    }
+
+    bool guards_are_whole() {
+        open();
+        bool whole = true;
+        for (const unsigned char* place = bytes_.data(); place < data(); ++place) whole = whole && *place == guard_byte;
+        for (const unsigned char* place = end(); place < end() + guard; ++place) whole = whole && *place == guard_byte;
+        return whole;
+    }
+
+  private:
+    static constexpr std::size_t guard = 128;
+    static constexpr unsigned char guard_byte = 0xa5;
+
+    unsigned char* end() { return data() + width_ * count_; }
+    void open() { ASAN_UNPOISON_MEMORY_REGION(bytes_.data(), bytes_.size()); }
+
+    Number number_;
+    int64_t count_;
+    int64_t width_ = 0;
+    std::vector<unsigned char> bytes_;
+};
+
+Number tap_number(const Problem& problem) {
+    return problem.number == Number::float64 ? Number::float64 : Number::float32;
+}
+
+// ---- the formula: y[n] = sum over k of taps[p, k] * x[m + k - origin], n = scale * m + p ----
+
+// The cell at a place that may lie outside, -1 where zeros stand.
+int64_t cell_of(const Axis& axis, int64_t place) {
+    if (axis.border == Border::zero) return place < 0 || place >= axis.cells ? -1 : place;
+    if (axis.border == Border::clamp) return std::min(std::max<int64_t>(place, 0), axis.cells - 1);
+    while (place < 0) place += axis.cells;
+    while (place >= axis.cells) place -= axis.cells;
+    return place;
+}
+
+// One axis after the other: visits (place in x, phase, tap, place in y), all counted in C order over the axes.
+template <class Visit>
+void visit_axes(const Problem& problem, int axis, int64_t x, int64_t phase, int64_t tap, int64_t y, const Visit& visit) {
+    if (axis == problem.axes) return visit(x, phase, tap, y);
+    const Axis& a = problem.axis[axis];
+    for (int64_t n = 0; n < a.samples; ++n) {
+        for (int64_t k = 0; k < a.taps; ++k) {
+            const int64_t cell = cell_of(a, n / a.scale + k - a.origin);
+            if (cell < 0) continue;
+            visit_axes(problem, axis + 1, x * a.cells + cell, phase * a.scale + n % a.scale, tap * a.taps + k,
+                       y * a.samples + n, visit);
+        }
+    }
+}
+
+int64_t product_over_axes(const Problem& problem, int64_t Axis::*number) {
+    int64_t product = 1;
+    for (int axis = 0; axis < problem.axes; ++axis) product *= problem.axis[axis].*number;
+    return product;
+}
+
+// Every product of the formula, by its places in x, taps and y as they lie in memory.
+template <class Visit>
+void visit_products(const Problem& problem, const Visit& visit) {
+    const int64_t cells = product_over_axes(problem, &Axis::cells);
+    const int64_t samples = product_over_axes(problem, &Axis::samples);
+    const int64_t taps = product_over_axes(problem, &Axis::taps);
+    const auto place = [&](int64_t batch, int64_t channel, int64_t spot, int64_t spots) {
+        return problem.channels_last ? (batch * spots + spot) * problem.channels + channel
+                                     : (batch * problem.channels + channel) * spots + spot;
+    };
+    visit_axes(problem, 0, 0, 0, 0, 0, [&](int64_t cell, int64_t phase, int64_t tap, int64_t sample) {
+        for (int64_t batch = 0; batch < problem.batch; ++batch) {
+            for (int64_t channel = 0; channel < problem.channels; ++channel) {
+                const int64_t tap_channel = problem.tap_channels == 1 ? 0 : channel;
+                visit(place(batch, channel, cell, cells), (phase * problem.tap_channels + tap_channel) * taps + tap,
+                      place(batch, channel, sample, samples));
+            }
+        }
+    });
+}
+
+// What should come out, the sum of the magnitudes that went in, and how many there were, for the tolerance.
+struct Expected {
+    explicit Expected(int64_t count) : value(count, 0.0), magnitude(count, 0.0), terms(count, 0) {}
+    void add(int64_t index, double term) {
+        value[index] += term;
+        magnitude[index] += std::fabs(term);
+        terms[index] += 1;
+    }
+    std::vector<double> value, magnitude;
+    std::vector<int64_t> terms;
+};
+
+// ---- comparing ----
+
+std::string described(const Problem& problem) {
+    static const char* const borders[] = {"zero", "clamp", "circular"};
+    static const char* const numbers[] = {"float32", "float64", "bfloat16"};
+    std::string text = numbers[static_cast<int>(problem.number)];
+    text += problem.channels_last ? ", channels last" : ", contiguous";
+    text += ", batch " + std::to_string(problem.batch) + ", channels " + std::to_string(problem.channels) + ", tap channels " +
+            std::to_string(problem.tap_channels) + ", threads " + std::to_string(problem.threads);
+    for (int axis = 0; axis < problem.axes; ++axis) {
+        const Axis& a = problem.axis[axis];
+        text += "\n    axis: cells " + std::to_string(a.cells) + ", samples " + std::to_string(a.samples) + ", scale " +
+                std::to_string(a.scale) + ", taps " + std::to_string(a.taps) + ", origin " + std::to_string(a.origin) +
+                ", border " + borders[static_cast<int>(a.border)];
+    }
+    return text;
+}
+
+struct Case {
+    std::uint64_t seed;
+    const Kernels& kernels;
+    const Problem& problem;
+};
+
+void fail(const Case& at, const char* what, const std::string& how) {
+    ++failures;
+    std::printf("FAILED %s, %s, seed %" PRIu64 ": %s\n  %s\n", what, at.kernels.instructions, at.seed, how.c_str(),
+                described(at.problem).c_str());
+}
+
+// Rounding of a sum of so many terms, each of which was itself rounded, and of its result.
+double tolerance(const Expected& expected, int64_t index, Number sums, Number stored) {
+    const double sum_step = sums == Number::float64 ? 0x1p-52 : 0x1p-23;
+    const double store_step = stored == Number::bfloat16 ? 0x1p-8 : stored == Number::float32 ? 0x1p-23 : 0x1p-52;
+    const double terms = static_cast<double>(expected.terms[index] + 8);
+    return sum_step * terms * expected.magnitude[index] + store_step * std::fabs(expected.value[index]) + 1e-40;
+}
+
+void compare(const Case& at, const char* what, Array& got, const Expected& expected, Number sums, Number stored) {
+    for (int64_t index = 0; index < got.size(); ++index) {
+        const double error = std::fabs(got.at(index) - expected.value[index]);
+        if (!(error <= tolerance(expected, index, sums, stored))) {
+            char how[160];
+            std::snprintf(how, sizeof how, "number %" PRId64 " of %" PRId64 " is %.9g, should be %.9g", index, got.size(),
+                          got.at(index), expected.value[index]);
+            return fail(at, what, how);
+        }
+    }
+    if (!got.guards_are_whole()) fail(at, what, "wrote outside of its output");
+}
+
+double dot(Array& a, Array& b) {
+    double sum = 0.0;
+    for (int64_t index = 0; index < a.size(); ++index) sum += a.at(index) * b.at(index);
+    return sum;
+}
+
+void compare_products(const Case& at, const char* what, double one, double other, double magnitude, Number stored) {
+    // either side is rounded once, and a little more where the sum runs over float32
+    const double step = stored == Number::bfloat16 ? 0x1.02p-7 : stored == Number::float32 ? 0x1p-18 : 0x1p-45;
+    if (!(std::fabs(one - other) <= step * magnitude + 1e-30)) {
+        char how[120];
+        std::snprintf(how, sizeof how, "the two products are %.12g and %.12g", one, other);
+        fail(at, what, how);
+    }
+}
+
+// ---- the tests ----
+
+// The kernels by themselves, cut into as many ranges as there are threads, whether or not so many pay.
+void test_ranges(const Case& at, Array& x, Array& taps, Array& y, const Expected& up, const Expected& down, const Expected& slope) {
+    const Problem& problem = at.problem;
+    const Number sums = tap_number(problem);
+    Array up_got(problem.number, y.size());
+    const bool up_done = share(at.kernels.upsample_units(problem), problem.threads, [&](int, int64_t first, int64_t last) {
+        return at.kernels.upsample(problem, x.data(), taps.data(), up_got.data(), first, last);
+    });
+    if (!up_done) fail(at, "upsample", "no memory");
+    compare(at, "upsample", up_got, up, sums, problem.number);
+
+    Array down_got(problem.number, x.size());
+    const bool down_done = share(at.kernels.adjoint_units(problem), problem.threads, [&](int, int64_t first, int64_t last) {
+        return at.kernels.adjoint(problem, y.data(), taps.data(), down_got.data(), first, last);
+    });
+    if (!down_done) fail(at, "adjoint", "no memory");
+    compare(at, "adjoint", down_got, down, sums, problem.number);
+
+    std::vector<std::vector<double>> parts(static_cast<std::size_t>(problem.threads), std::vector<double>(taps.size(), 0.0));
+    const auto add = [&](int thread, int64_t first, int64_t last) {
+        return at.kernels.taps_gradient(problem, y.data(), x.data(), parts[static_cast<std::size_t>(thread)].data(), first, last);
+    };
+    if (!share(at.kernels.taps_gradient_units(problem), problem.threads, add)) fail(at, "taps gradient", "no memory");
+    Array slope_got(Number::float64, taps.size());
+    for (int64_t tap = 0; tap < taps.size(); ++tap) {
+        double sum = 0.0;
+        for (const std::vector<double>& part : parts) sum += part[static_cast<std::size_t>(tap)];
+        slope_got.set(tap, sum);
+    }
+    compare(at, "taps gradient", slope_got, slope, sums, Number::float64);
+}
+
+// The whole calls, and what they must be to one another: <A x, y> = <x, A' y> = <taps, gradient>.
+void test_calls(const Case& at, Array& x, Array& taps, Array& y, const Expected& up, const Expected& down, const Expected& slope) {
+    const Problem& problem = at.problem;
+    const Number sums = tap_number(problem);
+    Array up_got(problem.number, y.size());
+    Array down_got(problem.number, x.size());
+    Array slope_got(sums, taps.size());
+    const bool done = apply_upsample(at.kernels, problem, x.data(), taps.data(), up_got.data()) &&
+                      apply_adjoint(at.kernels, problem, y.data(), taps.data(), down_got.data()) &&
+                      apply_taps_gradient(at.kernels, problem, y.data(), x.data(), slope_got.data());
+    if (!done) fail(at, "calls", "no memory");
+
+    double magnitude = 0.0;
+    for (int64_t index = 0; index < y.size(); ++index) magnitude += up.magnitude[index] * std::fabs(y.at(index));
+    const double forward = dot(up_got, y);
+    compare_products(at, "adjointness in x", forward, dot(x, down_got), magnitude, problem.number);
+    compare_products(at, "adjointness in taps", forward, dot(taps, slope_got), magnitude, problem.number);
+
+    compare(at, "upsample, whole call", up_got, up, sums, problem.number);
+    compare(at, "adjoint, whole call", down_got, down, sums, problem.number);
+    compare(at, "taps gradient, whole call", slope_got, slope, sums, sums);
+}
+
+void test_problem(std::uint64_t seed, const Problem& problem) {
+    Random random(seed + 1000003);
+    Array x(problem.number, elements_of_x(problem));
+    Array y(problem.number, elements_of_y(problem));
+    Array taps(tap_number(problem), elements_of_taps(problem));
+    x.draw(random);
+    y.draw(random);
+    taps.draw(random);
+
+    const std::vector<double> cells = x.values(), samples = y.values(), weights = taps.values();
+    Expected up(y.size()), down(x.size()), slope(taps.size());
+    visit_products(problem, [&](int64_t cell, int64_t tap, int64_t sample) {
+        up.add(sample, weights[tap] * cells[cell]);
+        down.add(cell, weights[tap] * samples[sample]);
+        slope.add(tap, cells[cell] * samples[sample]);
+    });
+    for (const Kernels* kernels : available_kernels()) {
+        const Case at = {seed, *kernels, problem};
+        test_ranges(at, x, taps, y, up, down, slope);
+        test_calls(at, x, taps, y, up, down, slope);
+    }
+    const Case at = {seed, *available_kernels().front(), problem};
+    if (!x.guards_are_whole() || !y.guards_are_whole() || !taps.guards_are_whole()) fail(at, "inputs", "written to");
+}
+
+// Large enough that a second thread and a third one pay.
+void test_large_problems() {
+    for (std::uint64_t seed = 0; seed < 6; ++seed) {
+        Problem problem = {};
+        problem.batch = 2;
+        problem.channels = 5;
+        problem.tap_channels = seed % 2 == 0 ? 1 : 5;
+        problem.axes = 2;
+        problem.axis[0] = Axis{61, 122, 2, 2, 1, Border::clamp};
+        problem.axis[1] = Axis{80, 241, 3, 2, 0, Border::circular};
+        problem.channels_last = seed % 2 == 1;
+        problem.number = static_cast<Number>(seed % 3);
+        problem.threads = 3;
+        test_problem(1000000000 + seed, problem);
+    }
+}
+
+void expect(bool holds, const char* what) {
+    if (holds) return;
+    ++failures;
+    std::printf("FAILED %s\n", what);
+}
+
+Numbers good_numbers() { return {2, 3, 1, {5, 7}, {10, 21}, {2, 3}, {2, 4}, {0, -1}, {0, 2}, true, 0, 1}; }
+
+void expect_refused(const char* message, const std::function<void(Numbers&)>& spoil) {
+    Numbers numbers = good_numbers();
+    spoil(numbers);
+    std::string said = "nothing";
+    try {
+        checked(numbers);
+    } catch (const BadNumber& error) {
+        said = error.what();
+    }
+    if (said == message) return;
+    ++failures;
+    std::printf("FAILED checked: wanted \"%s\", got \"%s\"\n", message, said.c_str());
+}
+
+void test_checked() {
+    const Problem problem = checked(good_numbers());
+    expect(elements_of_x(problem) == 2 * 3 * 35 && elements_of_y(problem) == 2 * 3 * 210 && elements_of_taps(problem) == 6 * 8,
+           "checked: elements of the arrays");
+    const int64_t most = std::numeric_limits<int64_t>::max();
+    const int64_t least = std::numeric_limits<int64_t>::min();
+    expect_refused("cells must have 1 to 3 axes; got 0", [](Numbers& n) { n.cells = {}; });
+    expect_refused("cells must have 1 to 3 axes; got 4", [](Numbers& n) { n.cells = {1, 1, 1, 1}; });
+    expect_refused("scale must have one number for each of 2 axes, as cells has; got 1", [](Numbers& n) { n.scale = {2}; });
+    expect_refused("batch must be at least 1; got 0", [](Numbers& n) { n.batch = 0; });
+    expect_refused("channels must be at least 1; got -1", [](Numbers& n) { n.channels = -1; });
+    expect_refused("tap_channels must be 1 or the 3 channels; got 2", [](Numbers& n) { n.tap_channels = 2; });
+    expect_refused("cells must be at least 1; got 0", [](Numbers& n) { n.cells[1] = 0; });
+    expect_refused("samples must be at least 1; got 0", [](Numbers& n) { n.samples[0] = 0; });
+    expect_refused("scale must be at least 1; got 0", [](Numbers& n) { n.scale[1] = 0; });
+    expect_refused("kernel must be at least 1; got 0", [](Numbers& n) { n.kernel[0] = 0; });
+    expect_refused("border must be 0 (zero), 1 (clamp) or 2 (circular); got 3", [](Numbers& n) { n.border[1] = 3; });
+    expect_refused("number must be 0 (float32), 1 (float64) or 2 (bfloat16); got -1", [](Numbers& n) { n.number = -1; });
+    expect_refused("threads must be at least 1; got 0", [](Numbers& n) { n.threads = 0; });
+    expect_refused("origin must be within 2^60 of 0; got -9223372036854775808", [=](Numbers& n) { n.origin[0] = least; });
+    expect_refused("the reach of an axis does not fit 64 bits; use a smaller map", [=](Numbers& n) { n.cells[0] = most; });
+    expect_refused("the reach of an axis does not fit 64 bits; use a smaller map", [=](Numbers& n) { n.kernel[0] = most; });
+    expect_refused("the reach of an axis does not fit 64 bits; use a smaller map", [=](Numbers& n) { n.scale[0] = most; });
+    expect_refused("the map of cells does not fit 64 bits; use a smaller map", [=](Numbers& n) { n.batch = most; });
+    expect_refused("the map of samples does not fit 64 bits; use a smaller map", [=](Numbers& n) { n.samples = {most / 2, 2}; });
+    expect_refused("the array of taps does not fit 64 bits; use a smaller map", [](Numbers& n) {
+        n.kernel = {int64_t{1} << 40, int64_t{1} << 40};
+    });
+}
+
+void test_share() {
+    for (int64_t units = 0; units < 12; ++units) {
+        for (int threads = 1; threads < 15; ++threads) {
+            std::vector<int> times(static_cast<std::size_t>(units), 0);
+            const bool done = share(units, threads, [&](int, int64_t first, int64_t last) {
+                for (int64_t unit = first; unit < last; ++unit) ++times[static_cast<std::size_t>(unit)];
+                return true;
+            });
+            bool once = done;
+            for (const int count : times) once = once && count == 1;
+            expect(once, "share: every unit once");
+        }
+    }
+    expect(!share(4, 3, [](int, int64_t first, int64_t) { return first == 0; }), "share: no memory in another thread");
+    expect(!share(4, 3, [](int, int64_t first, int64_t) { return first != 0; }), "share: no memory in the caller's thread");
+    expect(worthwhile_threads(4, 100, 1000) == 1, "a small map takes one thread");
+    expect(worthwhile_threads(4, 100, int64_t{1} << 40) == 4, "a large map takes all threads");
+    expect(worthwhile_threads(4, 3, int64_t{1} << 40) == 3, "no more threads than units");
+}
+
+void test_dispatch() {
+    const std::vector<const Kernels*> found = available_kernels();
+    expect(std::strcmp(found.back()->instructions, "baseline") == 0, "baseline runs everywhere");
+    expect(&chosen_kernels() == found.front(), "the best set is chosen");
+    for (const Kernels* kernels : found) {
+        expect(choose_kernels(kernels->instructions) && &chosen_kernels() == kernels, "an available set can be chosen");
+    }
+    expect(!choose_kernels("sse9"), "an unknown set cannot be chosen");
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+    const std::uint64_t problems = count > 1 ? std::strtoull(words[1], nullptr, 10) : 2500;
+    const std::uint64_t first = count > 2 ? std::strtoull(words[2], nullptr, 10) : 0;
+    test_dispatch();
+    test_share();
+    test_checked();
+    for (std::uint64_t seed = first; seed < first + problems && failures < most_failures; ++seed) {
+        Random random(seed);
+        test_problem(seed, draw_problem(random));
+    }
+    test_large_problems();
+    if (failures != 0) {
+        std::printf("%d failures\n", failures);
+        return 1;
+    }
+    std::printf("%" PRIu64 " problems in", problems);
+    for (const Kernels* kernels : available_kernels()) std::printf(" %s", kernels->instructions);
+    std::printf(": all as the formula says\n");
+    return 0;
+}
