@@ -9,9 +9,10 @@ from torch import Tensor
 
 from upstroke.errors import NotRepresentableError
 from upstroke.polyphase._channels import swap_channels
-from upstroke.polyphase._extent import dilated, extent, present
-from upstroke.polyphase.kernel_form import KernelForm, from_kernel_form, kernel_form, trimmed
+from upstroke.polyphase._extent import dilated
+from upstroke.polyphase.kernel_form import KernelForm, from_kernel_form, kernel_form
 from upstroke.polyphase.operator import Border, Margin, Polyphase
+from upstroke.polyphase.support import Support, cells_beyond, decided_once, fixed
 
 __all__ = [
     "ConvShuffleForm",
@@ -110,28 +111,57 @@ def as_transposed(operator: Polyphase) -> TransposedForm:
     >>> tuple(form.weight.shape), form.pad, form.crop
     ((1, 1, 4), ((1, 1),), ((3, 3),))
     """
-    form = trimmed(kernel_form(operator))
-    pads, crops = [], []
-    for axis, length in enumerate(form.kernel.shape[2:]):
-        s, left = operator.scale[axis], form.crop[axis]
-        right = length - s - operator.excess[axis] - left
-        # zeros draw nothing, so a zero border only needs cells where the output starts before the kernel
-        read = (0, 0) if operator.border[axis] == "zero" else operator.cells_beyond(axis)
-        before, after = max(read[0], -(left // s)), max(read[1], -(right // s))
-        pads.append((before, after))
-        crops.append((left + s * before, right + s * after))
-    dilation = tuple(_spread(form.support, axis) for axis in range(operator.ndim))
-    lattice = tuple(slice(None, None, d) for d in dilation)
+    support = operator.known_support
+    window, dilation, pads, crops = _drawn(
+        support.flags,
+        fixed(support.shape),
+        fixed(operator.scale),
+        fixed(operator.origin),
+        fixed(operator.excess),
+        operator.border,
+    )
+    kernel = kernel_form(operator).kernel[:, :, *(slice(*places) for places in window)]
     return TransposedForm(
-        weight=swap_channels(form.kernel[:, :, *lattice], operator.groups).contiguous(),
+        weight=swap_channels(kernel, operator.groups).contiguous(),
         stride=operator.scale,
         dilation=dilation,
-        pad=tuple(pads),
-        crop=tuple(crops),
+        pad=pads,
+        crop=crops,
         border=operator.border,
         groups=operator.groups,
         shared=operator.shared,
     )
+
+
+@decided_once
+def _drawn(
+    flags: bytes | None,
+    shape: tuple[int, ...],
+    scale: tuple[int, ...],
+    origin: tuple[int, ...],
+    excess: tuple[int, ...],
+    border: tuple[Border, ...],
+) -> tuple[tuple[tuple[int, int, int], ...], tuple[int, ...], tuple[Margin, ...], tuple[Margin, ...]]:
+    """Per axis: which elements of the kernel form are drawn, how far they lie apart, the pad and the crop."""
+    support = Support(shape, flags)
+    windows, steps, pads, crops = [], [], [], []
+    for axis, (s, taps) in enumerate(zip(scale, shape[1:], strict=True)):
+        present = enumerate(support.present(scale, axis))
+        # kernel[p + scale * (taps - 1 - k)] = taps[p][k]
+        places = sorted(p + s * (taps - 1 - k) for p, row in present for k in row) or [0]
+        first, last = places[0], places[-1]
+        step = math.gcd(*(place - first for place in places)) or 1
+        left = s * (taps - 1 - origin[axis]) - first
+        right = last + 1 - first - s - excess[axis] - left
+        # zeros draw nothing, so a zero border only needs cells where the output starts before the kernel
+        reaches = support.reach(scale, origin, axis)
+        read = (0, 0) if border[axis] == "zero" else cells_beyond(reaches, s, excess[axis])
+        before, after = max(read[0], -(left // s)), max(read[1], -(right // s))
+        windows.append((first, last + 1, step))
+        steps.append(step)
+        pads.append((before, after))
+        crops.append((left + s * before, right + s * after))
+    return tuple(windows), tuple(steps), tuple(pads), tuple(crops)
 
 
 def from_transposed(form: TransposedForm) -> Polyphase:
@@ -211,15 +241,11 @@ def as_phase_convs(operator: Polyphase) -> PhaseConvsForm:
     >>> [weight.flatten().tolist() for weight in form.weights], form.starts
     ([[0.25, 0.75], [0.75, 0.25]], ((0,), (1,)))
     """
-    weights, starts = [], []
-    for taps, mask in zip(operator.taps, operator.mask, strict=True):
-        start, kernel = [], taps
-        for axis in range(operator.ndim):
-            used = extent(mask, axis) or range(1)
-            start.append(used.start)
-            kernel = kernel.narrow(2 + axis, used.start, len(used))
-        weights.append(kernel)
-        starts.append(tuple(start))
+    support = operator.known_support
+    windows = _windows(support.flags, fixed(support.shape))
+    slices = (tuple(slice(*places) for places in window) for window in windows)
+    weights = [taps[:, :, *window] for taps, window in zip(operator.taps, slices, strict=True)]
+    starts = [tuple(first for first, _ in window) for window in windows]
     pads, crops = _cells_for_all_phases(operator)
     return PhaseConvsForm(
         weights=tuple(weights),
@@ -250,10 +276,19 @@ def from_phase_convs(form: PhaseConvsForm) -> Polyphase:
     return _from_cells_for_all_phases(torch.stack(rows), form)
 
 
-def _spread(support: Tensor, axis: int) -> int:
-    """The largest step along an axis that meets every present element."""
-    places = present(support, axis)
-    return math.gcd(*(place - places[0] for place in places)) or 1
+@decided_once
+def _windows(flags: bytes | None, shape: tuple[int, ...]) -> tuple[tuple[Margin, ...], ...]:
+    """Per phase and axis the first tap and the one behind the last; a phase without taps keeps one."""
+    phases, *kernel = shape
+    one = (1,) * len(kernel)
+    size = math.prod(kernel)
+    windows = []
+    for phase in range(phases):
+        own = None if flags is None else flags[phase * size : (phase + 1) * size]
+        support = Support((1, *kernel), own)
+        used = (support.present(one, axis)[0] or (0,) for axis in range(len(kernel)))
+        windows.append(tuple((taps[0], taps[-1] + 1) for taps in used))
+    return tuple(windows)
 
 
 def _cells_for_all_phases(operator: Polyphase) -> tuple[tuple[Margin, ...], tuple[int, ...]]:

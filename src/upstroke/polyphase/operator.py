@@ -11,20 +11,11 @@ from torch import Tensor
 
 from upstroke.axes import times
 from upstroke.errors import OptionError, ShapeError
-from upstroke.polyphase._extent import present
+from upstroke.polyphase.support import Margin, Reach, Support, cells_beyond
 
 __all__ = ["Border", "Margin", "Polyphase", "Reach"]
 
 Border = Literal["zero", "clamp", "circular"]
-Margin = tuple[int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reach:
-    """The cells that one phase reads along one axis, counted from the phase's own cell m."""
-
-    lowest: int
-    highest: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,9 +39,10 @@ class Polyphase:
         groups: channel groups, as in a convolution; a depthwise operator is never stored dense.
         shared: one kernel that serves every channel of whatever comes, or every group of channels where it
             takes more than one (a pixel shuffle).
-        support: shape (phases, *kernel), true where a tap exists, whatever its value; elsewhere taps are made
-            zero. It tells a weight that is zero from a tap that is not there. By default true wherever any
-            channel pair is not zero, and everywhere for taps that are to be trained.
+        support: which taps exist, whatever their values; elsewhere taps are made zero. It tells a weight
+            that is zero from a tap that is not there. Given as a tensor (phases, *kernel), true where a tap
+            exists, and kept as plain numbers; `mask` is the tensor. By default true wherever any channel
+            pair is not zero, and everywhere for taps that are to be trained, or while a graph is traced.
         margin: output samples (left, right) per axis inside which the layer that this operator stands for
             may differ from it; zeros wherever the operator is exact.
 
@@ -66,7 +58,7 @@ class Polyphase:
     border: tuple[Border, ...]
     groups: int = 1
     shared: bool = False
-    support: Bool[Tensor, "phases *kernel"] | None = None
+    support: Bool[Tensor, "phases *kernel"] | Support | None = None
     margin: tuple[Margin, ...] = ()
 
     def __post_init__(self) -> None:
@@ -105,14 +97,14 @@ class Polyphase:
         if len(self.margin) != ndim or any(min(sides) < 0 for sides in self.margin):
             msg = f"margin must be two numbers of at least 0 per axis, for {ndim} axes; got {self.margin}"
             raise ShapeError(msg)
-        if self.support is None:
-            object.__setattr__(self, "support", _support_of(self.taps))
-            return
-        if self.support.shape != (self.taps.shape[0], *self.taps.shape[3:]):
-            msg = f"support must have shape (phases, *kernel) like taps; got {tuple(self.support.shape)}"
+        support = _support_of(self.taps) if self.support is None else self.support
+        if tuple(support.shape) != (self.taps.shape[0], *self.taps.shape[3:]):
+            msg = f"support must have shape (phases, *kernel) like taps; got {tuple(support.shape)}"
             raise ShapeError(msg)
-        if _has_taps_outside(self.taps, self.support):
-            object.__setattr__(self, "taps", self.taps * self.support[:, None, None])
+        support = Support.of(support) if isinstance(support, Tensor) else support
+        object.__setattr__(self, "support", support)
+        if _has_taps_outside(self.taps, support):
+            object.__setattr__(self, "taps", self.taps * self.mask[:, None, None])
 
     def __repr__(self) -> str:
         """Sizes instead of numbers: taps of a trained layer would fill the screen."""
@@ -157,8 +149,13 @@ class Polyphase:
 
     @property
     def mask(self) -> Bool[Tensor, "phases *kernel"]:
+        """The support as a tensor: true where a tap exists."""
+        return self.known_support.tensor(self.taps.device)
+
+    @property
+    def known_support(self) -> Support:
         """The support, which is always there once the operator is made."""
-        assert self.support is not None
+        assert isinstance(self.support, Support)
         return self.support
 
     def output_size(self, size: Sequence[int]) -> tuple[int, ...]:
@@ -210,12 +207,7 @@ class Polyphase:
         >>> linear(2, ndim=1).reach(0)
         (Reach(lowest=-1, highest=0), Reach(lowest=0, highest=1))
         """
-        rows = self.mask.reshape(*self.scale, *self.kernel).movedim(axis, 0)
-        found = (present(row, self.ndim - 1 + axis) for row in rows)
-        origin = self.origin[axis]
-        return tuple(
-            Reach(lowest=taps[0] - origin, highest=taps[-1] - origin) if taps else None for taps in found
-        )
+        return self.known_support.reach(self.scale, self.origin, axis)
 
     def reads_outside(self, axis: int) -> bool:
         """Whether any output sample needs a cell beyond the input's edge along this axis."""
@@ -241,15 +233,7 @@ class Polyphase:
         >>> cubic(2).cells_beyond(0)
         (2, 2)
         """
-        scale, excess = self.scale[axis], self.excess[axis]
-        left = right = 0
-        for phase, reach in enumerate(self.reach(axis)):
-            if reach is None:
-                continue
-            left = max(left, -reach.lowest)
-            # the last sample of this phase lies (excess - 1 - phase) // scale cells beyond the input's size
-            right = max(right, (excess - 1 - phase) // scale + reach.highest + 1)
-        return left, right
+        return cells_beyond(self.reach(axis), self.scale[axis], self.excess[axis])
 
     def expand(self, channels: int) -> "Polyphase":
         """A shared operator over this many input channels, as one group per copy; others as they are.
@@ -327,21 +311,26 @@ class Polyphase:
         return torch.allclose(one.taps, two.taps.to(one.taps), rtol=rtol, atol=atol)
 
 
-def _support_of(taps: Tensor) -> Tensor:
+def _support_of(taps: Tensor) -> Support:
     """Where there are taps, as far as their values can say; of taps that training will change, everywhere."""
-    if taps.requires_grad or taps.is_meta:
-        return torch.ones(taps.shape[0], *taps.shape[3:], dtype=torch.bool, device=taps.device)
-    return taps.ne(0).any(dim=2).any(dim=1)
+    if taps.requires_grad or taps.is_meta or _is_traced(taps):
+        return Support((taps.shape[0], *taps.shape[3:]))
+    return Support.of(taps.ne(0).any(dim=2).any(dim=1))
 
 
-def _has_taps_outside(taps: Tensor, support: Tensor) -> bool:
+def _has_taps_outside(taps: Tensor, support: Support) -> bool:
     """Whether a tap that does not exist has a value, or may get one in training."""
-    if taps.is_meta or bool(support.all()):
+    if taps.is_meta or support.flags is None:
         return False
-    if taps.is_leaf and taps.requires_grad:
+    if _is_traced(taps) or (taps.is_leaf and taps.requires_grad):
         return True
     used = taps.detach().ne(0).any(dim=2).any(dim=1)
-    return bool((used & ~support).any())
+    return bool((used & ~support.tensor(taps.device)).any())
+
+
+def _is_traced(taps: Tensor) -> bool:
+    """Whether the numbers are not to be looked at: they will be others when the graph runs."""
+    return torch.compiler.is_compiling() or type(taps) not in (Tensor, torch.nn.Parameter)
 
 
 def _in_window(operator: Polyphase, *, around: tuple[Polyphase, Polyphase]) -> Polyphase:
