@@ -64,6 +64,29 @@ def operators(draw, *, ndims=(1, 2), max_scale=3, borders=BORDERS, out_channels=
 
 
 @st.composite
+def depthwise_operators(draw, *, ndims=(1, 2, 3), max_scale=3, borders=BORDERS, shared=None):
+    """An operator that upsamples every channel by itself: one kernel each, or one that serves all.
+
+    Per axis its own scale, kernel, origin (also far outside the kernel), excess and border; float64.
+    """
+    ndim = draw(st.sampled_from(ndims))
+    per_axis = {"min_size": ndim, "max_size": ndim}
+    scale = tuple(draw(st.lists(st.integers(1, max_scale), **per_axis)))
+    kernel = tuple(draw(st.lists(st.integers(1, {1: 5, 2: 4, 3: 3}[ndim]), **per_axis)))
+    shared = draw(st.booleans()) if shared is None else shared
+    channels = 1 if shared else draw(st.sampled_from((1, 2, 3, 5, 17)))
+    return Polyphase(
+        taps=draw(tensors((math.prod(scale), channels, 1, *kernel))),
+        scale=scale,
+        origin=tuple(draw(st.integers(-3, k + 2)) for k in kernel),
+        excess=tuple(draw(st.lists(st.integers(-4, 7), **per_axis))),
+        border=tuple(draw(st.lists(st.sampled_from(borders), **per_axis))),
+        groups=channels,
+        shared=shared,
+    )
+
+
+@st.composite
 def affines(draw, **settings):
     """An operator with a bias per phase and channel."""
     operator = draw(operators(**settings))

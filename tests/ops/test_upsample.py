@@ -1,5 +1,6 @@
 """Every implementation is the formula; the adjoint is the adjoint; layouts, dtypes and gradients are kept."""
 
+import os
 import re
 from dataclasses import replace
 
@@ -10,14 +11,21 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from strategies import BORDERS, affines, operators, sizes, tensors
+from strategies import BORDERS, affines, depthwise_operators, operators, sizes, tensors
 from tolerance import assert_same
 from upstroke import upsample
 from upstroke.errors import OptionError, ShapeError
 from upstroke.ops import IMPLS, adjoint, deinterleave, interleave
+from upstroke.ops.kernels import instructions
 from upstroke.polyphase import Affine, Polyphase, cubic, kernel_form, linear, nearest, shuffle, transposed
 
-FAST = sorted(set(IMPLS) - {"reference"})
+# those that take any operator; the native one is held in test_native.py and, below, by its own operators
+ANY = sorted(set(IMPLS) - {"native"})
+FAST = sorted(set(ANY) - {"reference"})
+needs_kernels = pytest.mark.skipif(
+    instructions() is None and os.environ.get("CI") != "true", reason="the compiled kernels are missing"
+)
+EVERY = [*ANY, pytest.param("native", marks=needs_kernels)]
 
 
 @st.composite
@@ -70,7 +78,7 @@ def test_every_implementation_is_the_reference(impl, drawn):
     assert_same(upsample(x, operator, impl=impl), upsample(x, operator, impl="reference"))
 
 
-@pytest.mark.parametrize("impl", sorted(IMPLS))
+@pytest.mark.parametrize("impl", ANY)
 @given(data=st.data())
 def test_gradients_in_x_taps_and_bias(impl, data):
     affine = data.draw(affines(ndims=(1, 2), max_scale=2))
@@ -101,9 +109,11 @@ def _reference(x, taps, bias, operator):
     return y + tile.repeat(1, *repeats)[:, *(slice(n) for n in y.shape[2:])]
 
 
-@pytest.mark.parametrize("impl", sorted(IMPLS))
+@pytest.mark.parametrize("impl", EVERY)
 def test_gradcheck(impl):
-    operator = transposed(torch.randn(2, 3, 3, 4, dtype=torch.float64), stride=(2, 3), padding=1)
+    out, groups = (1, 2) if impl == "native" else (3, 1)
+    weight = torch.randn(2, out, 3, 4, dtype=torch.float64)
+    operator = transposed(weight, stride=(2, 3), padding=1, groups=groups)
     x = torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
     taps = operator.taps.clone().requires_grad_()
     assert torch.autograd.gradcheck(
@@ -116,6 +126,7 @@ def test_gradcheck(impl):
                 origin=operator.origin,
                 excess=operator.excess,
                 border=("clamp", "circular"),
+                groups=groups,
             ),
             impl=impl,
         ),
@@ -126,6 +137,20 @@ def test_gradcheck(impl):
 @given(drawn=operators_and_maps(ndims=(1, 2, 3)), data=st.data())
 def test_the_adjoint_is_the_adjoint(drawn, data):
     operator, x = drawn
+    forward = upsample(x, operator, impl="reference")
+    y = data.draw(tensors(tuple(forward.shape)))
+    back = adjoint(y, operator)
+    assert back.shape == x.shape
+    assert torch.allclose((forward * y).sum(), (x * back).sum(), rtol=1e-10, atol=1e-10)
+
+
+@given(data=st.data())
+def test_the_adjoint_of_one_kernel_a_channel_is_the_adjoint(data):
+    operator = data.draw(depthwise_operators())
+    channels = 3 if operator.shared else operator.in_channels
+    size = data.draw(sizes(operator.ndim, least=1, most=6))
+    assume(all(s * n + e > 0 for s, n, e in zip(operator.scale, size, operator.excess, strict=True)))
+    x = data.draw(tensors((2, channels, *size)))
     forward = upsample(x, operator, impl="reference")
     y = data.draw(tensors(tuple(forward.shape)))
     back = adjoint(y, operator)
@@ -167,12 +192,14 @@ def test_scipys_upfirdn_agrees_in_one_axis(data):
     assert_same(y, torch.from_numpy(whole[99 + first : 99 + first + len(y)].copy()))
 
 
-@pytest.mark.parametrize("impl", [*sorted(IMPLS), "auto"])
+@pytest.mark.parametrize("impl", [*EVERY, "auto"])
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_channels_last_stays_channels_last(impl, ndim):
     layout = {2: torch.channels_last, 3: torch.channels_last_3d}[ndim]
     x = torch.randn(2, 4, *(5, 7, 3)[:ndim]).contiguous(memory_format=layout)
-    for operator in (linear(2, ndim=ndim), transposed(torch.randn(4, 3, *(3,) * ndim), stride=2)):
+    other = (4, 1, 4) if impl == "native" else (4, 3, 1)
+    weight = torch.randn(*other[:2], *(3,) * ndim)
+    for operator in (linear(2, ndim=ndim), transposed(weight, stride=2, groups=other[2])):
         y = upsample(x, operator, impl=impl)
         assert y.is_contiguous(memory_format=layout)
         assert_same(y, upsample(x.contiguous(), operator, impl=impl))
@@ -190,18 +217,25 @@ def test_even_a_map_of_one_pixel_says_its_layout_by_its_strides():
     assert upsample(x, operator).is_contiguous()
 
 
-@pytest.mark.parametrize("impl", [*sorted(IMPLS), "auto"])
+@pytest.mark.parametrize("impl", [*EVERY, "auto"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(
-    "operator", [cubic((2, 3)), transposed(torch.randn(4, 3, 3, 4), stride=(2, 3), padding=1)]
+    "operator",
+    [
+        cubic((2, 3)),
+        transposed(torch.randn(4, 3, 3, 4), stride=(2, 3), padding=1),
+        transposed(torch.randn(4, 1, 3, 4), stride=(2, 3), padding=1, groups=4),
+    ],
 )
 def test_any_floating_dtype(impl, dtype, operator):
+    if impl == "native" and operator.taps.shape[2] > 1:
+        pytest.skip("native works on every channel by itself")
     x = torch.randn(2, 4, 5, 7).to(dtype)
     expected = upsample(x.double(), operator, impl="reference").to(dtype)
     assert_same(upsample(x, operator, impl=impl), expected)
 
 
-@pytest.mark.parametrize("impl", sorted(IMPLS))
+@pytest.mark.parametrize("impl", EVERY)
 def test_maps_that_are_not_contiguous_and_batches_of_none(impl):
     x = torch.randn(2, 7, 5, 3, dtype=torch.float64).permute(0, 3, 2, 1)
     operator = linear((2, 3))
@@ -284,7 +318,7 @@ def test_interleave_is_pixel_shuffle_and_deinterleave_undoes_it(scale):
             nearest(2),
             "fast",
             OptionError,
-            "impl must be auto or one of reference, transposed, shuffle, phases; got 'fast'",
+            "impl must be auto or one of reference, native, transposed, shuffle, phases; got 'fast'",
         ),
     ],
 )

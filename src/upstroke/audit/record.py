@@ -10,7 +10,7 @@ from upstroke._version import __version__
 from upstroke.audit.imbalance import loudest
 from upstroke.audit.rule import Rule, Verdict
 from upstroke.graph import Branching, Graph, Site
-from upstroke.graph.steps import Convolution, Join, PixelShuffle, Resize, TransposedConvolution
+from upstroke.graph.steps import Convolution, Join, PixelShuffle, Resize, TransposedConvolution, Upsampling
 
 if TYPE_CHECKING:
     from upstroke.audit.check import Finding, Judged, Report
@@ -19,7 +19,12 @@ __all__ = ["record_of"]
 
 Plain = Any
 
-_KINDS = {TransposedConvolution: "transposed", Resize: "resize", PixelShuffle: "shuffle"}
+_KINDS = {
+    TransposedConvolution: "transposed",
+    Resize: "resize",
+    Upsampling: "operator",
+    PixelShuffle: "shuffle",
+}
 
 
 def record_of(report: "Report") -> dict[str, Plain]:
@@ -133,6 +138,8 @@ def _words(site: Site) -> str:
         factors = _same(tuple(int(s) if s == int(s) else round(s, 4) for s in step.scale))
         corners = ", align_corners" if step.coordinates == "align_corners" else ""
         return f"{step.mode} resize ×{factors}{corners}"
+    if isinstance(step, Upsampling):
+        return f"operator of {_same(step.operator.kernel)} taps per phase ×{_same(step.operator.scale)}"
     if isinstance(step, PixelShuffle):
         words = f"pixel shuffle ×{_same(step.scale)}"
         first = site.layer[0].step

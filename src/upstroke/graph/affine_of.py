@@ -19,6 +19,7 @@ from upstroke.graph.steps import (
     Same,
     Step,
     TransposedConvolution,
+    Upsampling,
 )
 from upstroke.polyphase import (
     Affine,
@@ -53,7 +54,8 @@ def is_linear(step: Step) -> bool:
     if isinstance(step, Pool):
         return step.kind == "mean" and max(step.stride) == 1
     return isinstance(
-        step, Convolution | TransposedConvolution | Resize | PixelShuffle | PerChannel | Pad | Same
+        step,
+        Convolution | TransposedConvolution | Resize | Upsampling | PixelShuffle | PerChannel | Pad | Same,
     )
 
 
@@ -157,6 +159,11 @@ def _(step: Resize, ndim: int) -> Affine:
     if step.mode == "linear":
         return Affine(operator=linear(scale, ndim=ndim, centre=centre))
     return Affine(operator=cubic(scale, ndim=ndim, a=step.a, centre=centre))
+
+
+@_affine_of.register
+def _(step: Upsampling, ndim: int) -> Affine:
+    return Affine(operator=step.operator)
 
 
 @_affine_of.register

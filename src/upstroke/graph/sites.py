@@ -15,6 +15,7 @@ from upstroke.graph.steps import (
     Same,
     TransposedConvolution,
     Unread,
+    Upsampling,
 )
 from upstroke.polyphase import Affine, compose_affine
 
@@ -117,6 +118,8 @@ def _grows(node: Node) -> bool:
     step = node.step
     if isinstance(step, Resize | PixelShuffle):
         return max(step.scale) > 1
+    if isinstance(step, Upsampling):
+        return max(step.operator.scale) > 1
     return isinstance(step, TransposedConvolution | Unread)
 
 
@@ -163,6 +166,8 @@ def _axes(node: Node, size_in: tuple[int | None, ...] | None, size_out: tuple[in
         return len(step.stride)
     if isinstance(step, Resize | PixelShuffle):
         return len(step.scale)
+    if isinstance(step, Upsampling):
+        return step.operator.ndim
     return len(size_in or size_out or (0, 0))
 
 

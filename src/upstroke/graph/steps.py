@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from upstroke.polyphase import Border, Margin
+from upstroke.polyphase import Border, Margin, Polyphase
 
 __all__ = [
     "Convolution",
@@ -25,6 +25,7 @@ __all__ = [
     "Transpose",
     "TransposedConvolution",
     "Unread",
+    "Upsampling",
 ]
 
 Coordinates = Literal["half_pixel", "asymmetric", "align_corners"]
@@ -93,6 +94,17 @@ class Resize:
     rounding: Rounding = "floor"
     a: float = -0.75
     given: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Upsampling:
+    """An operator applied as it is, with a border or a kernel that no layer of PyTorch has.
+
+    Attributes:
+        operator: the operator.
+    """
+
+    operator: Polyphase
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -207,6 +219,7 @@ Step = (
     Convolution
     | TransposedConvolution
     | Resize
+    | Upsampling
     | PixelShuffle
     | Reshape
     | Transpose

@@ -14,7 +14,7 @@ from upstroke.axes import times
 from upstroke.errors import OptionError, ShapeError
 from upstroke.graph.form import Graph, Node
 from upstroke.graph.rearrange import with_shuffles
-from upstroke.graph.steps import PixelShuffle, Resize, TransposedConvolution, Unread
+from upstroke.graph.steps import PixelShuffle, Resize, TransposedConvolution, Unread, Upsampling
 from upstroke.graph.torch_names import Running, Unique
 from upstroke.graph.torch_recorder import Origin, Recorder, Whole
 from upstroke.graph.torch_spellings import with_plain_axes, with_repeats
@@ -22,7 +22,7 @@ from upstroke.graph.torch_state import left_as_it_was
 
 __all__ = ["record"]
 
-_GROWERS = TransposedConvolution | Resize | PixelShuffle | Unread
+_GROWERS = TransposedConvolution | Resize | Upsampling | PixelShuffle | Unread
 _LONGEST_REASON = 200
 
 

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -27,8 +27,9 @@ from upstroke.graph.steps import (
     Transpose,
     TransposedConvolution,
     Unread,
+    Upsampling,
 )
-from upstroke.polyphase import Border, Margin
+from upstroke.polyphase import Border, Margin, Polyphase, as_transposed
 
 __all__ = ["HOLDS_NO_VALUES", "Call", "grown_of", "pad_of", "step_of"]
 
@@ -63,6 +64,10 @@ _NOT_SPATIAL = frozenset(
 )  # fmt: skip
 
 
+# operators of upstroke, without their namespace
+_OURS = ("conv_transpose", "upsample")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Call:
     """One call of an operator of PyTorch, in which at least one argument is a map.
@@ -86,8 +91,8 @@ class Call:
         return id(value) in self.maps
 
     def map_in(self) -> Tensor | None:
-        """The argument that operators call self or input, if it is a map."""
-        value = self.given.get("self", self.given.get("input"))
+        """The argument that operators call self or input, and ours x, if it is a map."""
+        value = _taken(self.given)
         return value if isinstance(value, Tensor) and self.is_map(value) else None
 
 
@@ -109,9 +114,10 @@ def step_of(call: Call) -> Step:
 def grown_of(name: str, given: Mapping[str, Any], output: object) -> Tensor | None:
     """The tensor that an operator made for growing maps has grown; None for any other operator, or if not."""
     backwards = name in ("convolution", "_convolution") and given.get("transposed")
-    if not backwards and name != "pixel_shuffle" and not name.lstrip("_").startswith("upsample_"):
+    resizes = name.lstrip("_").startswith("upsample_")
+    if not backwards and not resizes and name not in ("pixel_shuffle", *_OURS):
         return None
-    taken = given.get("self", given.get("input"))
+    taken = _taken(given)
     if not isinstance(taken, Tensor) or not isinstance(output, Tensor):
         return None
     sizes = zip(taken.shape[2:], output.shape[2:], strict=False)
@@ -125,6 +131,11 @@ def pad_of(pad: Sequence[int], ndim: int, *, border: Border | None) -> Pad | Oth
         return Other()
     sides += [(0, 0)] * (ndim - len(sides))
     return Pad(sides=tuple(sides[:ndim][::-1]), border=border)
+
+
+def _taken(given: Mapping[str, Any]) -> object:
+    """What an operator works on."""
+    return given.get("self", given.get("input", given.get("x")))
 
 
 def _read(call: Call) -> Step:
@@ -167,6 +178,43 @@ def _convolution(call: Call) -> Step:
         padding=_both_sides(padding),
         dilation=dilation,
         groups=given["groups"],
+    )
+
+
+def _conv_transpose(call: Call) -> Step:
+    """The operator of upstroke, which says of one number per axis what PyTorch's says."""
+    given = call.given
+    return _convolution(replace(call, given={**given, "transposed": True}))
+
+
+def _upsample(call: Call) -> Step:
+    """The operator of upstroke that treats every channel by itself."""
+    given = call.given
+    taps, border = given["taps"], tuple(get_args(Border)[number] for number in given["border"])
+    if call.is_map(taps) or call.map_in() is None:
+        return Unread(reason="its taps are computed from the input")
+    shared = taps.shape[1] == 1
+    scale, origin, excess = (tuple(given[name]) for name in ("scale", "origin", "excess"))
+    operator = Polyphase(
+        taps=taps.detach()[:, :, None],
+        scale=scale,
+        origin=origin,
+        excess=excess,
+        border=border,
+        groups=1 if shared else taps.shape[1],
+        shared=shared,
+    )
+    form = as_transposed(operator)
+    if shared or set(border) != {"zero"} or any(map(any, form.pad)):
+        return Upsampling(operator=operator)
+    return TransposedConvolution(
+        weight=form.weight,
+        bias=None,
+        stride=form.stride,
+        padding=form.crop,
+        output_padding=(0,) * operator.ndim,
+        dilation=form.dilation,
+        groups=form.groups,
     )
 
 
@@ -447,6 +495,8 @@ def _pool(kind: Literal["mean", "max"], ndim: int) -> Callable[[Call], Step]:
 _READERS: dict[str, Callable[[Call], Step]] = {
     "convolution": _convolution,
     "_convolution": _convolution,
+    "conv_transpose": _conv_transpose,
+    "upsample": _upsample,
     **dict.fromkeys(
         (
             "native_batch_norm",

@@ -39,7 +39,8 @@ def check_padding(padding: Padding) -> None:
 
 def check_maps(x: Tensor, *, channels: int | None = None, ndim: int) -> None:
     """Refuse maps that a layer for so many axes, and so many channels if it says, cannot take."""
-    if x.ndim == 2 + ndim and channels in (None, x.shape[1]):
+    # not `channels in (...)`, which a compiler answers wrongly for sizes that may change
+    if x.ndim == 2 + ndim and (channels is None or channels == x.shape[1]):
         return
     wanted = "" if channels is None else f"{channels} channels and "
     remedy = ", give x[None]" if x.ndim == 1 + ndim and channels in (None, x.shape[0]) else ""

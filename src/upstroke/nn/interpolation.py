@@ -12,6 +12,8 @@ from upstroke.errors import OptionError
 from upstroke.grid import Grid
 from upstroke.layers.family import lifts
 from upstroke.nn._arguments import check_axes, check_maps
+from upstroke.ops import native
+from upstroke.ops.recorded import is_recorded
 from upstroke.ops.transposed import draw
 from upstroke.polyphase import Affine, Polyphase, as_transposed, cubic, linear, nearest
 
@@ -28,9 +30,12 @@ class Interpolation(nn.Module):
 
     Positions are exact, so the result is right to rounding for every scale, where `nn.Upsample` computes
     them in float32: its linear and cubic are off by up to 2e-4 for scales that are no power of two, and its
-    nearest copies wrong cells for some scales from 41 on. That holds up to 2^22 output samples along an axis;
-    beyond, PyTorch's float32 positions round here too. Linear and cubic compute in float32 at least and round
-    the result to the dtype of x, also under autocast.
+    nearest copies wrong cells for some scales from 41 on. Linear and cubic compute in float32 at least and
+    round the result to the dtype of x, also under autocast.
+
+    On the CPU linear and cubic run in compiled kernels. On other devices, without the kernels, and in a graph
+    that is exported, traced or recorded they are PyTorch's own operators, as nearest is everywhere; there the
+    above holds up to 2^22 output samples along an axis, beyond which PyTorch's float32 positions round.
 
     Args:
         scale: output samples per input cell, one number or one per axis.
@@ -74,6 +79,8 @@ class Interpolation(nn.Module):
         check_maps(x, ndim=len(self.scale))
         if self.mode == "nearest" and self._name is not None:
             return self._resized(x)
+        if x.is_floating_point() and native.runs_on(x.device) and not is_recorded():
+            return native.upsample(x, self.operator)
         device = x.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):

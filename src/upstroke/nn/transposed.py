@@ -14,7 +14,7 @@ from upstroke.layers.bias import with_bias
 from upstroke.layers.family import lifts
 from upstroke.nn._arguments import Padding, check_axes, check_channels, check_maps, check_padding, listed
 from upstroke.nn._lifted import Lifted
-from upstroke.ops.convolutions import CONV_TRANSPOSE
+from upstroke.ops import dense, depthwise
 from upstroke.ops.transposed import draw
 from upstroke.polyphase import Affine, Border, TransposedForm, from_transposed
 
@@ -130,13 +130,20 @@ class TransposedConv(Lifted):
         if output_size is not None:
             wanted = listed(output_size, self.ndim, before=(x.shape[0], self.out_channels))
             extra = self._output_padding_for(tuple(x.shape[2:]), wanted)
-        # PyTorch takes a padding that cuts and an output_padding below stride or dilation => its own call.
+        weight = self.weight
+        numbers = {
+            "stride": self.stride,
+            "padding": self.padding,
+            "output_padding": extra,
+            "dilation": self.dilation,
+        }
+        if depthwise.serves(x, weight, self.groups):
+            return depthwise.conv_transpose(x, weight, self.bias, **numbers)
+        # PyTorch takes a padding that cuts and an output_padding below stride or dilation => no pad, no crop.
         if min(self.padding) >= 0 and self._is_pytorchs(extra):
-            return CONV_TRANSPOSE[self.ndim](
-                x, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
-            )
-        # dense, as PyTorch's layers give it, and not a view that was cropped
-        return draw(x, _form(self, extra), bias=self.bias).clone(memory_format=torch.preserve_format)
+            return dense.conv_transpose(x, weight, self.bias, groups=self.groups, **numbers)
+        # whole, as PyTorch's layers give it, and not a view that was cropped
+        return draw(x, _form(self, weight, extra), bias=self.bias).clone(memory_format=torch.preserve_format)
 
     @property
     def grid(self) -> Grid:
@@ -202,7 +209,7 @@ class TransposedConv(Lifted):
 Transposed = TransposedConv | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 
 
-def _form(layer: TransposedConv, output_padding: tuple[int, ...]) -> TransposedForm:
+def _form(layer: TransposedConv, weight: Tensor, output_padding: tuple[int, ...]) -> TransposedForm:
     """The layer as a pad, a transposed convolution without output_padding, and a crop."""
     pads, crops = [], []
     for s, p, e in zip(layer.stride, layer.padding, output_padding, strict=True):
@@ -212,7 +219,7 @@ def _form(layer: TransposedConv, output_padding: tuple[int, ...]) -> TransposedF
         crops.append((p + s * before, p - e + s * after))
     zero: Border = "zero"
     return TransposedForm(
-        weight=layer.weight,
+        weight=weight,
         stride=layer.stride,
         dilation=layer.dilation,
         pad=tuple(pads),
@@ -227,4 +234,4 @@ def _form(layer: TransposedConv, output_padding: tuple[int, ...]) -> TransposedF
 def lift_transposed_conv(layer: nn.Module, ndim: int | None = None) -> Affine:
     """The affine map of the layer, exact everywhere."""
     assert isinstance(layer, TransposedConv)
-    return with_bias(from_transposed(_form(layer, layer.output_padding)), layer.bias)
+    return with_bias(from_transposed(_form(layer, layer.weight, layer.output_padding)), layer.bias)

@@ -4,9 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from upstroke.ops import native
 from upstroke.ops.border import fold
 from upstroke.ops.convolutions import CONV_TRANSPOSE
-from upstroke.ops.fit import fitted
+from upstroke.ops.fit import check_fit, fitted, kept
 from upstroke.ops.interleave import deinterleave
 from upstroke.polyphase import Polyphase, as_conv_shuffle
 
@@ -31,9 +32,12 @@ def adjoint(y: Float[Tensor, "b c_out *grown"], operator: Polyphase) -> Float[Te
     tensor([[[[6., 6.],
               [6., 6.]]]])
     """
-    operator = fitted(y, operator, side="out")
+    check_fit(y, operator, side="out")
     size = operator.input_size(y.shape[2:])
-    form = as_conv_shuffle(operator)
+    if native.is_depthwise(operator) and native.runs_on(y.device) and not native.leaves():
+        return native.adjoint(y, operator)
+    operator = fitted(y, operator, side="out")
+    form = kept(operator, "shuffle", lambda: as_conv_shuffle(operator))
     # the transpose of `shuffle.upsample`, step by step from its end
     whole = torch.nn.functional.pad(y, [side for cut in reversed(form.crop) for side in (0, cut)])
     phases = deinterleave(whole, form.scale)

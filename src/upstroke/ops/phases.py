@@ -6,6 +6,7 @@ from torch import Tensor
 
 from upstroke.ops.border import extend
 from upstroke.ops.convolutions import CONV
+from upstroke.ops.fit import kept
 from upstroke.ops.interleave import interleave
 from upstroke.polyphase import Polyphase, as_phase_convs
 
@@ -14,7 +15,7 @@ __all__ = ["upsample"]
 
 def upsample(x: Float[Tensor, "b c_in *space"], operator: Polyphase) -> Float[Tensor, "b c_out *grown"]:
     """Extend x as the border says, convolve once per phase over the cells it reads, interleave, cut."""
-    form = as_phase_convs(operator)
+    form = kept(operator, "phases", lambda: as_phase_convs(operator))
     extended = extend(x, form.pad, form.border)
     cells = [n - k + 1 for n, k in zip(extended.shape[2:], form.kernel, strict=True)]
     phases = []

@@ -4,7 +4,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from upstroke.ops.border import extend
-from upstroke.ops.convolutions import CONV_TRANSPOSE
+from upstroke.ops.dense import conv_transpose
+from upstroke.ops.fit import kept
 from upstroke.polyphase import Polyphase, TransposedForm, as_transposed
 
 __all__ = ["draw", "upsample"]
@@ -12,7 +13,7 @@ __all__ = ["draw", "upsample"]
 
 def upsample(x: Float[Tensor, "b c_in *space"], operator: Polyphase) -> Float[Tensor, "b c_out *grown"]:
     """Extend x as the border says, draw the kernel for every cell, crop."""
-    return draw(x, as_transposed(operator))
+    return draw(x, kept(operator, "transposed", lambda: as_transposed(operator)))
 
 
 def draw(
@@ -24,14 +25,15 @@ def draw(
     result is a view. No number is read on the way, so a recorded graph holds all of it.
     """
     even = tuple(min(sides) for sides in form.crop)
-    y = CONV_TRANSPOSE[len(even)](
+    y = conv_transpose(
         extend(x, form.pad, form.border),
         form.weight,
         bias,
         stride=form.stride,
         padding=even,
-        groups=form.groups,
+        output_padding=(0,) * len(even),
         dilation=form.dilation,
+        groups=form.groups,
     )
     rest = [(left - e, right - e) for (left, right), e in zip(form.crop, even, strict=True)]
     window = (slice(left, size - right) for (left, right), size in zip(rest, y.shape[2:], strict=True))

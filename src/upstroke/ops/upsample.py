@@ -5,9 +5,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from upstroke.errors import OptionError
-from upstroke.ops import phases, reference, shuffle, transposed
-from upstroke.ops.choose import Impl, choose
-from upstroke.ops.fit import fitted
+from upstroke.ops import native, phases, reference, shuffle, transposed
+from upstroke.ops.choose import Impl, Part, chosen
+from upstroke.ops.fit import check_fit, fitted
+from upstroke.ops.layout import in_layout, is_channels_last
 from upstroke.polyphase import Affine, Polyphase
 
 __all__ = ["IMPLS", "upsample"]
@@ -15,12 +16,11 @@ __all__ = ["IMPLS", "upsample"]
 # What tests and benchmarks iterate over; each takes a map and an operator that fits it.
 IMPLS = {
     "reference": reference.upsample,
+    "native": native.upsample,
     "transposed": transposed.upsample,
     "shuffle": shuffle.upsample,
     "phases": phases.upsample,
 }
-
-_CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 def upsample(
@@ -29,18 +29,23 @@ def upsample(
     """Apply an operator to a batch of maps.
 
     Output size: scale * size + excess, per axis. The taps are brought to the dtype and device of x;
-    gradients flow to x, to the taps and to the bias. A channels-last map gives a channels-last map.
+    gradients flow to x, to the taps and to the bias. A channels-last map gives a channels-last map, in 1 axis
+    too.
+
+    What is made of the taps for a form is kept for the next call, unless they want a gradient.
 
     Args:
         x: batch of maps, any floating dtype.
         operator: a Polyphase, or an Affine, whose bias is added.
-        impl: "auto" lets `choose` decide; a name runs that form: "reference" the formula as loops,
-            "transposed" one transposed convolution, "shuffle" one convolution and a pixel shuffle, "phases"
-            one small convolution per phase.
+        impl: "auto" lets `choose` decide; a name runs that form: "reference" the formula as loops, "native"
+            compiled kernels, on the CPU and for one channel in and out per group, "transposed" one transposed
+            convolution, "shuffle" one convolution and a pixel shuffle, "phases" one small convolution per
+            phase.
 
     Raises:
         ShapeError: x has the wrong number of axes or channels, or is too small to leave any output.
         OptionError: there is no such implementation.
+        BackendError: the implementation that was named cannot run here.
 
     >>> from upstroke.polyphase import linear
     >>> x = torch.rand(2, 3, 5, 7)
@@ -49,29 +54,39 @@ def upsample(
     >>> y.shape, torch.allclose(y, expected, atol=1e-6)
     (torch.Size([2, 3, 10, 21]), True)
     """
-    affine = operator if isinstance(operator, Affine) else Affine(operator=operator)
-    fit = fitted(x, affine.operator, side="in")
-    fit.output_size(x.shape[2:])
-    last = _is_channels_last(x)
+    operator, bias = _parts(operator)
+    check_fit(x, operator, side="in")
+    operator.output_size(x.shape[2:])
+    last = is_channels_last(x)
     if impl == "auto":
-        impl = choose(fit, x_shape=tuple(x.shape), dtype=x.dtype, device=x.device, channels_last=last).impl
+        impl = _chosen(x, operator, channels_last=last)
     if impl not in IMPLS:
         msg = f"impl must be auto or one of {', '.join(IMPLS)}; got {impl!r}"
         raise OptionError(msg)
-    y = IMPLS[impl](x, fit)
-    if affine.bias is not None:
-        copies = fit.out_channels // affine.bias.shape[1]
-        bias = affine.bias if copies == 1 else affine.bias.repeat(1, copies)
-        y = _add_bias(y, bias.to(y), fit.scale)
-    return y.contiguous(memory_format=_CHANNELS_LAST[fit.ndim]) if last else y.contiguous()
+    y = IMPLS[impl](x, operator if impl == "native" else fitted(x, operator, side="in"))
+    if bias is not None:
+        copies = y.shape[1] // bias.shape[1]
+        every = bias if copies == 1 else bias.repeat(1, copies)
+        y = _add_bias(y, every.to(y), operator.scale)
+    return y if impl == "native" and bias is None else in_layout(y, channels_last=last)
 
 
-def _is_channels_last(x: Tensor) -> bool:
-    """By the strides, which tell even for a map of one pixel; one channel is contiguous either way."""
-    layout = _CHANNELS_LAST.get(x.ndim - 2)
-    if layout is None or x.shape[1] == 1 or not x.is_contiguous(memory_format=layout):
-        return False
-    return x.stride(1) == 1 and x.stride(-1) == x.shape[1]
+def _chosen(x: Tensor, operator: Polyphase, *, channels_last: bool) -> Impl:
+    """What `choose` says; in a graph that is made for any size, the form that serves all of them."""
+    if native.leaves():
+        return "transposed"
+    if torch.compiler.is_compiling():
+        depthwise = native.is_depthwise(operator) and native.runs_on(x.device)
+        return "native" if depthwise else "transposed"
+    parts: tuple[Part, ...] = ("forward",)
+    if torch.is_grad_enabled():
+        parts += ("gradient in x",) if x.requires_grad else ()
+        parts += ("gradient in taps",) if operator.taps.requires_grad else ()
+    return chosen(operator, x, channels_last=channels_last, parts=parts)
+
+
+def _parts(operator: Polyphase | Affine) -> tuple[Polyphase, Tensor | None]:
+    return (operator.operator, operator.bias) if isinstance(operator, Affine) else (operator, None)
 
 
 def _add_bias(y: Tensor, bias: Tensor, scale: tuple[int, ...]) -> Tensor:

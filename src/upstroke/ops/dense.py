@@ -1,0 +1,351 @@
+"""Apply a transposed convolution, and each of its gradients, in the form measured to be the fastest."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from upstroke.ops.convolutions import CONV_TRANSPOSE
+from upstroke.ops.dense_choice import best_form
+from upstroke.ops.dense_forms import FORMS, OWN, Call, Part
+from upstroke.ops.layout import empty, in_layout, is_channels_last
+from upstroke.ops.recorded import is_recorded
+
+__all__ = ["conv_transpose"]
+
+# Multiply-adds in one part below which a call through Python costs more than another form can save:
+# some 50 microseconds of it, five per cent of what this many take on one thread.
+WORTH_A_CHOICE = 2**23
+
+
+def conv_transpose(
+    x: Float[Tensor, "b c_in *space"],
+    weight: Float[Tensor, "c_in out_group *kernel"],
+    bias: Float[Tensor, " c_out"] | None = None,
+    *,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    output_padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int = 1,
+) -> Float[Tensor, "b c_out *grown"]:
+    """The transposed convolution that PyTorch's layer computes, in the layout that came in.
+
+    Sample n = stride * m + dilation * k - padding; output size per axis stride * (cells - 1) + dilation *
+    (taps - 1) + 1 - 2 * padding + output_padding. On the CPU in float32 the product, the gradient in x and
+    that in the weight each run in the form that was measured to be the fastest for their size, which may be
+    PyTorch's own in its other layout or a few matrix products; elsewhere it is PyTorch's call.
+
+    Args:
+        x: (batch, channels, *cells).
+        weight: as PyTorch has it.
+        bias: one number per output channel.
+        stride: one number per axis, as those below, such as PyTorch takes.
+        padding: samples cut off either end.
+        output_padding: samples added at the end.
+        dilation: samples from tap to tap.
+        groups: as in PyTorch.
+
+    >>> x, weight = torch.ones(1, 1, 3), torch.tensor([[[0.5, 1.0, 0.5]]])
+    >>> numbers = {"stride": (2,), "padding": (1,), "output_padding": (1,), "dilation": (1,)}
+    >>> conv_transpose(x, weight, **numbers)
+    tensor([[[1.0000, 1.0000, 1.0000, 1.0000, 1.0000, 0.5000]]])
+    """
+    if _is_measured(x, weight, bias, groups):
+        numbers = (stride, padding, output_padding, dilation)
+        if torch.compiler.is_compiling() or _is_worth_it(x, weight, numbers, groups):
+            return _ours(x, weight, bias, numbers, groups)
+    return CONV_TRANSPOSE[x.ndim - 2](
+        x,
+        weight,
+        bias,
+        stride=tuple(stride),
+        padding=tuple(padding),
+        output_padding=tuple(output_padding),
+        groups=groups,
+        dilation=tuple(dilation),
+    )
+
+
+def _is_measured(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> bool:
+    """Whether forms were measured for tensors like these, and may be taken here."""
+    tensors = (x, weight) if bias is None else (x, weight, bias)
+    return (
+        not is_recorded()
+        and groups == 1
+        and all(each.device.type == "cpu" and each.dtype == torch.float32 for each in tensors)
+        and x.ndim == weight.ndim
+        and x.shape[1] == weight.shape[0]
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def _ours(
+    x: Tensor, weight: Tensor, bias: Tensor | None, numbers: Sequence[Sequence[int]], groups: int
+) -> Tensor:
+    y: Tensor = torch.ops.upstroke.conv_transpose.default(x, weight, bias, *map(list, numbers), groups)
+    return y
+
+
+def _is_worth_it(x: Tensor, weight: Tensor, numbers: Sequence[Sequence[int]], groups: int) -> bool:
+    """Whether any part is faster in another form than that of PyTorch's call, which needs no operator."""
+    batch, _, *cells = x.shape
+    if batch * math.prod(cells) * weight.numel() < WORTH_A_CHOICE:
+        return False
+    call = _call(tuple(cells), weight, numbers, groups)
+    if min(call.samples) < 1:
+        return False
+    parts: list[Part] = ["forward"]
+    if torch.is_grad_enabled():
+        if x.requires_grad:
+            parts.append("input gradient")
+        if weight.requires_grad:
+            parts.append("weight gradient")
+    last = is_channels_last(x)
+    return any(
+        best_form(part, batch, weight.shape[0], weight.shape[1], call, channels_last=last).form != OWN
+        for part in parts
+    )
+
+
+def _call(cells: Sequence[int], weight: Tensor, numbers: Sequence[Sequence[int]], groups: int) -> Call:
+    return _made(cells, weight.shape[2:], numbers, groups, weight_last=is_channels_last(weight))
+
+
+def _made(
+    cells: Sequence[int],
+    kernel: Sequence[int],
+    numbers: Sequence[Sequence[int]],
+    groups: int,
+    *,
+    weight_last: bool,
+) -> Call:
+    stride, padding, output_padding, dilation = (tuple(each) for each in numbers)
+    return Call(
+        cells=tuple(cells),
+        kernel=tuple(kernel),
+        stride=stride,
+        padding=padding,
+        output_padding=output_padding,
+        dilation=dilation,
+        groups=groups,
+        weight_last=weight_last,
+    )
+
+
+def _run(
+    part: Part, first: Tensor, second: Tensor, call: Call, sizes: tuple[int, int, int], *, last: bool
+) -> Tensor:
+    """One part in its best form; sizes: batch, channels in and out."""
+    batch, channels, out = sizes
+    form = OWN
+    if _has_forms(first):
+        form = best_form(part, batch, channels, out, call, channels_last=last).form
+    return FORMS[part][form].run(first, second, call)
+
+
+def _has_forms(maps: Tensor) -> bool:
+    """Whether forms were measured for maps like these."""
+    return maps.device.type == "cpu" and maps.dtype == torch.float32 and maps.numel() > 0
+
+
+def _forward(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: list[int],
+    padding: list[int],
+    output_padding: list[int],
+    dilation: list[int],
+    groups: int,
+) -> Tensor:
+    call = _call(x.shape[2:], weight, (stride, padding, output_padding, dilation), groups)
+    last = is_channels_last(x)
+    y = _run("forward", x, weight, call, (x.shape[0], x.shape[1], weight.shape[1]), last=last)
+    if bias is not None:
+        y = y.add_(bias.view(-1, *[1] * call.ndim))
+    return in_layout(y, channels_last=last)
+
+
+def _input_gradient(
+    y: Tensor,
+    weight: Tensor,
+    size: list[int],
+    stride: list[int],
+    padding: list[int],
+    output_padding: list[int],
+    dilation: list[int],
+    groups: int,
+) -> Tensor:
+    call = _call(size, weight, (stride, padding, output_padding, dilation), groups)
+    last = is_channels_last(y)
+    sizes = (y.shape[0], weight.shape[0], weight.shape[1])
+    return in_layout(_run("input gradient", y, weight, call, sizes, last=last), channels_last=last)
+
+
+def _weight_gradient(
+    x: Tensor,
+    y: Tensor,
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
+    output_padding: list[int],
+    dilation: list[int],
+    groups: int,
+    channels_last: bool,
+) -> Tensor:
+    numbers = (stride, padding, output_padding, dilation)
+    call = _made(x.shape[2:], kernel, numbers, groups, weight_last=channels_last)
+    sizes = (x.shape[0], x.shape[1], y.shape[1] // groups)
+    weight = _run("weight gradient", x, y, call, sizes, last=is_channels_last(y))
+    return in_layout(weight, channels_last=channels_last)
+
+
+def _forward_fake(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: list[int],
+    padding: list[int],
+    output_padding: list[int],
+    dilation: list[int],
+    groups: int,
+) -> Tensor:
+    call = _call(x.shape[2:], weight, (stride, padding, output_padding, dilation), groups)
+    shape = (x.shape[0], groups * weight.shape[1], *call.samples)
+    return empty(x, shape, channels_last=is_channels_last(x))
+
+
+def _input_gradient_fake(
+    y: Tensor,
+    weight: Tensor,
+    size: list[int],
+    stride: list[int],
+    padding: list[int],
+    output_padding: list[int],
+    dilation: list[int],
+    groups: int,
+) -> Tensor:
+    return empty(y, (y.shape[0], weight.shape[0], *size), channels_last=is_channels_last(y))
+
+
+def _weight_gradient_fake(
+    x: Tensor,
+    y: Tensor,
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
+    output_padding: list[int],
+    dilation: list[int],
+    groups: int,
+    channels_last: bool,
+) -> Tensor:
+    return empty(x, (x.shape[1], y.shape[1] // groups, *kernel), channels_last=channels_last)
+
+
+def _keep(ctx: Any, first: Tensor, second: Tensor, numbers: tuple[Any, ...]) -> None:  # noqa: ANN401 - PyTorch's context
+    """Keep of the two tensors what the gradient in the other one needs, and the numbers behind them."""
+    wants_first, wants_second = ctx.needs_input_grad[:2]
+    ctx.save_for_backward(first if wants_second else None, second if wants_first else None)
+    ctx.numbers = numbers
+    ctx.shapes = first.shape[2:], second.shape[2:]
+    ctx.second_last = is_channels_last(second)
+
+
+def _forward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+    x, weight, _, *numbers = inputs
+    _keep(ctx, x, weight, tuple(numbers))
+
+
+def _forward_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    x, weight = ctx.saved_tensors
+    by_x = by_weight = by_bias = None
+    if ctx.needs_input_grad[0]:
+        by_x = _OPERATORS.conv_transpose_input_gradient(gradient, weight, ctx.shapes[0], *ctx.numbers)
+    if ctx.needs_input_grad[1]:
+        by_weight = _OPERATORS.conv_transpose_weight_gradient(
+            x, gradient, ctx.shapes[1], *ctx.numbers, ctx.second_last
+        )
+    if ctx.needs_input_grad[2]:
+        by_bias = gradient.sum(dim=(0, *range(2, gradient.ndim)))
+    return by_x, by_weight, by_bias, None, None, None, None, None
+
+
+def _input_gradient_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+    y, weight, _, *numbers = inputs
+    _keep(ctx, y, weight, tuple(numbers))
+
+
+def _input_gradient_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    y, weight = ctx.saved_tensors
+    by_y = by_weight = None
+    if ctx.needs_input_grad[0]:
+        by_y = _OPERATORS.conv_transpose(gradient, weight, None, *ctx.numbers)
+    if ctx.needs_input_grad[1]:
+        by_weight = _OPERATORS.conv_transpose_weight_gradient(
+            gradient, y, ctx.shapes[1], *ctx.numbers, ctx.second_last
+        )
+    return by_y, by_weight, None, None, None, None, None, None
+
+
+def _weight_gradient_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+    x, y, _, *numbers, _ = inputs
+    _keep(ctx, x, y, tuple(numbers))
+
+
+def _weight_gradient_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    x, y = ctx.saved_tensors
+    by_x = by_y = None
+    if ctx.needs_input_grad[0]:
+        by_x = _OPERATORS.conv_transpose_input_gradient(y, gradient, ctx.shapes[0], *ctx.numbers)
+    if ctx.needs_input_grad[1]:
+        by_y = _OPERATORS.conv_transpose(x, gradient, None, *ctx.numbers)
+    return by_x, by_y, None, None, None, None, None, None, None
+
+
+_NUMBERS = "SymInt[] stride, SymInt[] padding, SymInt[] output_padding, SymInt[] dilation, SymInt groups"
+_LIBRARY = torch.library.Library("upstroke", "FRAGMENT")  # type: ignore[no-untyped-call]
+_OPERATORS = torch.ops.upstroke
+
+
+def _register(
+    schema: str,
+    run: Callable[..., Tensor],
+    fake: Callable[..., Tensor],
+    setup: Callable[..., None],
+    backward: Callable[..., Any],
+) -> None:
+    """Define one operator: what it computes, the shape and layout of that, and its gradients."""
+    _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))  # type: ignore[no-untyped-call]
+    name = schema.partition("(")[0]
+    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+    full = f"upstroke::{name}"
+    torch.library.register_fake(full, fake, lib=_LIBRARY)
+    torch.library.register_autograd(full, backward, setup_context=setup, lib=_LIBRARY)
+
+
+_register(
+    f"conv_transpose(Tensor x, Tensor weight, Tensor? bias, {_NUMBERS}) -> Tensor",
+    _forward,
+    _forward_fake,
+    _forward_setup,
+    _forward_backward,
+)
+_register(
+    f"conv_transpose_input_gradient(Tensor y, Tensor weight, SymInt[] size, {_NUMBERS}) -> Tensor",
+    _input_gradient,
+    _input_gradient_fake,
+    _input_gradient_setup,
+    _input_gradient_backward,
+)
+_register(
+    f"conv_transpose_weight_gradient(Tensor x, Tensor y, SymInt[] kernel, {_NUMBERS}, bool channels_last)"
+    " -> Tensor",
+    _weight_gradient,
+    _weight_gradient_fake,
+    _weight_gradient_setup,
+    _weight_gradient_backward,
+)

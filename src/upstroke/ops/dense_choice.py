@@ -1,0 +1,79 @@
+"""Choose the form of a transposed convolution or of a gradient, and say why: a lookup in measured times."""
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from upstroke.ops.dense_forms import FORMS, OWN, Call, Part
+from upstroke.ops.dense_measured import MEASURED
+
+__all__ = ["DenseChoice", "best_form"]
+
+# How far a measured case may be: the sum over its numbers of log2 of the ratio to this call's. Beyond it,
+# nothing was measured that tells, and PyTorch's own call is taken.
+FARTHEST = 4.0
+
+
+class DenseChoice(NamedTuple):
+    """A form and the reason for it."""
+
+    form: str
+    reason: str
+
+
+@lru_cache(maxsize=4096)
+def best_form(
+    part: Part, batch: int, channels: int, out: int, call: Call, *, channels_last: bool
+) -> DenseChoice:
+    """The form that was fastest in the nearest measured case.
+
+    Args:
+        part: "forward", "input gradient" or "weight gradient".
+        batch: number of maps.
+        channels: that come in.
+        out: channels that go out, per group.
+        call: the numbers of the call.
+        channels_last: whether the maps have the channels innermost.
+
+    >>> from upstroke.ops.dense_forms import Call
+    >>> far = Call((2, 2), (9, 9), (1, 1), (0, 0), (0, 0), (1, 1), groups=1, weight_last=False)
+    >>> best_form("forward", 1, 1, 1, far, channels_last=False).form
+    'own'
+    """
+    layout = _layout(call, channels_last=channels_last)
+    kind = _kind(call)
+    rows = MEASURED.get((part, call.ndim, layout, kind), ())
+    size = (batch, channels, out, math.prod(call.cells), math.prod(call.kernel), math.prod(call.stride))
+    near = min(((_distance(size, row), row, form) for row, form in rows), default=None)
+    if near is None or near[0] > FARTHEST or call.groups > 1:
+        return DenseChoice(form=OWN, reason=f"{part}, {layout}, {kind}: nothing like it was measured")
+    _, row, form = near
+    if not FORMS[part][form].serves(call):
+        return DenseChoice(form=OWN, reason=f"{part}, {layout}, {kind}: {form} does not serve this call")
+    measured = (
+        f"{row[1]} to {row[2]} channels, {row[3]} cells, {row[4]} taps, {row[5]} phases, batch {row[0]}"
+    )
+    return DenseChoice(form=form, reason=f"{part}, {layout}, {kind}: fastest for {measured}")
+
+
+def _layout(call: Call, *, channels_last: bool) -> str:
+    if not channels_last:
+        return "contiguous"
+    return "channels-last with its weight" if call.weight_last else "channels-last"
+
+
+def _kind(call: Call) -> str:
+    if math.prod(call.cells) == 1:
+        return "one cell"
+    return "tiling" if call.is_tiling else "overlapping"
+
+
+def _distance(size: tuple[int, ...], row: tuple[int, ...]) -> float:
+    """How unlike two calls are; a batch counts half, since it only repeats the same work."""
+    return sum(weight * ratio for weight, ratio in zip((0.5, 1, 1, 1, 1, 1), _ratios(size, row), strict=True))
+
+
+def _ratios(size: tuple[int, ...], row: tuple[int, ...]) -> Iterator[float]:
+    for one, two in zip(size, row, strict=True):
+        yield abs(math.log2(max(one, 1) / two))

@@ -1,0 +1,479 @@
+"""Compute a transposed convolution, and its gradients in the map and in the weight, in several forms each."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from upstroke.ops.convolutions import CONV, CONV_TRANSPOSE
+from upstroke.ops.interleave import deinterleave, interleave
+from upstroke.ops.layout import in_layout
+
+__all__ = ["FORMS", "OWN", "Call", "Form", "Part"]
+
+Part = str
+
+# Numbers that are gathered at a time: enough for a fast matrix product, few beside the maps.
+GATHERED = 2**20
+
+
+class Call(NamedTuple):
+    """The numbers of one transposed convolution: sample n = stride * m + dilation * k - padding.
+
+    weight_last: whether the weight, or the gradient in it that is wanted, has the output channels innermost.
+    """
+
+    cells: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    output_padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+    weight_last: bool
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.cells)
+
+    @property
+    def samples(self) -> tuple[int, ...]:
+        """The output's size."""
+        each = zip(
+            self.cells,
+            self.kernel,
+            self.stride,
+            self.padding,
+            self.output_padding,
+            self.dilation,
+            strict=True,
+        )
+        return tuple(s * (n - 1) + d * (k - 1) + 1 - 2 * p + e for n, k, s, p, e, d in each)
+
+    @property
+    def is_tiling(self) -> bool:
+        """Whether every cell draws its own samples and no other cell draws there."""
+        return (
+            self.kernel == self.stride
+            and set(self.dilation) == {1}
+            and not any(self.padding)
+            and not any(self.output_padding)
+        )
+
+
+Run = Callable[[Tensor, Tensor, Call], Tensor]
+
+
+class Form(NamedTuple):
+    """A way to compute one part, and the calls that it serves."""
+
+    run: Run
+    serves: Callable[[Call], bool]
+
+
+def _always(call: Call) -> bool:
+    return True
+
+
+def _is_dense(call: Call) -> bool:
+    return call.groups == 1
+
+
+def _is_one_cell(call: Call) -> bool:
+    """Whether the map has one cell and its kernel is the output, so that the layer is one matrix product."""
+    return (
+        call.groups == 1
+        and math.prod(call.cells) == 1
+        and call.samples == call.kernel
+        and not any(call.padding)
+    )
+
+
+def _folds(call: Call) -> bool:
+    """Whether PyTorch's fold counts as many cells as the map has."""
+    return call.groups == 1 and all(e < s for e, s in zip(call.output_padding, call.stride, strict=True))
+
+
+def _is_dense_tiling(call: Call) -> bool:
+    return call.groups == 1 and call.is_tiling
+
+
+def _in_two_axes(run: Run) -> Run:
+    """Calls in one axis as calls in two, the first of which has one row; others as they are."""
+
+    def run_so(first: Tensor, second: Tensor, call: Call) -> Tensor:
+        if call.ndim > 1:
+            return run(first, second, call)
+        one, none = (1,), (0,)
+        wide = Call(
+            cells=one + call.cells,
+            kernel=one + call.kernel,
+            stride=one + call.stride,
+            padding=none + call.padding,
+            output_padding=none + call.output_padding,
+            dilation=one + call.dilation,
+            groups=call.groups,
+            weight_last=call.weight_last,
+        )
+        return run(first.unsqueeze(2), second.unsqueeze(2), wide).squeeze(2)
+
+    return run_so
+
+
+# Forward: (x, weight) -> y
+
+
+def _own(x: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """PyTorch's call, as it is."""
+    return CONV_TRANSPOSE[call.ndim](
+        x, weight, None, call.stride, call.padding, call.output_padding, call.groups, call.dilation
+    )
+
+
+def _contiguous(x: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """PyTorch's call on maps with the channels outside."""
+    return _own(x.contiguous(), weight.contiguous(), call)
+
+
+@_in_two_axes
+def _channels_last(x: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """PyTorch's call on maps with the channels innermost."""
+    return _own(in_layout(x, channels_last=True), weight, call)
+
+
+def _one_cell(x: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """One matrix product: a map of one cell draws one kernel."""
+    kernels = weight.movedim(1, -1) if call.weight_last else weight
+    y = (x.flatten(1) @ kernels.flatten(1)).view(-1, *kernels.shape[1:])
+    return y.movedim(-1, 1) if call.weight_last else y
+
+
+def _tiles(x: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """One matrix product and a shuffle: no two kernels overlap."""
+    cells = torch.matmul(weight.flatten(1).t(), x.flatten(2))
+    return interleave(cells.view(*cells.shape[:2], *call.cells), call.stride)
+
+
+def _columns(x: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """One matrix product draws every kernel; then they are added where they overlap, channels outside."""
+    columns = torch.matmul(weight.flatten(1).t(), x.flatten(2))
+    if call.ndim == 3:
+        columns = columns.view(x.shape[0], weight.shape[1], -1, *call.cells)
+        full = x.new_zeros(x.shape[0], weight.shape[1], *_whole(call))
+        for place, tap in _taps(call):
+            full[:, :, *_drawn(call, tap)] += columns[:, :, place]
+        return _crop(full, call)
+    # PyTorch's fold has two axes
+    one, none = ((1,), (0,)) if call.ndim == 1 else ((), ())
+    y = functional.fold(
+        columns,
+        one + call.samples,
+        one + call.kernel,
+        dilation=one + call.dilation,
+        padding=none + call.padding,
+        stride=one + call.stride,
+    )
+    return y.squeeze(2) if call.ndim == 1 else y
+
+
+def _columns_inside(x: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """One matrix product draws every kernel; then they are added where they overlap, channels innermost."""
+    rows = x.movedim(1, -1).reshape(-1, x.shape[1])
+    columns = rows @ weight.movedim(1, -1).flatten(1)
+    if call.is_tiling:
+        drawn = columns.view(-1, *call.cells, *call.kernel, weight.shape[1])
+        order = [place for axis in range(call.ndim) for place in (1 + axis, 1 + call.ndim + axis)]
+        y = drawn.permute(0, *order, -1).reshape(-1, *call.samples, weight.shape[1])
+        return y.movedim(-1, 1)
+    full = x.new_zeros(x.shape[0], *_whole(call), weight.shape[1])
+    drawn = columns.view(-1, *call.cells, math.prod(call.kernel), weight.shape[1])
+    for place, tap in _taps(call):
+        full[:, *_drawn(call, tap)] += drawn.select(-2, place)
+    return _crop(full.movedim(-1, 1), call)
+
+
+def _by_taps(x: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """One matrix product per tap, over the cells alone whose sample is in the output; the batch inside."""
+    batch, channels = x.shape[:2]
+    cells = x.permute(*_places(call), 0, 1).contiguous()
+    y, kernel = x.new_zeros(*call.samples, batch, weight.shape[1]), weight.flatten(2)
+    for place, tap in _taps(call):
+        read, drawn = _within(call, tap)
+        if read is not None:
+            part = cells[read]
+            product = part.reshape(-1, channels) @ kernel[:, :, place]
+            y[drawn] += product.view(*part.shape[:-1], weight.shape[1])
+    return y.permute(-2, -1, *range(call.ndim))
+
+
+# Gradient in the map: (y, weight) -> x
+
+
+def _own_input(y: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """What PyTorch does when it goes back through its own call."""
+    x = y.new_empty(1).expand(y.shape[0], weight.shape[0], *call.cells)
+    return _own_backward(y, x, weight, call, 0)
+
+
+def _conv_input(y: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """The strided convolution with the same weight, channels outside."""
+    return _convolved(y.contiguous(), weight.contiguous(), call)
+
+
+@_in_two_axes
+def _conv_input_inside(y: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """The strided convolution with the same weight, channels innermost."""
+    return _convolved(in_layout(y, channels_last=True), weight, call)
+
+
+def _one_cell_input(y: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """One matrix product, as forward."""
+    y, weight = (each.movedim(1, -1) if call.weight_last else each for each in (y, weight))
+    return (y.flatten(1) @ weight.flatten(1).t()).view(y.shape[0], -1, *call.cells)
+
+
+def _tiles_input(y: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """A shuffle back and one matrix product."""
+    cells = deinterleave(y, call.stride).flatten(2)
+    return torch.matmul(weight.flatten(1), cells).view(y.shape[0], -1, *call.cells)
+
+
+def _columns_input_inside(y: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """Every kernel's samples gathered, channels innermost, and one matrix product."""
+    matrix = weight.movedim(1, -1).flatten(1).t()
+    x = y.new_empty(y.shape[0] * math.prod(call.cells), weight.shape[0])
+    for place, columns in _gathered(y, call):
+        torch.mm(columns, matrix, out=x[place])
+    return x.view(-1, *call.cells, weight.shape[0]).movedim(-1, 1)
+
+
+def _by_taps_input(y: Tensor, weight: Tensor, call: Call) -> Tensor:
+    """One matrix product per tap, over the samples that it drew; the batch inside."""
+    samples = y.permute(*_places(call), 0, 1).contiguous()
+    x, kernel = y.new_zeros(*call.cells, y.shape[0], weight.shape[0]), weight.flatten(2)
+    for place, tap in _taps(call):
+        read, drawn = _within(call, tap)
+        if read is not None:
+            part = samples[drawn]
+            product = part.reshape(-1, y.shape[1]) @ kernel[:, :, place].t()
+            x[read] += product.view(*part.shape[:-1], weight.shape[0])
+    return x.permute(-2, -1, *range(call.ndim))
+
+
+# Gradient in the weight: (x, y) -> weight
+
+
+def _own_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
+    """What PyTorch does when it goes back through its own call."""
+    shape = (x.shape[1], y.shape[1] // call.groups, *call.kernel)
+    return _own_backward(y, x, x.new_empty(1).expand(shape), call, 1)
+
+
+def _conv_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
+    """The gradient of the strided convolution in its weight, channels outside."""
+    return _convolution_weight(x.contiguous(), y.contiguous(), call)
+
+
+@_in_two_axes
+def _conv_weight_inside(x: Tensor, y: Tensor, call: Call) -> Tensor:
+    """The gradient of the strided convolution in its weight, channels innermost."""
+    x, y = (in_layout(each, channels_last=True) for each in (x, y))
+    return _convolution_weight(x, y, call)
+
+
+def _one_cell_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
+    """One matrix product, as forward."""
+    y = y.movedim(1, -1) if call.weight_last else y
+    weight = (x.flatten(1).t() @ y.flatten(1)).view(-1, *y.shape[1:])
+    return weight.movedim(-1, 1) if call.weight_last else weight
+
+
+def _tiles_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
+    """A shuffle back and one matrix product for each map of the batch."""
+    weight = x.new_zeros(x.shape[1], y.shape[1] * math.prod(call.kernel))
+    for cells, samples in zip(x.flatten(2), y[:, None], strict=True):
+        weight.addmm_(cells, deinterleave(samples, call.stride)[0].flatten(1).t())
+    return weight.view(-1, y.shape[1], *call.kernel)
+
+
+def _columns_weight_inside(x: Tensor, y: Tensor, call: Call) -> Tensor:
+    """Every kernel's samples gathered, channels innermost, and one matrix product."""
+    rows = x.movedim(1, -1).reshape(-1, x.shape[1])
+    weight = x.new_zeros(x.shape[1], math.prod(call.kernel) * y.shape[1])
+    for place, columns in _gathered(y, call):
+        weight.addmm_(rows[place].t(), columns)
+    return weight.view(-1, *call.kernel, y.shape[1]).movedim(-1, 1)
+
+
+def _by_taps_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
+    """One matrix product per tap, over the cells alone whose sample is in the output."""
+    cells, samples = (each.permute(*_places(call), 0, 1).contiguous() for each in (x, y))
+    weight = x.new_empty(x.shape[1], math.prod(call.kernel), y.shape[1])
+    for place, tap in _taps(call):
+        read, drawn = _within(call, tap)
+        if read is None:
+            weight[:, place] = 0
+            continue
+        rows, columns = cells[read].reshape(-1, x.shape[1]), samples[drawn].reshape(-1, y.shape[1])
+        torch.mm(rows.t(), columns, out=weight[:, place])
+    return weight.view(-1, *call.kernel, y.shape[1]).movedim(-1, 1)
+
+
+# What tests and benchmarks iterate over.
+FORMS: Mapping[Part, Mapping[str, Form]] = {
+    "forward": {
+        "own": Form(_own, _always),
+        "contiguous": Form(_contiguous, _always),
+        "channels-last": Form(_channels_last, _always),
+        "one cell": Form(_one_cell, _is_one_cell),
+        "tiles": Form(_tiles, _is_dense_tiling),
+        "columns": Form(_columns, _folds),
+        "columns, channels-last": Form(_columns_inside, _is_dense),
+        "taps": Form(_by_taps, _is_dense),
+    },
+    "input gradient": {
+        "own": Form(_own_input, _always),
+        "contiguous": Form(_conv_input, _always),
+        "channels-last": Form(_conv_input_inside, _always),
+        "one cell": Form(_one_cell_input, _is_one_cell),
+        "tiles": Form(_tiles_input, _is_dense_tiling),
+        "columns, channels-last": Form(_columns_input_inside, _is_dense),
+        "taps": Form(_by_taps_input, _is_dense),
+    },
+    "weight gradient": {
+        "own": Form(_own_weight, _always),
+        "contiguous": Form(_conv_weight, _always),
+        "channels-last": Form(_conv_weight_inside, _always),
+        "one cell": Form(_one_cell_weight, _is_one_cell),
+        "tiles": Form(_tiles_weight, _is_dense_tiling),
+        "columns, channels-last": Form(_columns_weight_inside, _is_dense),
+        "taps": Form(_by_taps_weight, _is_dense),
+    },
+}
+
+# What PyTorch computes when it is called in the layout that came in.
+OWN = "own"
+
+
+def _places(call: Call) -> range:
+    """The spatial axes of a map."""
+    return range(2, 2 + call.ndim)
+
+
+def _taps(call: Call) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """The taps, counted in C order."""
+    return enumerate(itertools.product(*map(range, call.kernel)))
+
+
+def _whole(call: Call) -> tuple[int, ...]:
+    """Samples that all kernels draw on, and those that the output adds behind: all before the crop."""
+    return tuple(n + 2 * p for n, p in zip(call.samples, call.padding, strict=True))
+
+
+def _crop(full: Tensor, call: Call) -> Tensor:
+    sizes = zip(call.padding, call.samples, strict=True)
+    return full[:, :, *(slice(p, p + n) for p, n in sizes)]
+
+
+def _drawn(call: Call, tap: tuple[int, ...]) -> tuple[slice, ...]:
+    """Where a tap of all cells draws, before the crop."""
+    each = zip(call.cells, call.stride, call.dilation, tap, strict=True)
+    return tuple(slice(d * k, d * k + s * (n - 1) + 1, s) for n, s, d, k in each)
+
+
+def _within(call: Call, tap: tuple[int, ...]) -> tuple[tuple[slice, ...] | None, tuple[slice, ...]]:
+    """The cells whose sample at this tap is in the output, and these samples; None: there are none."""
+    read, drawn = [], []
+    each = zip(call.cells, call.samples, call.stride, call.padding, call.dilation, tap, strict=True)
+    for n, size, s, p, d, k in each:
+        shift = d * k - p
+        first, last = max(0, -(shift // s)), min(n - 1, (size - 1 - shift) // s)
+        if first > last:
+            return None, ()
+        read.append(slice(first, last + 1))
+        drawn.append(slice(s * first + shift, s * last + shift + 1, s))
+    return tuple(read), tuple(drawn)
+
+
+def _gathered(y: Tensor, call: Call) -> Iterator[tuple[slice, Tensor]]:
+    """The samples that the taps of each cell drew, a row of taps * channels per cell, in parts."""
+    inside = y.movedim(1, -1)
+    pad = [0, 0]
+    for n, size, k, s, p, d in reversed(
+        list(
+            zip(call.cells, call.samples, call.kernel, call.stride, call.padding, call.dilation, strict=True)
+        )
+    ):
+        pad += [p, s * (n - 1) + d * (k - 1) + 1 - p - size]
+    if any(pad):
+        inside = functional.pad(inside, pad)
+    inside = inside.contiguous()
+    batch, *steps, one = inside.stride()
+    strides = (
+        batch,
+        *(s * step for s, step in zip(call.stride, steps, strict=True)),
+        *(d * step for d, step in zip(call.dilation, steps, strict=True)),
+        one,
+    )
+    windows = inside.as_strided((y.shape[0], *call.cells, *call.kernel, y.shape[1]), strides)
+    line = math.prod(call.cells[1:])
+    few = max(1, GATHERED // (line * math.prod(call.kernel) * y.shape[1]))
+    # whole maps where many of them are few numbers, else some lines of one
+    maps = max(1, few // call.cells[0])
+    for first in range(0, y.shape[0], maps):
+        some = windows[first : first + maps]
+        for start in range(0, call.cells[0], few):
+            part = some[:, start : start + few]
+            begin = (first * call.cells[0] + start) * line
+            count = part.shape[0] * part.shape[1] * line
+            yield slice(begin, begin + count), part.reshape(count, -1)
+
+
+def _own_backward(y: Tensor, x: Tensor, weight: Tensor, call: Call, which: int) -> Tensor:
+    gradient: Tensor = torch.ops.aten.convolution_backward(
+        y,
+        x,
+        weight,
+        None,
+        call.stride,
+        call.padding,
+        call.dilation,
+        True,
+        call.output_padding,
+        call.groups,
+        [which == 0, which == 1, False],
+    )[which]
+    return gradient
+
+
+def _convolved(y: Tensor, weight: Tensor, call: Call) -> Tensor:
+    x = CONV[call.ndim](y, weight, None, call.stride, call.padding, call.dilation, call.groups)
+    # an output_padding of a stride or more, which a dilation allows, makes cells that were not there
+    return x[:, :, *(slice(n) for n in call.cells)]
+
+
+def _convolution_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
+    each = zip(call.stride, call.output_padding, strict=True)
+    beyond = [e // s for s, e in each]
+    if any(beyond):
+        x = functional.pad(x, [side for n in reversed(beyond) for side in (0, n)])
+    weight = x.new_empty(1).expand(x.shape[1], y.shape[1] // call.groups, *call.kernel)
+    gradient: Tensor = torch.ops.aten.convolution_backward(
+        x,
+        y,
+        weight,
+        None,
+        call.stride,
+        call.padding,
+        call.dilation,
+        False,
+        (0,) * call.ndim,
+        call.groups,
+        [False, True, False],
+    )[1]
+    return gradient

@@ -1,0 +1,101 @@
+"""Operators of upstroke in a recorded model are read as the sites that they are."""
+
+import pytest
+import torch
+from hypothesis import assume, given
+from torch import nn
+
+from strategies import depthwise_operators
+from upstroke import check, upsample
+from upstroke.graph import sites
+from upstroke.graph.steps import TransposedConvolution, Unread, Upsampling
+from upstroke.graph.torch import record
+from upstroke.ops.dense import conv_transpose
+from upstroke.ops.kernels import instructions
+from upstroke.polyphase import cubic, linear, transposed
+
+
+class Applies(nn.Module):
+    def __init__(self, operator, impl="auto"):
+        super().__init__()
+        self.operator, self.impl = operator, impl
+
+    def forward(self, x):
+        return upsample(x, self.operator, impl=self.impl)
+
+
+needs_kernels = pytest.mark.skipif(instructions() is None, reason="the compiled kernels are missing")
+
+
+@needs_kernels
+@given(operator=depthwise_operators(ndims=(1, 2, 3)))
+def test_the_native_form_is_known_exactly(operator):
+    assume(max(operator.scale) > 1)
+    assume(all(6 * s + e > 0 for s, e in zip(operator.scale, operator.excess, strict=True)))
+    channels = 3 if operator.shared else operator.in_channels
+    x = torch.randn(1, channels, *(6,) * operator.ndim, dtype=torch.float64)
+    graph = record(nn.Sequential(Applies(operator, "native")), [x])
+    (node,) = graph.nodes
+    assert node.operator == "upstroke.upsample"
+    (site,) = sites(graph)
+    read = site.affine().operator
+    # a kernel of one channel, applied to one, serves every channel
+    assert read.expand(channels).isclose(operator.expand(channels))
+
+
+@needs_kernels
+def test_what_has_the_form_of_a_layer_is_read_as_that_layer():
+    operator = transposed(torch.randn(4, 1, 4, 6), stride=(2, 3), padding=1, groups=4)
+    (node,) = record(Applies(operator), [torch.randn(1, 4, 5, 6)]).nodes
+    assert isinstance(node.step, TransposedConvolution)
+    assert (node.step.groups, node.step.stride) == (4, (2, 3))
+    (node,) = record(Applies(linear(2)), [torch.randn(1, 4, 5, 6)]).nodes
+    assert isinstance(node.step, Upsampling)
+
+
+@needs_kernels
+def test_a_recorded_operator_is_judged():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), Applies(cubic((2, 3))))
+    report = check(net, [torch.randn(1, 3, 9, 8)])
+    (site,) = report.as_json()["sites"]
+    assert (site["kind"], site["skipped"]) == ("operator", None)
+    assert site["words"] == "operator of 5 taps per phase ×2x3"
+
+
+class Weighs(nn.Module):
+    """Taps that are computed from the map."""
+
+    def forward(self, x):
+        return torch.ops.upstroke.upsample(
+            x, x[:1, :1, :2, :2].expand(4, 1, 2, 2), [2, 2], [0, 0], [0, 0], [0, 0]
+        )
+
+
+def test_taps_that_the_input_makes_are_unread():
+    (node,) = (
+        each for each in record(Weighs(), [torch.randn(1, 3, 5, 6)]).nodes if "upsample" in each.operator
+    )
+    assert isinstance(node.step, Unread)
+    assert node.step.reason == "its taps are computed from the input"
+
+
+class Convolves(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(4, 3, 3, 4)), nn.Parameter(torch.randn(3))
+
+    def forward(self, x):
+        numbers = [2, 3], [1, 0], [1, 2], [1, 1]
+        return torch.ops.upstroke.conv_transpose(x, self.weight, self.bias, *numbers, 1)
+
+
+def test_the_dense_operator_is_a_transposed_convolution():
+    net, x = Convolves(), torch.randn(1, 4, 5, 6)
+    graph = record(net, [x])
+    (node,) = graph.nodes
+    assert node.operator == "upstroke.conv_transpose"
+    (site,) = sites(graph)
+    expected = conv_transpose(
+        x, net.weight, net.bias, stride=(2, 3), padding=(1, 0), output_padding=(1, 2), dilation=(1, 1)
+    )
+    assert torch.allclose(site.affine()(x), expected, atol=1e-4)
