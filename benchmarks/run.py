@@ -1,85 +1,111 @@
-"""Time every implementation on every case behind a gate; the results go to a file, the choice to a table."""
+"""Time every case behind a gate, row by row; a run that was ended goes on where it was."""
 
-import json
-import platform
-import subprocess
-from pathlib import Path
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Sequence
 
 import torch
 
-from benchmarks.cases import Case, cases
-from benchmarks.table import RESULTS, TABLE, table
-from upstroke.ops import IMPLS, upsample
-from upstroke.timing import interleaved
-
-TIMED = [name for name in IMPLS if name != "reference"]
-
-
-def agrees(case: Case, impl: str) -> bool:
-    """Whether an implementation gives the reference's map, to the dtype's rounding over some hundred taps."""
-    x = case.map()[:1, ..., :9]
-    expected = upsample(x.double(), case.operator, impl="reference")
-    tolerance = {torch.float32: 1e-5, torch.bfloat16: 3e-2}[case.dtype]
-    difference = (upsample(x, case.operator, impl=impl).double() - expected).abs().max()
-    return bool(difference <= tolerance * expected.abs().max())
-
-
-def row(case: Case) -> dict[str, object]:
-    """Median milliseconds of each implementation, taken in turns; fresh outputs."""
-    for impl in TIMED:
-        if not agrees(case, impl):
-            msg = f"{case.name}/{impl}: wrong, so not timed"
-            raise SystemExit(msg)
-    x = case.map()
-    with torch.inference_mode():
-        calls = {impl: (lambda impl=impl: upsample(x, case.operator, impl=impl)) for impl in TIMED}
-        times = interleaved(calls, seconds=0.25)
-    return {
-        "case": case.name,
-        "family": case.family,
-        "axes": case.operator.ndim,
-        "layout": "channels-last" if case.channels_last else "contiguous",
-        "dtype": str(case.dtype).removeprefix("torch."),
-        "median_ms": {impl: round(1e3 * timing.median, 3) for impl, timing in times.items()},
-        "spread_ms": {impl: round(1e3 * timing.spread, 3) for impl, timing in times.items()},
-        "fastest": min(times, key=lambda impl: times[impl].median),
-    }
-
-
-def machine() -> dict[str, object]:
-    """What the numbers were measured on."""
-    name = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return {
-        "processor": name,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "gpu": "not measured on a GPU",
-        "outputs": "freshly allocated",
-        "commit": commit.stdout.strip(),
-    }
+from benchmarks import pages, table
+from benchmarks.cases import SUITES
+from benchmarks.machine import commit, fingerprint, machine
+from benchmarks.memory import Meter
+from benchmarks.results import Row, Unfinished, load, save
+from benchmarks.row import Key, Seconds, keys, measured
 
 
 def main() -> None:
-    """Run every case, print a line for each, write the results."""
-    torch.set_num_threads(1)
-    rows = []
-    for case in cases():
-        rows.append(row(case))
-        print(json.dumps(rows[-1]), flush=True)
-    RESULTS.write_text(
-        json.dumps({"schema": "upstroke.bench/1", "machine": machine(), "rows": rows}, indent=1) + "\n"
+    """Measure the rows asked for, write results, and everything that is made from them."""
+    asked = _arguments()
+    chosen = [key for key in keys() if all(part in f"{key.case.suite} | {key.name}" for part in asked.only)]
+    if not chosen:
+        msg = f"no row's name holds {' and '.join(map(repr, asked.only))}; --list prints them all"
+        raise SystemExit(msg)
+    if asked.list:
+        print("\n".join(f"{key.case.suite} | {key.name}" for key in chosen))
+        return
+    # the compiled peers are compiled anew in every run, so that their compile times are true
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(prefix="upstroke-bench-")
+    torch._inductor.config.compile_threads = 1
+    if asked.quick:
+        _measured(chosen, Seconds(reused=0.03, fresh=0.02), unfinished=None)
+        return
+    seconds = Seconds()
+    unfinished = Unfinished(f"{fingerprint()} {seconds} {torch.__version__}")
+    rows = _measured(chosen, seconds, unfinished)
+    for suite in SUITES:
+        own = [row for row in rows if row["suite"] == suite]
+        if own:
+            order = [key.name for key in keys() if key.case.suite == suite]
+            save(suite, machine(), own, order=order)
+    unfinished.forget()
+    pages.write()
+    missing = [suite for suite in SUITES if not load(suite)[1]]
+    if missing:
+        print(f"The choice is left as it was: nothing was measured of {', '.join(missing)}")
+    else:
+        table.write()
+
+
+def _measured(chosen: Sequence[Key], seconds: Seconds, unfinished: Unfinished | None) -> list[Row]:
+    """The rows, those of the unfinished run first; says what it is at, and for how long yet."""
+    rows = {str(row["row"]): row for row in (unfinished.rows() if unfinished else [])}
+    expected = _expected_seconds(chosen)
+    left = [key for key in chosen if key.name not in rows]
+    if len(left) < len(chosen):
+        print(f"{len(chosen) - len(left)} of {len(chosen)} rows are there from the run that was ended")
+    meter, head, started, done = Meter(), commit(), time.perf_counter(), 0.0
+    for place, key in enumerate(left):
+        still = sum(expected[other.name] for other in left[place:])
+        pace = (time.perf_counter() - started) / done if done else 1.0
+        number = f"{len(chosen) - len(left) + place + 1}/{len(chosen)}"
+        print(f"[{number}, {_minutes(pace * still)} left] {key.name}", flush=True)
+        row = {**measured(key, seconds, meter), "commit": head}
+        print(f"    {_said(row)}", flush=True)
+        if unfinished:
+            unfinished.add(row)
+        rows[key.name] = row
+        done += expected[key.name]
+    meter.close()
+    return [rows[key.name] for key in chosen]
+
+
+def _expected_seconds(chosen: Sequence[Key]) -> dict[str, float]:
+    """How long each row took the last time; five seconds where nobody knows."""
+    known = {str(row["row"]): float(str(row["seconds"])) for suite in SUITES for row in load(suite)[1]}
+    return {key.name: known.get(key.name, 5.0) for key in chosen}
+
+
+def _said(row: Row) -> str:
+    """The times with outputs in reused memory, in one line."""
+    times = row["times"]
+    assert isinstance(times, list)
+    words = [
+        f"{each['who']} {each['layout']} {each['ms']:g}" for each in times if each["outputs"] == "reused"
+    ]
+    return f"ms: {'; '.join(words)} ({row['seconds']} s)"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument(
+        "--only",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="rows whose name holds this text; may be said several times, then all of them",
     )
-    TABLE.write_text(table())
+    parser.add_argument(
+        "--quick", action="store_true", help="a quarter of the time for each row; writes nothing"
+    )
+    parser.add_argument("--list", action="store_true", help="print the rows and measure nothing")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

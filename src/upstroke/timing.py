@@ -18,11 +18,23 @@ class Timing:
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], object]], *, seconds: float = 0.5, least: int = 5
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    seconds: float = 0.5,
+    turns: int = 5,
+    before: Callable[[], object] | None = None,
 ) -> dict[str, Timing]:
     """Median and spread (interquartile range) of each call in seconds, after one warm-up each.
 
-    The calls take turns until `seconds` per call are spent and each has run `least` times.
+    In each turn every call runs once, and again until its share of `seconds` is spent, so that a quick call
+    runs often and a slow one does not make the others wait. Every second turn goes through the calls
+    backwards, so that none always follows the same one.
+
+    Args:
+        calls: what is timed, by name.
+        seconds: for each call, all turns together.
+        turns: at least 2; the runs of a call that takes longer than its share.
+        before: called before every run and not timed.
 
     >>> times = interleaved({"nothing": lambda: None}, seconds=0.001)
     >>> times["nothing"].runs >= 5
@@ -31,13 +43,23 @@ def interleaved(
     for call in calls.values():
         call()
     taken: dict[str, list[float]] = {name: [] for name in calls}
-    stop = time.perf_counter() + seconds * len(calls)
-    while time.perf_counter() < stop or min(len(runs) for runs in taken.values()) < least:
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            taken[name].append(time.perf_counter() - start)
+    for turn in range(turns):
+        for name in list(calls) if turn % 2 == 0 else reversed(list(calls)):
+            taken[name] += _one_turn(calls[name], seconds / turns, before)
     return {name: _timing(runs) for name, runs in taken.items()}
+
+
+def _one_turn(call: Callable[[], object], seconds: float, before: Callable[[], object] | None) -> list[float]:
+    """The times of one run, and of as many more as begin within the seconds."""
+    taken: list[float] = []
+    stop = time.perf_counter() + seconds
+    while not taken or time.perf_counter() < stop:
+        if before is not None:
+            before()
+        start = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - start)
+    return taken
 
 
 def _timing(runs: list[float]) -> Timing:

@@ -106,8 +106,8 @@ def choose(
 
     >>> from upstroke.polyphase import transposed
     >>> operator = transposed(torch.zeros(128, 64, 4, 4), stride=2, padding=1)
-    >>> choose(operator, x_shape=(1, 128, 32, 32)).impl
-    'transposed'
+    >>> print(choose(operator, x_shape=(1, 128, 32, 32)).reason)
+    nearest of ... measured cases: dense k4 s2, ... ms, next ... ms
     """
     if len(x_shape) != 2 + operator.ndim or not dtype.is_floating_point:
         msg = (
@@ -174,19 +174,13 @@ def _nearest(
     """The form with the least time in the nearest measured case, the times of all parts added."""
     elements = math.prod(_span(support, scale, axis) for axis in range(len(scale)))
     size = _Size(shape[1], out, shape[0] * math.prod(shape[2:]), elements, math.prod(scale))
-    barred = set() if is_depthwise and has_kernels else {"native"}
-    measured = {part: near for part in parts if (near := _nearest_row(kind, size, part))}
-    if not measured and (forward := _nearest_row(kind, size, "forward")):
-        measured["forward"] = forward
-    if not any("native" in row.milliseconds for row in MEASURED) and not barred:
-        reason = (
-            f"{kind.family}: none of {len(MEASURED)} measured cases has native, which reads and writes once"
-        )
-        return Choice(impl="native", reason=reason)
-    if not measured:
-        return Choice(impl="transposed", reason=f"{kind.family}: no measured cases; one library call")
+    barred = frozenset() if is_depthwise and has_kernels else frozenset({"native"})
+    measured = {part: near for part in parts if (near := _nearest_row(kind, size, part, barred))}
     found = list(measured.values())
     times = [{name: ms for name, ms in row.milliseconds.items() if name not in barred} for row, _ in found]
+    if not times:
+        reason = f"{kind.family}: none of {len(MEASURED)} measured cases tells; one library call"
+        return Choice(impl="transposed", reason=reason)
     common = set(times[0]).intersection(*times)
     total = {name: sum(each[name] for each in times) for name in common} or times[0]
     best, *others = sorted(total, key=lambda name: total[name])
@@ -203,9 +197,17 @@ def _nearest(
     return Choice(impl=_FORMS[best], reason=reason)
 
 
-def _nearest_row(kind: _Kind, size: _Size, part: Part) -> tuple[Row, int] | None:
-    """The measured case most like this one, and among how many of its kind it is the nearest."""
-    rows = [row for row in MEASURED if row.part == _PARTS[part] and row.family != "convolution"]
+def _nearest_row(kind: _Kind, size: _Size, part: Part, barred: frozenset[str]) -> tuple[Row, int] | None:
+    """The measured case most like this one, and among how many of its kind it is the nearest.
+
+    Only of operators of its own kind that were measured in a form that is not barred.
+    """
+    families = ("dense",) if kind.family == "dense" else ("fixed", "depthwise")
+    rows = [
+        row
+        for row in MEASURED
+        if row.part == _PARTS[part] and row.family in families and not row.milliseconds.keys() <= barred
+    ]
     if not rows:
         return None
     least = min(map(kind.unlike, rows))
