@@ -90,7 +90,7 @@ demo: setup  ## check a real model, inspect three layers and a picture, plan two
 	@echo "The pictures measured: demo/photograph.png demo/checkerboard.png"
 
 # BENCH='--only TEXT --quick' measures some rows; BENCH=--list prints their names
-bench: setup  ## time everything against everybody, each checked first (25 minutes; goes on where it was ended)
+bench: setup  ## time everything against everybody, each checked first (some 40 minutes; goes on where it was ended)
 	@$(BIN)/python -m pip install --quiet --quiet -c constraints.txt --group bench
 	$(BIN)/python -m benchmarks.run $(BENCH)
 

@@ -9,6 +9,7 @@ from upstroke.ops.border import fold
 from upstroke.ops.convolutions import CONV_TRANSPOSE
 from upstroke.ops.fit import check_fit, fitted, kept
 from upstroke.ops.interleave import deinterleave
+from upstroke.ops.recorded import leaves
 from upstroke.polyphase import Polyphase, as_conv_shuffle
 
 __all__ = ["adjoint"]
@@ -34,7 +35,7 @@ def adjoint(y: Float[Tensor, "b c_out *grown"], operator: Polyphase) -> Float[Te
     """
     check_fit(y, operator, side="out")
     size = operator.input_size(y.shape[2:])
-    if native.is_depthwise(operator) and native.runs_on(y.device) and not native.leaves():
+    if native.is_depthwise(operator) and native.runs_on(y.device) and not leaves():
         return native.adjoint(y, operator)
     operator = fitted(y, operator, side="out")
     form = kept(operator, "shuffle", lambda: as_conv_shuffle(operator))

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from upstroke.errors import OptionError, ShapeError
+from upstroke.ops.recorded import is_watched
 from upstroke.polyphase import Polyphase
 
 __all__ = ["check_fit", "fitted", "kept"]
@@ -82,7 +83,7 @@ def kept(operator: Polyphase, name: object, make: Callable[[], Made]) -> Made:
     (1, 1)
     """
     taps = operator.taps
-    if taps.requires_grad or torch.compiler.is_compiling() or taps.is_inference() or _is_watched():
+    if taps.requires_grad or torch.compiler.is_compiling() or taps.is_inference() or is_watched():
         return make()
     # the counter of writes does not see those through another tensor over the same memory, made by .data
     state = taps.data_ptr(), taps._version
@@ -93,11 +94,3 @@ def kept(operator: Polyphase, name: object, make: Callable[[], Made]) -> Made:
         with torch.inference_mode(False):
             found = known[name] = state, make()
     return cast(Made, found[1])
-
-
-def _is_watched() -> bool:
-    """Whether tensors made now may be others than they seem: fake ones, or those of a trace."""
-    modes: int = torch._C._len_torch_dispatch_stack()
-    if modes > 0 or torch._C._are_functorch_transforms_active():
-        return True
-    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined,no-untyped-call]

@@ -34,7 +34,6 @@ __all__ = [
     "depthwise",
     "depthwise_adjoint",
     "is_depthwise",
-    "leaves",
     "runs_on",
     "upsample",
 ]
@@ -139,12 +138,6 @@ def is_depthwise(operator: Polyphase) -> bool:
 def runs_on(device: torch.device) -> bool:
     """Whether the compiled kernels are here and serve maps on this device."""
     return device.type == "cpu" and _are_here()
-
-
-def leaves() -> bool:
-    """Whether a graph is made for elsewhere, or torch.func works on it, which know PyTorch's operators."""
-    traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-    return traced or torch.onnx.is_in_onnx_export() or torch._C._are_functorch_transforms_active()
 
 
 @as_constant

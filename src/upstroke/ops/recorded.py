@@ -3,7 +3,19 @@
 import torch
 from torch.autograd import forward_ad
 
-__all__ = ["is_recorded"]
+__all__ = ["is_recorded", "is_watched", "leaves"]
+
+
+def leaves() -> bool:
+    """Whether a graph is made for elsewhere, or torch.func works on it: both know only PyTorch's."""
+    traced = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    return traced or torch.onnx.is_in_onnx_export() or torch._C._are_functorch_transforms_active()
+
+
+def is_watched() -> bool:
+    """Whether tensors made now may be others than they seem: fake ones, or those of a trace."""
+    modes: int = torch._C._len_torch_dispatch_stack()
+    return modes > 0 or leaves()
 
 
 def is_recorded() -> bool:
@@ -16,10 +28,4 @@ def is_recorded() -> bool:
     """
     if torch.compiler.is_compiling():
         return torch.compiler.is_exporting()
-    return bool(
-        torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-        or torch.onnx.is_in_onnx_export()
-        or torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
-        or torch._C._len_torch_dispatch_stack() > 0
-    )
+    return forward_ad._current_level >= 0 or is_watched()

@@ -9,6 +9,7 @@ from upstroke.ops import native, phases, reference, shuffle, transposed
 from upstroke.ops.choose import Impl, Part, chosen
 from upstroke.ops.fit import check_fit, fitted
 from upstroke.ops.layout import in_layout, is_channels_last
+from upstroke.ops.recorded import leaves
 from upstroke.polyphase import Affine, Polyphase
 
 __all__ = ["IMPLS", "upsample"]
@@ -73,7 +74,7 @@ def upsample(
 
 def _chosen(x: Tensor, operator: Polyphase, *, channels_last: bool) -> Impl:
     """What `choose` says; in a graph that is made for any size, the form that serves all of them."""
-    if native.leaves():
+    if leaves():
         return "transposed"
     if torch.compiler.is_compiling():
         depthwise = native.is_depthwise(operator) and native.runs_on(x.device)
