@@ -5,10 +5,10 @@
 
 namespace upstroke {
 
-// y from x and taps; x from y and taps; taps from y and x, whose sums are kept in float64 and rounded once at the
-// end. False: there was no memory.
-bool apply_upsample(const Kernels& kernels, const Problem& problem, const void* x, const void* taps, void* y);
-bool apply_adjoint(const Kernels& kernels, const Problem& problem, const void* y, const void* taps, void* x);
-bool apply_taps_gradient(const Kernels& kernels, const Problem& problem, const void* y, const void* x, void* taps);
+// y from x, kernel and bias; x from y and kernel; kernel from y and x, whose sums are kept in float64 and rounded once at
+// the end. A bias is one number for each channel, or nullptr. False: there was no memory.
+bool apply_upsample(const Kernels& kernels, const Problem& problem, const void* x, const void* kernel, const void* bias, void* y);
+bool apply_adjoint(const Kernels& kernels, const Problem& problem, const void* y, const void* kernel, void* x);
+bool apply_kernel_gradient(const Kernels& kernels, const Problem& problem, const void* y, const void* x, void* kernel);
 
 }  // namespace upstroke

@@ -38,17 +38,19 @@ Axis checked_axis(const Numbers& numbers, std::size_t axis) {
     at_least_one("samples", numbers.samples[axis]);
     at_least_one("scale", numbers.scale[axis]);
     at_least_one("kernel", numbers.kernel[axis]);
-    const std::int64_t origin = numbers.origin[axis];
-    if (origin < -farthest || origin > farthest) refuse("origin must be within 2^60 of 0; got " + text(origin));
+    const std::int64_t crop = numbers.crop[axis];
+    if (crop < -farthest || crop > farthest) refuse("crop must be within 2^60 of 0; got " + text(crop));
     const std::int64_t border = numbers.border[axis];
     if (border < 0 || border > 2) refuse("border must be 0 (zero), 1 (clamp) or 2 (circular); got " + text(border));
     const char* reach = "the reach of an axis";
     // farthest is an eighth of what 64 bits hold, so this sum of four does not overflow
-    if (numbers.cells[axis] > farthest || numbers.kernel[axis] > farthest) refuse(std::string(reach) + " does not fit 64 bits; use a smaller map");
-    const std::int64_t places = numbers.cells[axis] + numbers.kernel[axis] + (origin < 0 ? -origin : origin) + 1;
+    if (numbers.cells[axis] > farthest || numbers.kernel[axis] > farthest) {
+        refuse(std::string(reach) + " does not fit 64 bits; use a smaller map");
+    }
+    const std::int64_t places = numbers.cells[axis] + numbers.kernel[axis] + (crop < 0 ? -crop : crop) + 2;
     product(numbers.scale[axis], places, farthest, reach);
-    return Axis{numbers.cells[axis],  numbers.samples[axis], numbers.scale[axis],
-                numbers.kernel[axis], origin,                static_cast<Border>(border)};
+    return axis_of(numbers.cells[axis], numbers.samples[axis], numbers.scale[axis], numbers.kernel[axis], crop,
+                   static_cast<Border>(border));
 }
 
 // Elements of (outer, inner, one number per axis), small enough for eight bytes each.
@@ -77,6 +79,10 @@ std::int64_t elements_of_taps(const Problem& problem) {
     return elements(phases(problem), problem.tap_channels, problem, &Axis::taps, "the array of taps");
 }
 
+std::int64_t elements_of_kernel(const Problem& problem) {
+    return elements(1, problem.tap_channels, problem, &Axis::length, "the kernel");
+}
+
 std::int64_t bytes_of_number(const Problem& problem) {
     switch (problem.number) {
         case Number::float64: return 8;
@@ -93,12 +99,12 @@ Problem checked(const Numbers& numbers) {
     same_axes("samples", numbers.samples, axes);
     same_axes("scale", numbers.scale, axes);
     same_axes("kernel", numbers.kernel, axes);
-    same_axes("origin", numbers.origin, axes);
+    same_axes("crop", numbers.crop, axes);
     same_axes("border", numbers.border, axes);
     at_least_one("batch", numbers.batch);
     at_least_one("channels", numbers.channels);
     if (numbers.tap_channels != 1 && numbers.tap_channels != numbers.channels) {
-        refuse("tap_channels must be 1 or the " + text(numbers.channels) + " channels; got " + text(numbers.tap_channels));
+        refuse("kernel_channels must be 1 or the " + text(numbers.channels) + " channels; got " + text(numbers.tap_channels));
     }
     if (numbers.number < 0 || numbers.number > 2) {
         refuse("number must be 0 (float32), 1 (float64) or 2 (bfloat16); got " + text(numbers.number));
@@ -117,6 +123,7 @@ Problem checked(const Numbers& numbers) {
     elements_of_x(problem);
     elements_of_y(problem);
     elements_of_taps(problem);
+    elements_of_kernel(problem);
     return problem;
 }
 

@@ -23,7 +23,7 @@ struct Numbers {
     std::vector<std::int64_t> samples;
     std::vector<std::int64_t> scale;
     std::vector<std::int64_t> kernel;
-    std::vector<std::int64_t> origin;
+    std::vector<std::int64_t> crop;
     std::vector<std::int64_t> border;
     bool channels_last;
     std::int64_t number;
@@ -32,11 +32,12 @@ struct Numbers {
 
 Problem checked(const Numbers& numbers);
 
-// Elements of the map at the low rate, of the map at the high rate, and of the taps, which cannot overflow in a
-// problem that was checked; nor can their bytes.
+// Elements of the map at the low rate, of the map at the high rate, of the taps and of the kernel, which cannot overflow in
+// a problem that was checked; nor can their bytes.
 std::int64_t elements_of_x(const Problem& problem);
 std::int64_t elements_of_y(const Problem& problem);
 std::int64_t elements_of_taps(const Problem& problem);
+std::int64_t elements_of_kernel(const Problem& problem);
 
 // Bytes of one element of a map, and of one tap.
 std::int64_t bytes_of_number(const Problem& problem);

@@ -12,11 +12,6 @@
 namespace upstroke {
 namespace {
 
-// Taps from `first` up to but without `last`.
-struct Range {
-    std::int64_t first, last;
-};
-
 template <class S> constexpr S rounding();
 template <> constexpr float rounding<float>() { return FLT_EPSILON; }
 template <> constexpr double rounding<double>() { return DBL_EPSILON; }

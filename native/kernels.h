@@ -13,12 +13,14 @@ struct Kernels {
     const char* instructions;
 
     std::int64_t (*upsample_units)(const Problem&);
-    bool (*upsample)(const Problem&, const void* x, const void* taps, void* y, std::int64_t first, std::int64_t last);
+    bool (*upsample)(const Problem&, const void* x, const void* taps, const void* bias, void* y, std::int64_t first,
+                     std::int64_t last);
 
     std::int64_t (*adjoint_units)(const Problem&);
     bool (*adjoint)(const Problem&, const void* y, const void* taps, void* x, std::int64_t first, std::int64_t last);
 
-    // Adds onto `sums`, of the shape of taps in float64, which starts as zeros; every thread has its own.
+    // Adds onto `sums`, of the shape of taps in float64, which starts as zeros; every thread has its own. What is added to taps
+    // that the kernel lacks means nothing.
     std::int64_t (*taps_gradient_units)(const Problem&);
     bool (*taps_gradient)(const Problem&, const void* y, const void* x, double* sums, std::int64_t first, std::int64_t last);
 };

@@ -22,35 +22,35 @@ using Sizes = std::vector<std::int64_t>;
 
 void* memory(const char* name, Address address, std::int64_t bytes) {
     if (address == 0 || address % static_cast<Address>(bytes) != 0) {
-        throw BadNumber(std::string(name) + " must be that of numbers of " + std::to_string(bytes) + " bytes; got " +
+        throw BadNumber(std::string(name) + " must be the address of numbers of " + std::to_string(bytes) + " bytes each; got " +
                         std::to_string(address));
     }
     return reinterpret_cast<void*>(address);
 }
 
-using Apply = bool (*)(const Kernels&, const Problem&, const void*, const void*, void*);
-
-// What the three functions share: each is given the roles of its three addresses, of which one is the taps.
-template <Apply apply, int taps_at>
-void call(Address first, Address second, Address into, std::int64_t batch, std::int64_t channels, std::int64_t tap_channels,
-          const Sizes& cells, const Sizes& samples, const Sizes& scale, const Sizes& kernel, const Sizes& origin,
-          const Sizes& border, bool channels_last, std::int64_t number, std::int64_t threads) {
-    const Problem problem = checked({batch, channels, tap_channels, cells, samples, scale, kernel, origin, border,
-                                     channels_last, number, threads});
-    const std::int64_t map = bytes_of_number(problem);
-    const std::int64_t tap = bytes_of_tap(problem);
-    const void* const a = memory("the first address", first, map);
-    const void* const b = memory("the second address", second, taps_at == 1 ? tap : map);
-    void* const c = memory("the third address", into, taps_at == 2 ? tap : map);
-    if (!apply(chosen_kernels(), problem, a, b, c)) throw std::bad_alloc();
+void upsample(Address x, Address kernel, Address bias, Address y, const Problem& problem) {
+    const std::int64_t map = bytes_of_number(problem), tap = bytes_of_tap(problem);
+    const void* const none = nullptr;
+    if (!apply_upsample(chosen_kernels(), problem, memory("x_ptr", x, map), memory("kernel_ptr", kernel, tap),
+                        bias == 0 ? none : memory("bias_ptr", bias, tap), memory("y_ptr", y, map))) {
+        throw std::bad_alloc();
+    }
 }
 
-template <Apply apply, int taps_at>
-void define(nb::module_& module, const char* name, const char* first, const char* second, const char* into, const char* says) {
-    module.def(name, &call<apply, taps_at>, nb::arg(first), nb::arg(second), nb::arg(into), nb::arg("batch"),
-               nb::arg("channels"), nb::arg("tap_channels"), nb::arg("cells"), nb::arg("samples"), nb::arg("scale"),
-               nb::arg("kernel"), nb::arg("origin"), nb::arg("border"), nb::arg("channels_last"), nb::arg("number"),
-               nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>(), says);
+void adjoint(Address y, Address kernel, Address x, const Problem& problem) {
+    const std::int64_t map = bytes_of_number(problem), tap = bytes_of_tap(problem);
+    if (!apply_adjoint(chosen_kernels(), problem, memory("y_ptr", y, map), memory("kernel_ptr", kernel, tap),
+                       memory("x_ptr", x, map))) {
+        throw std::bad_alloc();
+    }
+}
+
+void kernel_gradient(Address y, Address x, Address kernel, const Problem& problem) {
+    const std::int64_t map = bytes_of_number(problem), tap = bytes_of_tap(problem);
+    if (!apply_kernel_gradient(chosen_kernels(), problem, memory("y_ptr", y, map), memory("x_ptr", x, map),
+                               memory("kernel_ptr", kernel, tap))) {
+        throw std::bad_alloc();
+    }
 }
 
 std::vector<std::string> available_instructions() {
@@ -69,11 +69,27 @@ void use_instructions(const std::string& name) {
 }  // namespace
 
 NB_MODULE(_native, module) {
+    // Problems are kept for the next call, until the process ends.
+    nb::set_leak_warnings(false);
     module.doc() = "Upsampling of every channel by itself, its adjoint and the gradient in its taps, over plain memory.";
-    define<apply_upsample, 1>(module, "upsample", "x_ptr", "taps_ptr", "y_ptr", "Write y, made from x and taps.");
-    define<apply_adjoint, 1>(module, "adjoint", "y_ptr", "taps_ptr", "x_ptr", "Write x, the adjoint applied to y.");
-    define<apply_taps_gradient, 2>(module, "taps_gradient", "y_ptr", "x_ptr", "taps_ptr",
-                                   "Write taps, the gradient in them of the product of y with the upsampled x.");
+    // Checked once, and then good for as many calls as are alike.
+    nb::class_<Problem>(module, "Problem", "The numbers of one call.")
+        .def("__init__", [](Problem* self, std::int64_t batch, std::int64_t channels, std::int64_t kernel_channels,
+                            const Sizes& cells, const Sizes& samples, const Sizes& scale, const Sizes& kernel, const Sizes& crop,
+                            const Sizes& border, bool channels_last, std::int64_t number, std::int64_t threads) {
+            new (self) Problem(checked({batch, channels, kernel_channels, cells, samples, scale, kernel, crop, border,
+                                        channels_last, number, threads}));
+        }, nb::arg("batch"), nb::arg("channels"), nb::arg("kernel_channels"), nb::arg("cells"), nb::arg("samples"),
+           nb::arg("scale"), nb::arg("kernel"), nb::arg("crop"), nb::arg("border"), nb::arg("channels_last"), nb::arg("number"),
+           nb::arg("threads"))
+        .def_ro("kernel_channels", &Problem::tap_channels);
+    module.def("upsample", &upsample, nb::arg("x_ptr"), nb::arg("kernel_ptr"), nb::arg("bias_ptr"), nb::arg("y_ptr"),
+               nb::arg("problem"), nb::call_guard<nb::gil_scoped_release>(), "Write y, made from x, kernel and bias (or 0).");
+    module.def("adjoint", &adjoint, nb::arg("y_ptr"), nb::arg("kernel_ptr"), nb::arg("x_ptr"), nb::arg("problem"),
+               nb::call_guard<nb::gil_scoped_release>(), "Write x, the adjoint applied to y.");
+    module.def("kernel_gradient", &kernel_gradient, nb::arg("y_ptr"), nb::arg("x_ptr"), nb::arg("kernel_ptr"), nb::arg("problem"),
+               nb::call_guard<nb::gil_scoped_release>(),
+               "Write kernel, the gradient in it of the product of y with the upsampled x.");
     module.def("instructions", [] { return std::string(chosen_kernels().instructions); },
                "The set of instructions in use.");
     module.def("available_instructions", &available_instructions, "The sets that this machine can run, the best first.");

@@ -1,4 +1,5 @@
-// Lines of input into samples of one row: every phase sums its terms over all lines, then phases are put in order.
+// Lines of input into samples of one row: every phase sums its terms over all lines onto the bias, then phases are put in
+// order.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@ template <class T>
 struct Pass {
     const Sum<T>* const* lines;   // of every term
     const Sum<T>* const* taps;    // of every term, (scale, tap_width)
+    const Sum<T>* bias;           // that sums begin with: one, or tap_width of them where a cell has several numbers
     const std::int64_t* offsets;  // numbers that every phase moves all lines by
     std::int64_t terms;
     std::int64_t line_taps;  // terms of one line, which follow one another
@@ -54,32 +56,33 @@ struct Block {
         for (int t = 0; t < terms; ++t) read_tap(pass, t, first, tap_at, known_taps[t]);
     }
 
-    template <bool first_term>
+    UPSTROKE_INLINE void begin(const Vector<S> (&bias)[along]) {
+        for (int p = 0; p < phases; ++p) {
+            for (int a = 0; a < across; ++a) {
+                for (int v = 0; v < along; ++v) sums[p][a][v] = bias[v];
+            }
+        }
+    }
     UPSTROKE_INLINE void add(const S* line, const std::int64_t* offsets, std::int64_t step,
                              const Vector<S> (&taps)[phases][along]) {
         for (int p = 0; p < phases; ++p) {
             for (int a = 0; a < across; ++a) {
                 for (int v = 0; v < along; ++v) {
-                    const Vector<S> product = taps[p][v] * load_vector(line + offsets[p] + a * step + v * lanes<S>);
-                    sums[p][a][v] = first_term ? product : sums[p][a][v] + product;
+                    sums[p][a][v] += taps[p][v] * load_vector(line + offsets[p] + a * step + v * lanes<S>);
                 }
             }
         }
     }
-    UPSTROKE_INLINE void sum(const Pass<T>& pass, std::int64_t first, std::int64_t at, std::int64_t step, std::int64_t tap_at) {
+    UPSTROKE_INLINE void sum(const Pass<T>& pass, std::int64_t first, std::int64_t at, std::int64_t step, std::int64_t tap_at,
+                             const Vector<S> (&bias)[along]) {
+        begin(bias);
         if constexpr (terms > 0) {
-            add<true>(pass.lines[0] + at, pass.offsets + first, step, known_taps[0]);
-            for (int t = 1; t < terms; ++t) add<false>(pass.lines[t] + at, pass.offsets + first, step, known_taps[t]);
+            for (int t = 0; t < terms; ++t) add(pass.lines[t] + at, pass.offsets + first, step, known_taps[t]);
         } else {
-            for (int p = 0; p < phases; ++p) {
-                for (int a = 0; a < across; ++a) {
-                    for (int v = 0; v < along; ++v) sums[p][a][v] = Vector<S>{};
-                }
-            }
             for (std::int64_t t = 0; t < pass.terms; ++t) {
                 Vector<S> taps[phases][along];
                 read_tap(pass, t, first, tap_at, taps);
-                add<false>(pass.lines[t] + at, pass.offsets + first, step, taps);
+                add(pass.lines[t] + at, pass.offsets + first, step, taps);
             }
         }
     }
@@ -91,9 +94,10 @@ template <class T, int scale, int count, int line_taps, int blocks>
 struct CentredBlock {
     using S = Sum<T>;
     Vector<S> taps[count][line_taps][scale];
+    Vector<S> bias;
     Vector<S> sums[scale][blocks];
 
-    UPSTROKE_INLINE explicit CentredBlock(const Pass<T>& pass) {
+    UPSTROKE_INLINE explicit CentredBlock(const Pass<T>& pass) : bias(all(*pass.bias)) {
         for (int l = 0; l < count; ++l) {
             for (int k = 0; k < line_taps; ++k) {
                 for (int p = 0; p < scale; ++p) taps[l][k][p] = all(pass.taps[l * line_taps + k][p]);
@@ -102,7 +106,7 @@ struct CentredBlock {
     }
     UPSTROKE_INLINE void sum(const Pass<T>& pass, std::int64_t cell) {
         for (int b = 0; b < blocks; ++b) {
-            for (int p = 0; p < scale; ++p) sums[p][b] = Vector<S>{};
+            for (int p = 0; p < scale; ++p) sums[p][b] = bias;
             for (int l = 0; l < count; ++l) {
                 const S* const line = pass.lines[l * line_taps] + pass.offsets[0] + cell + b * lanes<S>;
                 for (int k = 0; k <= line_taps; ++k) {
@@ -120,9 +124,14 @@ struct CentredBlock {
 
 template <class T, int scale, int terms, int blocks>
 struct PlanarBlock : Block<T, terms, scale, 1, blocks, false> {
-    UPSTROKE_INLINE explicit PlanarBlock(const Pass<T>& pass) { this->read_taps(pass, 0, 0); }
+    Vector<Sum<T>> bias[blocks];
+
+    UPSTROKE_INLINE explicit PlanarBlock(const Pass<T>& pass) {
+        this->read_taps(pass, 0, 0);
+        for (int b = 0; b < blocks; ++b) bias[b] = all(*pass.bias);
+    }
     UPSTROKE_INLINE void sum(const Pass<T>& pass, std::int64_t cell) {
-        Block<T, terms, scale, 1, blocks, false>::sum(pass, 0, cell, 0, 0);
+        Block<T, terms, scale, 1, blocks, false>::sum(pass, 0, cell, 0, 0, bias);
     }
     UPSTROKE_INLINE Vector<Sum<T>> phase(int p, int b) const { return this->sums[p][0][b]; }
 };
@@ -187,17 +196,20 @@ void phase_pass(const Pass<T>& pass, std::int64_t phase, std::int64_t numbers, T
     constexpr int n = lanes<S>;
     std::int64_t at = 0;
     if (!vector_taps) {
+        const Vector<S> one = all(*pass.bias);
+        const Vector<S> bias[4] = {one, one, one, one};
         Block<T, terms, 1, 1, 4, false> block;
         block.read_taps(pass, phase, 0);
         for (; at < numbers - 3 * n; at += 4 * n) {
-            block.sum(pass, phase, at, 0, 0);
+            block.sum(pass, phase, at, 0, 0, bias);
             for (int b = 0; b < 4; ++b) store_vector(block.sums[0][0][b], to + at + b * n);
         }
     }
     std::int64_t tap_at = 0;
     for (; at < numbers; at += n) {
+        const Vector<S> bias[1] = {vector_taps ? load_vector(pass.bias + tap_at) : all(*pass.bias)};
         Block<T, 0, 1, 1, 1, vector_taps> block;
-        block.sum(pass, phase, at, 0, tap_at);
+        block.sum(pass, phase, at, 0, tap_at, bias);
         store_vector(block.sums[0][0][0], to + at);
         if (vector_taps) tap_at = (tap_at + n) % pass.width;
     }
@@ -298,7 +310,9 @@ UPSTROKE_INLINE void wide_cells(const Pass<T>& pass, std::int64_t first, std::in
         // The last vectors end with the last channel: what they have in common with those before is made twice.
         if (c > width - n) c = width - n;
         if (vector_taps) block.read_taps(pass, first, c);
-        block.sum(pass, first, cell * width + c, width, vector_taps ? c : 0);
+        Vector<S> bias[along];
+        for (int v = 0; v < along; ++v) bias[v] = load_vector(pass.bias + c + v * lanes<S>);
+        block.sum(pass, first, cell * width + c, width, vector_taps ? c : 0, bias);
         for (int a = 0; a < across; ++a) {
             for (int p = 0; p < phases; ++p) {
                 T* const sample = to + a * next_cell + p * width + c;

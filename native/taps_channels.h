@@ -4,6 +4,8 @@
 #include <cstdint>
 
 #include "dots.h"
+#include "phase_taps.h"
+#include "prefetch.h"
 #include "problem.h"
 #include "taps_sums.h"
 #include "volume.h"
@@ -22,6 +24,7 @@ class TapsChannels {
           x_(x),
           width_(problem.channels),
           vectors_((width_ + lanes<S> - 1) / lanes<S>),
+          phase_taps_(volume_),
           sums_(problem, volume_, vectors_, true, sums) {
         // Cells whose taps all read cells of the row, and that own as many samples as there are phases.
         inner_first_ = axis(2).origin > 0 ? axis(2).origin : 0;
@@ -31,7 +34,7 @@ class TapsChannels {
     }
 
     bool run(std::int64_t first, std::int64_t last) {
-        if (!sums_) return false;
+        if (!phase_taps_ || !sums_) return false;
         const int outer = volume_.first_axis;
         const std::int64_t units = sampled_cells(axis(outer));
         for (std::int64_t unit = first; unit < last; ++unit) {
@@ -78,10 +81,12 @@ class TapsChannels {
 
     void rows_of_cells(std::int64_t m0, std::int64_t m1, std::int64_t phase, const T* samples, std::int64_t begin,
                        std::int64_t end, bool inner) {
-        for (std::int64_t k0 = 0; k0 < axis(0).taps; ++k0) {
+        const std::int64_t p0 = phase / axis(1).scale, p1 = phase % axis(1).scale;
+        const Range depth = phase_taps_.of(0)[p0], height = phase_taps_.of(1)[p1];
+        for (std::int64_t k0 = depth.first; k0 < depth.last; ++k0) {
             const std::int64_t j0 = cell_at(axis(0), m0 + k0 - axis(0).origin);
             if (j0 < 0) continue;
-            for (std::int64_t k1 = 0; k1 < axis(1).taps; ++k1) {
+            for (std::int64_t k1 = height.first; k1 < height.last; ++k1) {
                 const std::int64_t j1 = cell_at(axis(1), m1 + k1 - axis(1).origin);
                 if (j1 < 0) continue;
                 const T* const cells = from_cells_ + (j0 * axis(1).cells + j1) * axis(2).cells * width_;
@@ -112,7 +117,7 @@ class TapsChannels {
                                  width_,
                                  width_,
                                  end - begin};
-            dots(steps, scale, axis(2).taps, to + v * lanes<S>, sums_.row(), sums_.step());
+            dots(steps, scale, phase_taps_.of(2), to + v * lanes<S>, sums_.row(), sums_.step());
         }
     }
 
@@ -124,8 +129,11 @@ class TapsChannels {
             if (j < 0) continue;
             for (std::int64_t v = 0; v < vectors_; ++v) {
                 const std::int64_t c = channel_of(v);
-                const Steps<T> steps{samples + m * scale * width_ + c, width_, 0, cells + j * width_ + c, 0, 0, 1};
-                dots(steps, left < scale ? left : scale, 1, to + k * sums_.step() + v * lanes<S>, sums_.row(), sums_.step());
+                for (std::int64_t p = 0; p < scale && p < left; ++p) {
+                    const Steps<T> steps{samples + (m * scale + p) * width_ + c, 0, 0, cells + j * width_ + c, 0, 0, 1};
+                    S* const sum = to + p * sums_.row() + k * sums_.step() + v * lanes<S>;
+                    dots_block<T, 1, 1, 0>(steps, sum, sum, 0);
+                }
             }
         }
     }
@@ -137,6 +145,7 @@ class TapsChannels {
     std::int64_t inner_first_ = 0, inner_last_ = 0;
     const T* from_samples_ = nullptr;
     const T* from_cells_ = nullptr;
+    PhaseTaps phase_taps_;
     TapsSums<S> sums_;
 };
 

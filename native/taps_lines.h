@@ -5,6 +5,7 @@
 
 #include "dots.h"
 #include "lines.h"
+#include "phase_taps.h"
 #include "prefetch.h"
 #include "problem.h"
 #include "scratch.h"
@@ -36,10 +37,11 @@ class TapsLines {
           cells_(static_cast<std::size_t>(axis(0).taps * axis(1).taps * width_ * cell_line_)),
           kept_(static_cast<std::size_t>(axis(0).taps * axis(1).taps)),
           border_(static_cast<std::size_t>(width_ > 1 ? cell_line_ * width_ : 1)),
+          phase_taps_(volume_),
           sums_(problem, volume_, width_ > 1 && problem.tap_channels > 1 ? width_ : 1, false, sums) {}
 
     bool run(std::int64_t first, std::int64_t last) {
-        if (!samples_ || !cells_ || !kept_ || !border_ || !sums_) return false;
+        if (!samples_ || !cells_ || !kept_ || !border_ || !phase_taps_ || !sums_) return false;
         const int outer = volume_.first_axis;
         const std::int64_t segments = owner_segments(volume_.cells_out);
         const std::int64_t units = outer == 2 ? segments : sampled_cells(axis(outer));
@@ -100,10 +102,11 @@ class TapsLines {
             const std::int64_t bytes = axis(2).samples * width_ * static_cast<std::int64_t>(sizeof(T));
             prefetch(address_of(from) + static_cast<std::uintptr_t>(bytes), bytes < 2048 ? bytes : 2048);
         }
-        for (std::int64_t k0 = 0; k0 < axis(0).taps; ++k0) {
+        const Range depth = phase_taps_.of(0)[p0], height = phase_taps_.of(1)[p1];
+        for (std::int64_t k0 = depth.first; k0 < depth.last; ++k0) {
             const std::int64_t j0 = cell_at(axis(0), m0 + k0 - axis(0).origin);
             if (j0 < 0) continue;
-            for (std::int64_t k1 = 0; k1 < axis(1).taps; ++k1) {
+            for (std::int64_t k1 = height.first; k1 < height.last; ++k1) {
                 const std::int64_t j1 = cell_at(axis(1), m1 + k1 - axis(1).origin);
                 if (j1 < 0) continue;
                 const std::int64_t slot = (m0 + k0) % axis(0).taps * axis(1).taps + (m1 + k1) % axis(1).taps;
@@ -113,7 +116,7 @@ class TapsLines {
                     const Steps<S> steps{samples_.get() + c * line_, width_ * line_, lanes<S>, cells + c * cell_line_, 1, lanes<S>,
                                          (count_ + lanes<S> - 1) / lanes<S>};
                     S* const of_channel = problem_.tap_channels > 1 ? to + c * lanes<S> : to;
-                    dots(steps, scale, axis(2).taps, of_channel, sums_.row(), sums_.step());
+                    dots(steps, scale, phase_taps_.of(2), of_channel, sums_.row(), sums_.step());
                 }
             }
         }
@@ -151,6 +154,7 @@ class TapsLines {
     Scratch<S> samples_, cells_;
     Scratch<std::int64_t> kept_;
     Scratch<S> border_;
+    PhaseTaps phase_taps_;
     TapsSums<S> sums_;
 };
 

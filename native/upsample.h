@@ -73,14 +73,17 @@ class Upsampler {
     using S = Sum<T>;
 
   public:
-    Upsampler(const Problem& problem, const Volume& volume, bool past_caches)
+    // `bias`: one number for each channel, or nullptr.
+    Upsampler(const Problem& problem, const Volume& volume, const S* bias, bool past_caches)
         : volume_(volume),
           past_caches_(past_caches),
-          vector_taps_(volume.width > 1 && problem.tap_channels > 1),
+          channels_(problem.channels),
+          // Where a vector holds several cells and the channels differ, taps lie along it as the bias does.
+          vector_taps_(volume.width > 1 && (problem.tap_channels > 1 || (bias && volume.width < lanes<S>))),
           // Where a vector holds several cells, one that begins at any channel must find what follows.
           tap_width_(!vector_taps_ ? 1 : volume.width < lanes<S> ? volume.width + lanes<S> : volume.width),
           tap_channels_(problem.tap_channels > 1 && !vector_taps_ ? problem.channels : 1),
-          form_(volume, problem.tap_channels, vector_taps_ ? problem.channels : 1, tap_width_),
+          form_(volume, problem.tap_channels, vector_taps_ ? problem.tap_channels : 1, tap_width_),
           window_(volume),
           phase_size_(volume.tile * volume.width + 4 * lanes<S>),
           phases_(static_cast<std::size_t>(volume.axis[2].scale * phase_size_)),
@@ -88,6 +91,7 @@ class Upsampler {
           terms_(static_cast<std::size_t>(axis(0).taps * axis(1).taps * axis(2).taps)),
           taps_(static_cast<std::size_t>(axis(0).taps * axis(1).taps * axis(2).taps)),
           offsets_(static_cast<std::size_t>(axis(2).scale)),
+          bias_(static_cast<std::size_t>(problem.channels + lanes<S>)),
           rows_(static_cast<std::size_t>(axis(1).taps)),
           factors_(static_cast<std::size_t>(axis(1).taps)) {
         pass_.width = volume.width;
@@ -98,10 +102,13 @@ class Upsampler {
         pass_.offsets = offsets_.get();
         pass_.phases = phases_.get();
         pass_.phase_size = phase_size_;
+        if (!bias_) return;
+        for (std::int64_t c = 0; c < channels_ + lanes<S>; ++c) bias_[c] = bias ? bias[c % channels_] : 0;
+        pass_.bias = bias_.get();
     }
 
     explicit operator bool() const {
-        return form_ && window_ && phases_ && slices_ && terms_ && taps_ && offsets_ && rows_ && factors_;
+        return form_ && window_ && phases_ && slices_ && terms_ && taps_ && offsets_ && bias_ && rows_ && factors_;
     }
 
     void run(const T* x, const S* taps, T* y, std::int64_t first, std::int64_t last) {
@@ -117,6 +124,7 @@ class Upsampler {
                 form_.read(taps, channel);
                 find_offsets();
             }
+            if (volume_.width == 1) pass_.bias = bias_.get() + plane % channels_;
             run_plane(x + plane * cells, y + plane * samples, {first % units, end});
             first = plane * units + end;
         }
@@ -273,7 +281,9 @@ class Upsampler {
     }
 
     const Volume& volume_;
-    const bool past_caches_, vector_taps_;
+    const bool past_caches_;
+    const std::int64_t channels_;
+    const bool vector_taps_;
     const std::int64_t tap_width_, tap_channels_;
     Form<S> form_;
     Window<T> window_;
@@ -282,6 +292,7 @@ class Upsampler {
     Scratch<Slice> slices_;
     Scratch<const S*> terms_, taps_;
     Scratch<std::int64_t> offsets_;
+    Scratch<S> bias_;
     Scratch<const S*> rows_;
     Scratch<S> factors_;
     Pass<T> pass_;
@@ -304,10 +315,11 @@ bool goes_past_caches(const Volume& volume, const T* y) {
 }
 
 template <class T>
-bool upsample_as(const Problem& problem, const void* x, const void* taps, void* y, std::int64_t first, std::int64_t last) {
+bool upsample_as(const Problem& problem, const void* x, const void* taps, const void* bias, void* y, std::int64_t first,
+                 std::int64_t last) {
     const Volume volume = volume_of(problem);
     const bool past_caches = goes_past_caches(volume, static_cast<const T*>(y));
-    Upsampler<T> upsampler(problem, volume, past_caches);
+    Upsampler<T> upsampler(problem, volume, static_cast<const Sum<T>*>(bias), past_caches);
     if (!upsampler) return false;
     upsampler.run(static_cast<const T*>(x), static_cast<const Sum<T>*>(taps), static_cast<T*>(y), first, last);
     if (past_caches) end_stream();
@@ -319,11 +331,12 @@ std::int64_t upsample_units(const Problem& problem) {
     return volume.planes * units_of_plane(volume);
 }
 
-bool upsample(const Problem& problem, const void* x, const void* taps, void* y, std::int64_t first, std::int64_t last) {
+bool upsample(const Problem& problem, const void* x, const void* taps, const void* bias, void* y, std::int64_t first,
+              std::int64_t last) {
     switch (problem.number) {
-        case Number::float32: return upsample_as<float>(problem, x, taps, y, first, last);
-        case Number::float64: return upsample_as<double>(problem, x, taps, y, first, last);
-        case Number::bfloat16: return upsample_as<bfloat16>(problem, x, taps, y, first, last);
+        case Number::float32: return upsample_as<float>(problem, x, taps, bias, y, first, last);
+        case Number::float64: return upsample_as<double>(problem, x, taps, bias, y, first, last);
+        case Number::bfloat16: return upsample_as<bfloat16>(problem, x, taps, bias, y, first, last);
     }
     return false;
 }

@@ -25,7 +25,7 @@ inline Volume volume_of(const Problem& problem) {
     Volume volume;
     volume.first_axis = 3 - problem.axes;
     for (int a = 0; a < 3; ++a) {
-        volume.axis[a] = a < volume.first_axis ? Axis{1, 1, 1, 1, 0, Border::zero} : problem.axis[a - volume.first_axis];
+        volume.axis[a] = a < volume.first_axis ? axis_of(1, 1, 1, 1, 0, Border::zero) : problem.axis[a - volume.first_axis];
     }
     volume.width = cells_are_vectors(problem) ? problem.channels : 1;
     volume.planes = problem.batch * (problem.channels / volume.width);

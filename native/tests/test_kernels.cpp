@@ -16,6 +16,7 @@
 #include "apply.h"
 #include "checked.h"
 #include "dispatch.h"
+#include "kernel_form.h"
 #include "parallel.h"
 
 // Where the kernels are built to check addresses; this file is not, and stays fast.
@@ -56,15 +57,12 @@ class Random {
 };
 
 Axis draw_axis(Random& random, bool innermost) {
-    Axis axis = {};
-    axis.cells = random.one_in(6) ? 1 : random.between(1, innermost ? 40 : 9);
-    axis.scale = random.between(1, 4);
-    axis.taps = random.one_in(8) ? axis.cells + random.between(1, 4) : random.between(1, 5);
-    axis.origin = random.one_in(10) ? random.between(-60, 60) : random.between(-3, axis.taps + 2);
+    const int64_t cells = random.one_in(6) ? 1 : random.between(1, innermost ? 40 : 9);
+    const int64_t scale = random.between(1, 4);
+    const int64_t length = random.one_in(8) ? scale * (cells + random.between(1, 4)) : random.between(1, 5 * scale);
+    const int64_t crop = random.one_in(10) ? random.between(-200, 200) : random.between(-3 * scale, length + 2 * scale);
     const int64_t excess = random.one_in(2) ? 0 : random.between(-4, 6);
-    axis.samples = std::max<int64_t>(1, axis.scale * axis.cells + excess);
-    axis.border = static_cast<Border>(random.between(0, 2));
-    return axis;
+    return axis_of(cells, std::max<int64_t>(1, scale * cells + excess), scale, length, crop, static_cast<Border>(random.between(0, 2)));
 }
 
 int64_t products(const Problem& problem) {
@@ -105,7 +103,7 @@ class Array {
     Array(Number number, int64_t count) : number_(number), count_(count) {
         width_ = number == Number::float64 ? 8 : number == Number::bfloat16 ? 2 : 4;
         bytes_.assign(2 * guard + static_cast<std::size_t>(width_ * (count + 1)), guard_byte);
-        std::memset(data(), 0xff, static_cast<std::size_t>(width_ * count));
+        std::fill(data(), end(), static_cast<unsigned char>(0xff));
         ASAN_POISON_MEMORY_REGION(bytes_.data(), guard);
         ASAN_POISON_MEMORY_REGION(end(), guard);
     }
@@ -184,7 +182,7 @@ Number tap_number(const Problem& problem) {
     return problem.number == Number::float64 ? Number::float64 : Number::float32;
 }
 
-// ---- the formula: y[n] = sum over k of taps[p, k] * x[m + k - origin], n = scale * m + p ----
+// ---- the formula: cell m draws number i of its kernel on sample n = scale * m + i - crop ----
 
 // The cell at a place that may lie outside, -1 where zeros stand.
 int64_t cell_of(const Axis& axis, int64_t place) {
@@ -195,17 +193,17 @@ int64_t cell_of(const Axis& axis, int64_t place) {
     return place;
 }
 
-// One axis after the other: visits (place in x, phase, tap, place in y), all counted in C order over the axes.
+// One axis after the other: visits (place in x, number of the kernel, place in y), all counted in C order over the axes.
 template <class Visit>
-void visit_axes(const Problem& problem, int axis, int64_t x, int64_t phase, int64_t tap, int64_t y, const Visit& visit) {
-    if (axis == problem.axes) return visit(x, phase, tap, y);
+void visit_axes(const Problem& problem, int axis, int64_t x, int64_t number, int64_t y, const Visit& visit) {
+    if (axis == problem.axes) return visit(x, number, y);
     const Axis& a = problem.axis[axis];
     for (int64_t n = 0; n < a.samples; ++n) {
-        for (int64_t k = 0; k < a.taps; ++k) {
-            const int64_t cell = cell_of(a, n / a.scale + k - a.origin);
+        for (int64_t i = 0; i < a.length; ++i) {
+            if ((n + a.crop - i) % a.scale != 0) continue;
+            const int64_t cell = cell_of(a, (n + a.crop - i) / a.scale);
             if (cell < 0) continue;
-            visit_axes(problem, axis + 1, x * a.cells + cell, phase * a.scale + n % a.scale, tap * a.taps + k,
-                       y * a.samples + n, visit);
+            visit_axes(problem, axis + 1, x * a.cells + cell, number * a.length + i, y * a.samples + n, visit);
         }
     }
 }
@@ -216,21 +214,21 @@ int64_t product_over_axes(const Problem& problem, int64_t Axis::*number) {
     return product;
 }
 
-// Every product of the formula, by its places in x, taps and y as they lie in memory.
+// Every product of the formula, by its places in x, kernel and y as they lie in memory.
 template <class Visit>
 void visit_products(const Problem& problem, const Visit& visit) {
     const int64_t cells = product_over_axes(problem, &Axis::cells);
     const int64_t samples = product_over_axes(problem, &Axis::samples);
-    const int64_t taps = product_over_axes(problem, &Axis::taps);
+    const int64_t length = product_over_axes(problem, &Axis::length);
     const auto place = [&](int64_t batch, int64_t channel, int64_t spot, int64_t spots) {
         return problem.channels_last ? (batch * spots + spot) * problem.channels + channel
                                      : (batch * problem.channels + channel) * spots + spot;
     };
-    visit_axes(problem, 0, 0, 0, 0, 0, [&](int64_t cell, int64_t phase, int64_t tap, int64_t sample) {
+    visit_axes(problem, 0, 0, 0, 0, [&](int64_t cell, int64_t number, int64_t sample) {
         for (int64_t batch = 0; batch < problem.batch; ++batch) {
             for (int64_t channel = 0; channel < problem.channels; ++channel) {
                 const int64_t tap_channel = problem.tap_channels == 1 ? 0 : channel;
-                visit(place(batch, channel, cell, cells), (phase * problem.tap_channels + tap_channel) * taps + tap,
+                visit(place(batch, channel, cell, cells), tap_channel * length + number,
                       place(batch, channel, sample, samples));
             }
         }
@@ -261,7 +259,7 @@ std::string described(const Problem& problem) {
     for (int axis = 0; axis < problem.axes; ++axis) {
         const Axis& a = problem.axis[axis];
         text += "\n    axis: cells " + std::to_string(a.cells) + ", samples " + std::to_string(a.samples) + ", scale " +
-                std::to_string(a.scale) + ", taps " + std::to_string(a.taps) + ", origin " + std::to_string(a.origin) +
+                std::to_string(a.scale) + ", length " + std::to_string(a.length) + ", crop " + std::to_string(a.crop) +
                 ", border " + borders[static_cast<int>(a.border)];
     }
     return text;
@@ -318,84 +316,111 @@ void compare_products(const Case& at, const char* what, double one, double other
 
 // ---- the tests ----
 
+// What one problem is tried on, and what should come out.
+struct Trial {
+    Array &x, &kernel, &bias, &y;
+    const Expected &up, &down, &slope;
+};
+
 // The kernels by themselves, cut into as many ranges as there are threads, whether or not so many pay.
-void test_ranges(const Case& at, Array& x, Array& taps, Array& y, const Expected& up, const Expected& down, const Expected& slope) {
+void test_ranges(const Case& at, const Trial& trial) {
     const Problem& problem = at.problem;
     const Number sums = tap_number(problem);
-    Array up_got(problem.number, y.size());
+    Array taps(sums, elements_of_taps(problem));
+    if (sums == Number::float64) {
+        taps_of_kernel(problem, reinterpret_cast<const double*>(trial.kernel.data()), reinterpret_cast<double*>(taps.data()));
+    } else {
+        taps_of_kernel(problem, reinterpret_cast<const float*>(trial.kernel.data()), reinterpret_cast<float*>(taps.data()));
+    }
+    Array up_got(problem.number, trial.y.size());
     const bool up_done = share(at.kernels.upsample_units(problem), problem.threads, [&](int, int64_t first, int64_t last) {
-        return at.kernels.upsample(problem, x.data(), taps.data(), up_got.data(), first, last);
+        return at.kernels.upsample(problem, trial.x.data(), taps.data(), trial.bias.data(), up_got.data(), first, last);
     });
     if (!up_done) fail(at, "upsample", "no memory");
-    compare(at, "upsample", up_got, up, sums, problem.number);
+    compare(at, "upsample", up_got, trial.up, sums, problem.number);
 
-    Array down_got(problem.number, x.size());
+    Array down_got(problem.number, trial.x.size());
     const bool down_done = share(at.kernels.adjoint_units(problem), problem.threads, [&](int, int64_t first, int64_t last) {
-        return at.kernels.adjoint(problem, y.data(), taps.data(), down_got.data(), first, last);
+        return at.kernels.adjoint(problem, trial.y.data(), taps.data(), down_got.data(), first, last);
     });
     if (!down_done) fail(at, "adjoint", "no memory");
-    compare(at, "adjoint", down_got, down, sums, problem.number);
+    compare(at, "adjoint", down_got, trial.down, sums, problem.number);
 
     std::vector<std::vector<double>> parts(static_cast<std::size_t>(problem.threads), std::vector<double>(taps.size(), 0.0));
     const auto add = [&](int thread, int64_t first, int64_t last) {
-        return at.kernels.taps_gradient(problem, y.data(), x.data(), parts[static_cast<std::size_t>(thread)].data(), first, last);
+        return at.kernels.taps_gradient(problem, trial.y.data(), trial.x.data(), parts[static_cast<std::size_t>(thread)].data(),
+                                        first, last);
     };
     if (!share(at.kernels.taps_gradient_units(problem), problem.threads, add)) fail(at, "taps gradient", "no memory");
-    Array slope_got(Number::float64, taps.size());
-    for (int64_t tap = 0; tap < taps.size(); ++tap) {
-        double sum = 0.0;
-        for (const std::vector<double>& part : parts) sum += part[static_cast<std::size_t>(tap)];
-        slope_got.set(tap, sum);
+    std::vector<double> sum(taps.size(), 0.0);
+    for (const std::vector<double>& part : parts) {
+        for (std::size_t tap = 0; tap < sum.size(); ++tap) sum[tap] += part[tap];
     }
-    compare(at, "taps gradient", slope_got, slope, sums, Number::float64);
+    std::vector<double> slope(static_cast<std::size_t>(trial.kernel.size()));
+    kernel_of_taps(problem, sum.data(), slope.data());
+    Array slope_got(Number::float64, trial.kernel.size());
+    for (int64_t number = 0; number < trial.kernel.size(); ++number) slope_got.set(number, slope[static_cast<std::size_t>(number)]);
+    compare(at, "taps gradient", slope_got, trial.slope, sums, Number::float64);
 }
 
-// The whole calls, and what they must be to one another: <A x, y> = <x, A' y> = <taps, gradient>.
-void test_calls(const Case& at, Array& x, Array& taps, Array& y, const Expected& up, const Expected& down, const Expected& slope) {
+// The whole calls, and what they must be to one another: <A x, y> = <x, A' y> = <kernel, gradient>, without a bias.
+void test_calls(const Case& at, const Trial& trial) {
     const Problem& problem = at.problem;
     const Number sums = tap_number(problem);
-    Array up_got(problem.number, y.size());
-    Array down_got(problem.number, x.size());
-    Array slope_got(sums, taps.size());
-    const bool done = apply_upsample(at.kernels, problem, x.data(), taps.data(), up_got.data()) &&
-                      apply_adjoint(at.kernels, problem, y.data(), taps.data(), down_got.data()) &&
-                      apply_taps_gradient(at.kernels, problem, y.data(), x.data(), slope_got.data());
+    Array plain(problem.number, trial.y.size());
+    Array up_got(problem.number, trial.y.size());
+    Array down_got(problem.number, trial.x.size());
+    Array slope_got(sums, trial.kernel.size());
+    const bool done =
+        apply_upsample(at.kernels, problem, trial.x.data(), trial.kernel.data(), nullptr, plain.data()) &&
+        apply_upsample(at.kernels, problem, trial.x.data(), trial.kernel.data(), trial.bias.data(), up_got.data()) &&
+        apply_adjoint(at.kernels, problem, trial.y.data(), trial.kernel.data(), down_got.data()) &&
+        apply_kernel_gradient(at.kernels, problem, trial.y.data(), trial.x.data(), slope_got.data());
     if (!done) fail(at, "calls", "no memory");
 
     double magnitude = 0.0;
-    for (int64_t index = 0; index < y.size(); ++index) magnitude += up.magnitude[index] * std::fabs(y.at(index));
-    const double forward = dot(up_got, y);
-    compare_products(at, "adjointness in x", forward, dot(x, down_got), magnitude, problem.number);
-    compare_products(at, "adjointness in taps", forward, dot(taps, slope_got), magnitude, problem.number);
+    for (int64_t index = 0; index < trial.y.size(); ++index) magnitude += trial.up.magnitude[index] * std::fabs(trial.y.at(index));
+    const double forward = dot(plain, trial.y);
+    compare_products(at, "adjointness in x", forward, dot(trial.x, down_got), magnitude, problem.number);
+    compare_products(at, "adjointness in the kernel", forward, dot(trial.kernel, slope_got), magnitude, problem.number);
 
-    compare(at, "upsample, whole call", up_got, up, sums, problem.number);
-    compare(at, "adjoint, whole call", down_got, down, sums, problem.number);
-    compare(at, "taps gradient, whole call", slope_got, slope, sums, sums);
+    compare(at, "upsample, whole call", up_got, trial.up, sums, problem.number);
+    compare(at, "adjoint, whole call", down_got, trial.down, sums, problem.number);
+    compare(at, "kernel gradient, whole call", slope_got, trial.slope, sums, sums);
 }
 
 void test_problem(std::uint64_t seed, const Problem& problem) {
     Random random(seed + 1000003);
     Array x(problem.number, elements_of_x(problem));
     Array y(problem.number, elements_of_y(problem));
-    Array taps(tap_number(problem), elements_of_taps(problem));
+    Array kernel(tap_number(problem), elements_of_kernel(problem));
+    Array bias(tap_number(problem), problem.channels);
     x.draw(random);
     y.draw(random);
-    taps.draw(random);
+    kernel.draw(random);
+    bias.draw(random);
 
-    const std::vector<double> cells = x.values(), samples = y.values(), weights = taps.values();
-    Expected up(y.size()), down(x.size()), slope(taps.size());
-    visit_products(problem, [&](int64_t cell, int64_t tap, int64_t sample) {
-        up.add(sample, weights[tap] * cells[cell]);
-        down.add(cell, weights[tap] * samples[sample]);
-        slope.add(tap, cells[cell] * samples[sample]);
+    const std::vector<double> cells = x.values(), samples = y.values(), weights = kernel.values(), biases = bias.values();
+    Expected up(y.size()), down(x.size()), slope(kernel.size());
+    visit_products(problem, [&](int64_t cell, int64_t number, int64_t sample) {
+        up.add(sample, weights[number] * cells[cell]);
+        down.add(cell, weights[number] * samples[sample]);
+        slope.add(number, cells[cell] * samples[sample]);
     });
+    const int64_t spots = product_over_axes(problem, &Axis::samples);
+    for (int64_t sample = 0; sample < y.size(); ++sample) {
+        up.add(sample, biases[problem.channels_last ? sample % problem.channels : sample / spots % problem.channels]);
+    }
     for (const Kernels* kernels : available_kernels()) {
         const Case at = {seed, *kernels, problem};
-        test_ranges(at, x, taps, y, up, down, slope);
-        test_calls(at, x, taps, y, up, down, slope);
+        const Trial trial = {x, kernel, bias, y, up, down, slope};
+        test_ranges(at, trial);
+        test_calls(at, trial);
     }
     const Case at = {seed, *available_kernels().front(), problem};
-    if (!x.guards_are_whole() || !y.guards_are_whole() || !taps.guards_are_whole()) fail(at, "inputs", "written to");
+    if (!x.guards_are_whole() || !y.guards_are_whole() || !kernel.guards_are_whole() || !bias.guards_are_whole()) {
+        fail(at, "inputs", "written to");
+    }
 }
 
 // Large enough that a second thread and a third one pay.
@@ -406,8 +431,8 @@ void test_large_problems() {
         problem.channels = 5;
         problem.tap_channels = seed % 2 == 0 ? 1 : 5;
         problem.axes = 2;
-        problem.axis[0] = Axis{61, 122, 2, 2, 1, Border::clamp};
-        problem.axis[1] = Axis{80, 241, 3, 2, 0, Border::circular};
+        problem.axis[0] = axis_of(61, 122, 2, 4, 1, Border::clamp);
+        problem.axis[1] = axis_of(80, 241, 3, 5, 2, Border::circular);
         problem.channels_last = seed % 2 == 1;
         problem.number = static_cast<Number>(seed % 3);
         problem.threads = 3;
@@ -439,7 +464,8 @@ void expect_refused(const char* message, const std::function<void(Numbers&)>& sp
 
 void test_checked() {
     const Problem problem = checked(good_numbers());
-    expect(elements_of_x(problem) == 2 * 3 * 35 && elements_of_y(problem) == 2 * 3 * 210 && elements_of_taps(problem) == 6 * 8,
+    expect(elements_of_x(problem) == 2 * 3 * 35 && elements_of_y(problem) == 2 * 3 * 210 && elements_of_taps(problem) == 6 * 2 &&
+               elements_of_kernel(problem) == 8,
            "checked: elements of the arrays");
     const int64_t most = std::numeric_limits<int64_t>::max();
     const int64_t least = std::numeric_limits<int64_t>::min();
@@ -448,7 +474,7 @@ void test_checked() {
     expect_refused("scale must have one number for each of 2 axes, as cells has; got 1", [](Numbers& n) { n.scale = {2}; });
     expect_refused("batch must be at least 1; got 0", [](Numbers& n) { n.batch = 0; });
     expect_refused("channels must be at least 1; got -1", [](Numbers& n) { n.channels = -1; });
-    expect_refused("tap_channels must be 1 or the 3 channels; got 2", [](Numbers& n) { n.tap_channels = 2; });
+    expect_refused("kernel_channels must be 1 or the 3 channels; got 2", [](Numbers& n) { n.tap_channels = 2; });
     expect_refused("cells must be at least 1; got 0", [](Numbers& n) { n.cells[1] = 0; });
     expect_refused("samples must be at least 1; got 0", [](Numbers& n) { n.samples[0] = 0; });
     expect_refused("scale must be at least 1; got 0", [](Numbers& n) { n.scale[1] = 0; });
@@ -456,7 +482,7 @@ void test_checked() {
     expect_refused("border must be 0 (zero), 1 (clamp) or 2 (circular); got 3", [](Numbers& n) { n.border[1] = 3; });
     expect_refused("number must be 0 (float32), 1 (float64) or 2 (bfloat16); got -1", [](Numbers& n) { n.number = -1; });
     expect_refused("threads must be at least 1; got 0", [](Numbers& n) { n.threads = 0; });
-    expect_refused("origin must be within 2^60 of 0; got -9223372036854775808", [=](Numbers& n) { n.origin[0] = least; });
+    expect_refused("crop must be within 2^60 of 0; got -9223372036854775808", [=](Numbers& n) { n.crop[0] = least; });
     expect_refused("the reach of an axis does not fit 64 bits; use a smaller map", [=](Numbers& n) { n.cells[0] = most; });
     expect_refused("the reach of an axis does not fit 64 bits; use a smaller map", [=](Numbers& n) { n.kernel[0] = most; });
     expect_refused("the reach of an axis does not fit 64 bits; use a smaller map", [=](Numbers& n) { n.scale[0] = most; });

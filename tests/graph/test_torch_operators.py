@@ -63,20 +63,38 @@ def test_a_recorded_operator_is_judged():
 
 
 class Weighs(nn.Module):
-    """Taps that are computed from the map."""
+    """A kernel that is computed from the map."""
 
     def forward(self, x):
-        return torch.ops.upstroke.upsample(
-            x, x[:1, :1, :2, :2].expand(4, 1, 2, 2), [2, 2], [0, 0], [0, 0], [0, 0]
-        )
+        return torch.ops.upstroke.upsample(x, x[:1, :1, :2, :2], None, [2, 2], [0, 0], [0, 0], [0, 0])
 
 
-def test_taps_that_the_input_makes_are_unread():
+def test_a_kernel_that_the_input_makes_is_unread():
     (node,) = (
         each for each in record(Weighs(), [torch.randn(1, 3, 5, 6)]).nodes if "upsample" in each.operator
     )
     assert isinstance(node.step, Unread)
-    assert node.step.reason == "its taps are computed from the input"
+    assert node.step.reason == "its kernel is computed from the input"
+
+
+class Draws(nn.Module):
+    """One kernel for all channels or one for each, with a bias."""
+
+    def __init__(self, channels, border):
+        super().__init__()
+        self.kernel, self.bias = nn.Parameter(torch.randn(channels, 1, 4, 5)), nn.Parameter(torch.randn(4))
+        self.border = [border, border]
+
+    def forward(self, x):
+        return torch.ops.upstroke.upsample(x, self.kernel, self.bias, [2, 3], [1, 1], [0, 0], self.border)
+
+
+@needs_kernels
+@pytest.mark.parametrize(("channels", "border"), [(4, 0), (4, 1), (1, 0), (1, 2)])
+def test_a_bias_is_read_with_its_operator(channels, border):
+    net, x = Draws(channels, border), torch.randn(2, 4, 5, 6)
+    (site,) = sites(record(net, [x]))
+    assert torch.allclose(site.affine()(x), net(x), atol=1e-5)
 
 
 class Convolves(nn.Module):

@@ -135,12 +135,12 @@ def numbers(**changed):
     return {
         "batch": 2,
         "channels": 3,
-        "tap_channels": 1,
+        "kernel_channels": 1,
         "cells": [5, 7],
         "samples": [10, 21],
         "scale": [2, 3],
-        "kernel": [2, 3],
-        "origin": [1, 1],
+        "kernel": [4, 6],
+        "crop": [1, 2],
         "border": [1, 1],
         "channels_last": False,
         "number": 0,
@@ -151,7 +151,6 @@ def numbers(**changed):
 HUGE = 2**62
 
 
-@pytest.mark.parametrize("name", ["upsample", "adjoint", "taps_gradient"])
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -160,7 +159,7 @@ HUGE = 2**62
         ({"samples": [10]}, "samples must have one number for each of 2 axes, as cells has; got 1"),
         ({"batch": 0}, "batch must be at least 1; got 0"),
         ({"channels": 0}, "channels must be at least 1; got 0"),
-        ({"tap_channels": 2}, "tap_channels must be 1 or the 3 channels; got 2"),
+        ({"kernel_channels": 2}, "kernel_channels must be 1 or the 3 channels; got 2"),
         ({"cells": [5, 0]}, "cells must be at least 1; got 0"),
         ({"samples": [0, 21]}, "samples must be at least 1; got 0"),
         ({"scale": [2, -3]}, "scale must be at least 1; got -3"),
@@ -168,50 +167,53 @@ HUGE = 2**62
         ({"border": [1, 3]}, "border must be 0 (zero), 1 (clamp) or 2 (circular); got 3"),
         ({"number": 3}, "number must be 0 (float32), 1 (float64) or 2 (bfloat16); got 3"),
         ({"threads": 0}, "threads must be at least 1; got 0"),
-        ({"origin": [-HUGE, 1]}, f"origin must be within 2^60 of 0; got {-HUGE}"),
+        ({"crop": [-HUGE, 1]}, f"crop must be within 2^60 of 0; got {-HUGE}"),
         ({"cells": [HUGE, 7]}, "the reach of an axis does not fit 64 bits; use a smaller map"),
         ({"batch": HUGE}, "the map of cells does not fit 64 bits; use a smaller map"),
         ({"samples": [10, HUGE]}, "the map of samples does not fit 64 bits; use a smaller map"),
         ({"kernel": [2**40, 2**40]}, "the array of taps does not fit 64 bits; use a smaller map"),
     ],
 )  # fmt: skip
-def test_numbers_that_mean_nothing_are_refused(compiled, name, changed, message):
-    array = torch.zeros(4096)
+def test_numbers_that_mean_nothing_are_refused(compiled, changed, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        getattr(compiled, name)(*[array.data_ptr()] * 3, **numbers(**changed))
+        compiled.Problem(**numbers(**changed))
 
 
-@pytest.mark.parametrize("name", ["upsample", "adjoint", "taps_gradient"])
+# the arrays that each function takes, in order
+TAKEN = {
+    "upsample": ("x", "kernel", "bias", "y"),
+    "adjoint": ("y", "kernel", "x"),
+    "kernel_gradient": ("y", "x", "kernel"),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
 @pytest.mark.parametrize(("number", "width"), [(0, 4), (1, 8), (2, 2)])
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_addresses_that_hold_no_numbers_are_refused(compiled, name, number, width, place):
-    array = torch.zeros(4096, dtype=torch.float64)
-    taps_at = 2 if name == "taps_gradient" else 1
-    wanted = max(width, 4) if place == taps_at else width
-    word = ("first", "second", "third")[place]
-    for wrong in (0, array.data_ptr() + 1):
-        addresses = [array.data_ptr()] * 3
-        addresses[place] = wrong
-        message = f"the {word} address must be that of numbers of {wanted} bytes; got {wrong}"
-        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-            getattr(compiled, name)(*addresses, **numbers(number=number))
+def test_addresses_that_hold_no_numbers_are_refused(compiled, name, number, width):
+    array, problem = torch.zeros(4096, dtype=torch.float64), compiled.Problem(**numbers(number=number))
+    for place, word in enumerate(TAKEN[name]):
+        wanted = max(width, 4) if word in ("kernel", "bias") else width
+        # no bias is none
+        for wrong in (array.data_ptr() + 1,) if word == "bias" else (0, array.data_ptr() + 1):
+            addresses = [array.data_ptr()] * len(TAKEN[name])
+            addresses[place] = wrong
+            message = f"{word}_ptr must be the address of numbers of {wanted} bytes each; got {wrong}"
+            with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+                getattr(compiled, name)(*addresses, problem)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 10**9])
 def test_bilinear_is_pytorchs(compiled, threads):
     """Float64, through the module itself, on a map for which threads pay."""
     x = torch.rand(2, 3, 151, 170, dtype=torch.float64)
-    operator = polyphase.linear((2, 3))
+    form = polyphase.kernel_form(polyphase.linear((2, 3)))
     wanted = torch.nn.functional.interpolate(x, scale_factor=(2, 3), mode="bilinear")
-    y = torch.full_like(wanted, torch.nan)
-    taps = operator.taps[:, 0].to(torch.float64).contiguous()
-    compiled.upsample(
-        x.data_ptr(),
-        taps.data_ptr(),
-        y.data_ptr(),
+    y, kernel = torch.full_like(wanted, torch.nan), form.kernel.to(torch.float64).contiguous()
+    problem = compiled.Problem(
         **numbers(
-            cells=x.shape[2:], samples=y.shape[2:], kernel=operator.kernel, origin=operator.origin,
+            cells=x.shape[2:], samples=y.shape[2:], kernel=kernel.shape[2:], crop=form.crop,
             number=1, threads=threads,
-        ),
+        )
     )  # fmt: skip
+    compiled.upsample(x.data_ptr(), kernel.data_ptr(), 0, y.data_ptr(), problem)
     torch.testing.assert_close(y, wanted)

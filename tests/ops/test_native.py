@@ -4,6 +4,7 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,10 +15,11 @@ from strategies import depthwise_operators, sizes, tensors
 from tolerance import assert_same
 from upstroke import choose, upsample
 from upstroke.errors import BackendError, OptionError, ShapeError
-from upstroke.ops import adjoint, native
+from upstroke.ops import adjoint
+from upstroke.ops import kernels as loading
 from upstroke.ops.kernels import instructions
 from upstroke.ops.layout import empty, is_channels_last
-from upstroke.polyphase import cubic, linear, nearest, shuffle, transposed
+from upstroke.polyphase import cubic, kernel_form, linear, nearest, shuffle, transposed
 
 MISSING = instructions() is None
 pytestmark = pytest.mark.skipif(
@@ -26,19 +28,19 @@ pytestmark = pytest.mark.skipif(
 )
 OPS = torch.ops.upstroke
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-SETS = [] if MISSING else native.native().available_instructions()
+SETS = [] if MISSING else loading.native().available_instructions()
 
 
 @contextmanager
 def running(kernels, threads):
     """Run one set of instructions on so many threads."""
     before = instructions(), torch.get_num_threads()
-    native.native().use_instructions(kernels)
+    loading.native().use_instructions(kernels)
     torch.set_num_threads(threads)
     try:
         yield
     finally:
-        native.native().use_instructions(before[0])
+        loading.native().use_instructions(before[0])
         torch.set_num_threads(before[1])
 
 
@@ -46,9 +48,12 @@ def laid(x, *, channels_last):
     return empty(x, x.shape, channels_last=channels_last).copy_(x)
 
 
-def numbers(operator):
+def drawn_by(operator, dtype=None):
+    """What every cell draws, and the numbers behind it, as the operators take them."""
+    form = kernel_form(operator)
     border = [("zero", "clamp", "circular").index(each) for each in operator.border]
-    return list(operator.scale), list(operator.origin), list(operator.excess), border
+    numbers = list(operator.scale), list(form.crop), list(operator.excess), border
+    return form.kernel.to(dtype or form.kernel.dtype).clone(), numbers
 
 
 @st.composite
@@ -129,13 +134,14 @@ def test_gradients_of_any_order(shared, data):
     size = data.draw(sizes(operator.ndim, least=1, most=3))
     assume(all(0 < s * n + e < 6 for s, n, e in zip(operator.scale, size, operator.excess, strict=True)))
     x = data.draw(tensors((1, channels, *size))).requires_grad_()
-    taps = operator.taps[:, :, 0].clone().requires_grad_()
-    rest = numbers(operator)
-    y = OPS.upsample(x, taps, *rest).detach().requires_grad_()
+    kernel, rest = drawn_by(operator)
+    kernel, bias = kernel.requires_grad_(), data.draw(tensors((channels,))).requires_grad_()
+    length = list(kernel.shape[2:])
+    y = OPS.upsample(x, kernel, bias, *rest).detach().requires_grad_()
     three = (
-        (lambda x, taps: OPS.upsample(x, taps, *rest), (x, taps)),
-        (lambda y, taps: OPS.upsample_adjoint(y, taps, list(size), *rest), (y, taps)),
-        (lambda y, x: OPS.upsample_taps_gradient(y, x, list(taps.shape[2:]), shared, *rest), (y, x)),
+        (lambda x, kernel, bias: OPS.upsample(x, kernel, bias, *rest), (x, kernel, bias)),
+        (lambda y, kernel: OPS.upsample_adjoint(y, kernel, list(size), *rest), (y, kernel)),
+        (lambda y, x: OPS.upsample_kernel_gradient(y, x, length, shared, *rest), (y, x)),
     )
     for apply, given_ in three:
         assert torch.autograd.gradcheck(apply, given_)
@@ -145,13 +151,25 @@ def test_gradients_of_any_order(shared, data):
 # torch's own forward mode scripts its decompositions; can go when it no longer does
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 def test_tangents_of_forward_mode():
-    x, taps, rest = torch.randn(1, 3, 4, 5), torch.randn(4, 3, 2, 2), ([2, 2], [0, 1], [0, 1], [0, 1])
-    dx, dtaps = torch.randn_like(x), torch.randn_like(taps)
+    tensors = torch.randn(1, 3, 4, 5), torch.randn(3, 1, 4, 3), torch.randn(3)
+    steps, rest = [torch.randn_like(each) for each in tensors], ([2, 2], [0, 1], [0, 1], [0, 1])
     forward = torch.autograd.forward_ad
-    with forward.dual_level():
-        y = OPS.upsample(forward.make_dual(x, dx), forward.make_dual(taps, dtaps), *rest)
-        tangent = forward.unpack_dual(y).tangent
-    assert_same(tangent, OPS.upsample(dx, taps, *rest) + OPS.upsample(x, dtaps, *rest))
+
+    def tangent_by(*moved):
+        with forward.dual_level():
+            duals = (
+                forward.make_dual(each, step) if place in moved else each
+                for place, (each, step) in enumerate(zip(tensors, steps, strict=True))
+            )
+            return forward.unpack_dual(OPS.upsample(*duals, *rest)).tangent
+
+    (x, kernel, _), (dx, dkernel, dbias) = tensors, steps
+    by_x, by_kernel = OPS.upsample(dx, kernel, None, *rest), OPS.upsample(x, dkernel, None, *rest)
+    by_bias = dbias[:, None, None].expand_as(by_x)
+    assert_same(tangent_by(0, 1, 2), by_x + by_kernel + by_bias)
+    assert_same(tangent_by(0), by_x)
+    assert_same(tangent_by(1, 2), by_kernel + by_bias)
+    assert_same(tangent_by(2), by_bias)
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -189,18 +207,18 @@ def test_pytorchs_resize_agrees(mode, make):
 def test_pytorch_finds_no_fault_in_the_operators(ndim, dtype, channels, last):
     operator = linear((2, 3, 2)[:ndim], ndim=ndim).expand(channels)
     near = {} if dtype.itemsize > 2 else {"atol": 1e-1, "rtol": 1e-1}
-    rest = numbers(operator)
-    taps = operator.taps[:, :, 0].to(torch.promote_types(dtype, torch.float32))
+    kernel, rest = drawn_by(operator, torch.promote_types(dtype, torch.float32))
+    bias = torch.randn(3, dtype=kernel.dtype)
     x = laid(torch.randn(2, 3, *(4, 5, 3)[:ndim]).to(dtype), channels_last=last)
-    y = OPS.upsample(x, taps, *rest)
-    kernel = list(taps.shape[2:])
+    y = OPS.upsample(x, kernel, None, *rest)
+    size, length = list(x.shape[2:]), list(kernel.shape[2:])
     for wanted in (False, True):
-        x, y, taps = (each.detach().requires_grad_(wanted) for each in (x, y, taps))
-        torch.library.opcheck(OPS.upsample.default, (x, taps, *rest), **near)
-        torch.library.opcheck(OPS.upsample_adjoint.default, (y, taps, list(x.shape[2:]), *rest), **near)
-        torch.library.opcheck(
-            OPS.upsample_taps_gradient.default, (y, x, kernel, channels == 1, *rest), **near
-        )
+        x, y, kernel, bias = (each.detach().requires_grad_(wanted) for each in (x, y, kernel, bias))
+        torch.library.opcheck(OPS.upsample.default, (x, kernel, None, *rest), **near)
+        torch.library.opcheck(OPS.upsample.default, (x, kernel, bias, *rest), **near)
+        torch.library.opcheck(OPS.upsample_adjoint.default, (y, kernel, size, *rest), **near)
+        gradient = (y, x, length, channels == 1, *rest)
+        torch.library.opcheck(OPS.upsample_kernel_gradient.default, gradient, **near)
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
@@ -215,44 +233,72 @@ def test_strides_that_are_neither_layout(ndim):
 @pytest.mark.parametrize("shape", [(0, 3, 5, 7), (2, 0, 5, 7)])
 def test_maps_without_numbers(shape):
     x = torch.zeros(shape, requires_grad=True)
-    taps = linear(2).taps[:, :, 0].float().requires_grad_()
-    y = OPS.upsample(x, taps, *numbers(linear(2)))
+    kernel, rest = drawn_by(linear(2), torch.float32)
+    y = OPS.upsample(x, kernel.requires_grad_(), None, *rest)
     assert y.shape == (*shape[:2], 10, 14)
-    by_x, by_taps = torch.autograd.grad(y.sum(), (x, taps))
+    by_x, by_kernel = torch.autograd.grad(y.sum(), (x, kernel))
     assert by_x.shape == shape
-    assert torch.equal(by_taps, torch.zeros_like(taps))
+    assert torch.equal(by_kernel, torch.zeros_like(kernel))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_taps_keep_their_own_dtype(dtype):
-    x = torch.randn(2, 3, 5, 7, dtype=torch.bfloat16, requires_grad=True)
-    taps = linear(2).taps[:, :, 0].to(dtype).requires_grad_()
-    by_x, by_taps = torch.autograd.grad(OPS.upsample(x, taps, *numbers(linear(2))).sum(), (x, taps))
+def test_kernel_and_bias_keep_their_own_dtype(dtype):
+    kernel, rest = drawn_by(linear(2), dtype)
+    wanted = torch.randn(2, 3, 5, 7, dtype=torch.bfloat16), kernel, torch.randn(3).to(dtype)
+    wanted = [each.requires_grad_() for each in wanted]
+    by_x, by_kernel, by_bias = torch.autograd.grad(OPS.upsample(*wanted, *rest).sum(), wanted)
     assert by_x.dtype == torch.bfloat16
-    assert by_taps.dtype == dtype
+    assert by_kernel.dtype == by_bias.dtype == dtype
+    assert torch.equal(by_bias, torch.full((3,), 2.0 * 10 * 14, dtype=dtype))
+
+
+@pytest.mark.parametrize("kernels", SETS)
+@given(drawn=operators_and_maps(), data=st.data())
+def test_a_bias_is_added_to_every_sample_before_it_is_rounded(kernels, drawn, data):
+    operator, x = drawn
+    dtype, last = data.draw(st.sampled_from(DTYPES)), data.draw(st.booleans())
+    x, bias = laid(x.to(dtype), channels_last=last), data.draw(tensors((x.shape[1],))).to(dtype)
+    kernel, rest = drawn_by(operator)
+    with running(kernels, data.draw(st.integers(1, 2))):
+        y = OPS.upsample(x, kernel, bias, *rest)
+    expected = upsample(x.double(), operator, impl="reference")
+    assert_same(y, (expected + bias.double().reshape(-1, *[1] * operator.ndim)).to(dtype))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "native", lambda: None)
+        assert_same(OPS.upsample(x, kernel, bias, *rest), y)
 
 
 def test_bfloat16_is_rounded_once():
-    # 1 + 2^-9 in every tap: rounded to bfloat16 it would be 1
-    taps = torch.full((2, 1, 3), 1 + 2.0**-9)
+    # 1 + 2^-9 everywhere: rounded to bfloat16 it would be 1
+    kernel = torch.full((1, 1, 6), 1 + 2.0**-9)
     x = torch.full((1, 1, 4), 256.0, dtype=torch.bfloat16)
-    y = OPS.upsample(x, taps, [2], [1], [0], [1])
+    y = OPS.upsample(x, kernel, None, [2], [2], [0], [1])
     assert torch.equal(y, torch.full((1, 1, 8), 3 * 256 * (1 + 2.0**-9)).to(torch.bfloat16))
 
 
 def test_one_kernel_for_all_channels_is_not_repeated(monkeypatch):
     seen = []
-    kernels = native.native()
+    kernels = loading.native()
 
-    class Spy:
-        @staticmethod
-        def upsample(*args):
-            seen.append(args[5])
-            kernels.upsample(*args)
+    def spy(*args):
+        seen.append(args[-1].kernel_channels)
+        kernels.upsample(*args)
 
-    monkeypatch.setattr(native, "native", lambda: Spy)
+    every = {name: getattr(kernels, name) for name in dir(kernels) if not name.startswith("_")}
+    watched = SimpleNamespace(**every | {"upsample": spy})
+    monkeypatch.setattr(loading, "native", lambda: watched)
     upsample(torch.randn(1, 64, 5, 6), linear(2), impl="native")
     assert seen == [1]
+
+
+def cut(kernel, rest, data):
+    """A kernel of any length, not only of whole cells: some of its numbers taken off either end."""
+    scale, crop, *others = rest
+    for axis, length in enumerate(kernel.shape[2:]):
+        first = data.draw(st.integers(0, length - 1))
+        kernel = kernel.narrow(2 + axis, first, data.draw(st.integers(1, length - first)))
+        crop[axis] -= first
+    return kernel, (scale, crop, *others)
 
 
 @given(drawn=operators_and_maps(), data=st.data())
@@ -260,24 +306,24 @@ def test_without_kernels_pytorchs_forms_serve(drawn, data):
     operator, x = drawn
     dtype, last = data.draw(st.sampled_from(DTYPES)), data.draw(st.booleans())
     x = laid(x.to(dtype), channels_last=last)
-    taps, rest = operator.taps[:, :, 0], numbers(operator)
-    y = OPS.upsample(x, taps, *rest)
+    kernel, rest = cut(*drawn_by(operator), data)
+    y = OPS.upsample(x, kernel, None, *rest)
     three = (
-        (OPS.upsample, (x, taps, *rest)),
-        (OPS.upsample_adjoint, (y, taps, list(x.shape[2:]), *rest)),
-        (OPS.upsample_taps_gradient, (y, x, list(taps.shape[2:]), operator.shared, *rest)),
+        (OPS.upsample, (x, kernel, None, *rest)),
+        (OPS.upsample_adjoint, (y, kernel, list(x.shape[2:]), *rest)),
+        (OPS.upsample_kernel_gradient, (y, x, list(kernel.shape[2:]), operator.shared, *rest)),
     )
     for apply, arguments in three:
         ours = apply(*arguments)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(native, "native", lambda: None)
+            patch.setattr(loading, "native", lambda: None)
             theirs = apply(*arguments)
         assert theirs.stride() == ours.stride()
         assert_same(theirs, ours)
 
 
 def test_without_kernels_a_named_form_refuses_and_no_choice_takes_it(monkeypatch):
-    monkeypatch.setattr(native, "native", lambda: None)
+    monkeypatch.setattr(loading, "native", lambda: None)
     message = (
         "native needs the compiled kernels, which this installation lacks; install a C++17 compiler and then "
         "upstroke again, or use impl='auto'"
@@ -305,48 +351,48 @@ def test_channels_that_mix_are_refused(operator):
         upsample(torch.zeros(1, 4, 5, 7), operator, impl="native")
 
 
-X, TAPS, REST = torch.zeros(2, 3, 5, 7), torch.zeros(4, 3, 2, 2), ([2, 2], [0, 0], [0, 0], [0, 1])
+X, KERNEL, REST = torch.zeros(2, 3, 5, 7), torch.zeros(3, 1, 4, 3), ([2, 2], [0, 0], [0, 0], [0, 1])
 
 
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
         (
-            lambda: OPS.upsample(X.long(), TAPS, *REST),
+            lambda: OPS.upsample(X.long(), KERNEL, None, *REST),
             OptionError,
             (
-                "x must be float64, float32, bfloat16 or float16 and taps floating; got torch.int64 and "
+                "x must be float64, float32, bfloat16 or float16 and kernel floating; got torch.int64 and "
                 "torch.float32, so convert them, for instance by .float()"
             ),
         ),
         (
-            lambda: OPS.upsample(X, TAPS.to(torch.complex64), *REST),
+            lambda: OPS.upsample(X, KERNEL.to(torch.complex64), None, *REST),
             OptionError,
             (
-                "x must be float64, float32, bfloat16 or float16 and taps floating; got torch.float32 and "
+                "x must be float64, float32, bfloat16 or float16 and kernel floating; got torch.float32 and "
                 "torch.complex64, so convert them, for instance by .float()"
             ),
         ),
         (
-            lambda: OPS.upsample(X, TAPS.to("meta"), *REST),
+            lambda: OPS.upsample(X, KERNEL.to("meta"), None, *REST),
             OptionError,
-            "x and taps must be on one device; got cpu and meta, so move one by .to()",
+            "x and kernel must be on one device; got cpu and meta, so move one by .to()",
         ),
         (
-            lambda: OPS.upsample(X[0], TAPS, *REST),
+            lambda: OPS.upsample(X[0], KERNEL, None, *REST),
             ShapeError,
             (
-                "x must have shape (batch, channels, *size) with 1 to 3 spatial axes, and taps (phases, "
-                "channels, *kernel) with as many; got shapes (3, 5, 7) and (4, 3, 2, 2)"
+                "x must have shape (batch, channels, *size) with 1 to 3 spatial axes, and kernel (channels, 1, "
+                "*length) with as many; got shapes (3, 5, 7) and (3, 1, 4, 3)"
             ),
         ),
         (
-            lambda: OPS.upsample(X, TAPS, [2], *REST[1:]),
+            lambda: OPS.upsample(X, KERNEL, None, [2], *REST[1:]),
             ShapeError,
             "scale must have one number per axis, 2 of them; got (2,)",
         ),
         (
-            lambda: OPS.upsample(X, TAPS, *REST[:3], [0, 3]),
+            lambda: OPS.upsample(X, KERNEL, None, *REST[:3], [0, 3]),
             OptionError,
             (
                 "scale must be at least 1 and border one of 0 (zero), 1 (clamp) and 2 (circular) on every axis; "
@@ -354,20 +400,36 @@ X, TAPS, REST = torch.zeros(2, 3, 5, 7), torch.zeros(4, 3, 2, 2), ([2, 2], [0, 0
             ),
         ),
         (
-            lambda: OPS.upsample(X, TAPS, [2, 3], *REST[1:]),
+            lambda: OPS.upsample(X, KERNEL.transpose(0, 1), None, *REST),
             ShapeError,
             (
-                "taps must have one entry for each of the 6 phases of scale (2, 3) and at least one tap; got "
-                "shape (4, 3, 2, 2)"
+                "kernel must have 1 channel, or 3 to match x, then 1, and at least one number on every axis; "
+                "got shape (1, 3, 4, 3)"
             ),
         ),
         (
-            lambda: OPS.upsample(X[:, :2], TAPS, *REST),
+            lambda: OPS.upsample(X[:, :2], KERNEL, None, *REST),
             ShapeError,
-            "taps must have 1 channel, or 2 to match x; got shape (4, 3, 2, 2)",
+            (
+                "kernel must have 1 channel, or 2 to match x, then 1, and at least one number on every axis; "
+                "got shape (3, 1, 4, 3)"
+            ),
         ),
         (
-            lambda: OPS.upsample(X, TAPS, *REST[:2], [0, -14], REST[3]),
+            lambda: OPS.upsample(X, KERNEL, torch.zeros(3, 1), *REST),
+            ShapeError,
+            "bias must have shape (3,) to match the channels of x; got (3, 1)",
+        ),
+        (
+            lambda: OPS.upsample(X, KERNEL, torch.zeros(3).int(), *REST),
+            OptionError,
+            (
+                "x must be float64, float32, bfloat16 or float16 and bias floating; got torch.float32 and "
+                "torch.int32, so convert them, for instance by .float()"
+            ),
+        ),
+        (
+            lambda: OPS.upsample(X, KERNEL, None, *REST[:2], [0, -14], REST[3]),
             ShapeError,
             (
                 "the input must be large enough to leave at least one output sample per axis; got size (5, 7), "
@@ -375,7 +437,7 @@ X, TAPS, REST = torch.zeros(2, 3, 5, 7), torch.zeros(4, 3, 2, 2), ([2, 2], [0, 0
             ),
         ),
         (
-            lambda: OPS.upsample(X, TAPS, *REST[:2], [0, 2**62], REST[3]),
+            lambda: OPS.upsample(X, KERNEL, None, *REST[:2], [0, 2**62], REST[3]),
             ShapeError,
             (
                 "a map may have up to 2^60 numbers and up to 2^40 along an axis; got shape (2, 3, 5, 7), which "
@@ -383,7 +445,7 @@ X, TAPS, REST = torch.zeros(2, 3, 5, 7), torch.zeros(4, 3, 2, 2), ([2, 2], [0, 0
             ),
         ),
         (
-            lambda: OPS.upsample(X, TAPS, REST[0], [0, 2**62], *REST[2:]),
+            lambda: OPS.upsample(X, KERNEL, None, REST[0], [0, 2**62], *REST[2:]),
             ShapeError,
             (
                 "a map may have up to 2^60 numbers and up to 2^40 along an axis; got shape (2, 3, 5, 7), which "
@@ -391,12 +453,12 @@ X, TAPS, REST = torch.zeros(2, 3, 5, 7), torch.zeros(4, 3, 2, 2), ([2, 2], [0, 0
             ),
         ),
         (
-            lambda: OPS.upsample_adjoint(X, TAPS, [5, 7], *REST),
+            lambda: OPS.upsample_adjoint(X, KERNEL, [5, 7], *REST),
             ShapeError,
             "y must have the shape (2, 3, 10, 14) of the output; got (2, 3, 5, 7)",
         ),
         (
-            lambda: OPS.upsample_taps_gradient(torch.zeros(2, 3, 10, 14).double(), X, [2, 2], False, *REST),
+            lambda: OPS.upsample_kernel_gradient(torch.zeros(2, 3, 10, 14).double(), X, [2, 2], False, *REST),
             OptionError,
             "y and x must have one dtype; got torch.float64 and torch.float32, so convert one by .to()",
         ),
@@ -412,35 +474,34 @@ def test_a_map_on_the_meta_device_has_a_shape():
     assert (y.device.type, tuple(y.shape)) == ("meta", (2, 3, 10, 14))
 
 
-@pytest.mark.parametrize("dims", [(0, None), (0, 0), (None, 0), (2, 1)])
+@pytest.mark.parametrize("dims", [(0, None, None), (0, 0, 0), (None, 0, None), (None, None, 0), (2, 1, None)])
 @pytest.mark.parametrize("shared", [True, False])
 def test_many_at_once(dims, shared):
-    rest, kernel, size = numbers(cubic((2, 3))), [5, 5], [4, 5]
-    x, taps = torch.randn(2, 3, *size).double(), torch.randn(6, 1 if shared else 3, *kernel).double()
-    y = OPS.upsample(x, taps, *rest)
+    (_, rest), size = drawn_by(cubic((2, 3))), [4, 5]
+    x, kernel = torch.randn(2, 3, *size).double(), torch.randn(1 if shared else 3, 1, 5, 4).double()
+    bias = torch.randn(3).double()
+    y = OPS.upsample(x, kernel, None, *rest)
 
     def many(tensor, dim):
         return tensor if dim is None else torch.stack([tensor, -2 * tensor, tensor**2], dim=dim)
 
     three = (
-        (lambda x, taps: OPS.upsample(x, taps, *rest), (x, taps)),
-        (lambda y, taps: OPS.upsample_adjoint(y, taps, size, *rest), (y, taps)),
-        (lambda y, x: OPS.upsample_taps_gradient(y, x, kernel, shared, *rest), (y, x)),
+        (lambda x, kernel, bias: OPS.upsample(x, kernel, bias, *rest), (x, kernel, bias)),
+        (lambda y, kernel: OPS.upsample_adjoint(y, kernel, size, *rest), (y, kernel)),
+        (lambda y, x: OPS.upsample_kernel_gradient(y, x, [5, 4], shared, *rest), (y, x)),
     )
-    for apply, pair in three:
-        first, second = (many(tensor, dim) for tensor, dim in zip(pair, dims, strict=True))
+    for apply, given_ in three:
+        over = dims[: len(given_)]
+        if set(over) == {None}:
+            continue
+        every = [many(tensor, dim) for tensor, dim in zip(given_, over, strict=True)]
         expected = torch.stack(
             [
-                apply(
-                    *(
-                        t if dim is None else t.select(dim, i)
-                        for t, dim in zip((first, second), dims, strict=True)
-                    )
-                )
+                apply(*(t if dim is None else t.select(dim, i) for t, dim in zip(every, over, strict=True)))
                 for i in range(3)
             ]
         )
-        assert_same(torch.vmap(apply, in_dims=dims)(first, second), expected)
+        assert_same(torch.vmap(apply, in_dims=over)(*every), expected)
 
 
 def test_torch_func_is_served_by_pytorchs_forms_and_refused_by_the_kernels():

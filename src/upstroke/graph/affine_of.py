@@ -163,7 +163,10 @@ def _(step: Resize, ndim: int) -> Affine:
 
 @_affine_of.register
 def _(step: Upsampling, ndim: int) -> Affine:
-    return Affine(operator=step.operator)
+    bias = step.bias
+    # a shared operator is read as that of one channel, and each channel has a bias of its own
+    operator = step.operator if bias is None else step.operator.expand(bias.shape[0])
+    return _with_bias(operator, bias)
 
 
 @_affine_of.register

@@ -102,9 +102,11 @@ class Upsampling:
 
     Attributes:
         operator: the operator.
+        bias: one number per channel, added to every sample.
     """
 
     operator: Polyphase
+    bias: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

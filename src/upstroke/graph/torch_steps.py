@@ -29,7 +29,7 @@ from upstroke.graph.steps import (
     Unread,
     Upsampling,
 )
-from upstroke.polyphase import Border, Margin, Polyphase, as_transposed
+from upstroke.polyphase import Border, KernelForm, Margin, from_kernel_form
 
 __all__ = ["HOLDS_NO_VALUES", "Call", "grown_of", "pad_of", "step_of"]
 
@@ -190,32 +190,33 @@ def _conv_transpose(call: Call) -> Step:
 def _upsample(call: Call) -> Step:
     """The operator of upstroke that treats every channel by itself."""
     given = call.given
-    taps, border = given["taps"], tuple(get_args(Border)[number] for number in given["border"])
-    if call.is_map(taps) or call.map_in() is None:
-        return Unread(reason="its taps are computed from the input")
-    shared = taps.shape[1] == 1
-    scale, origin, excess = (tuple(given[name]) for name in ("scale", "origin", "excess"))
-    operator = Polyphase(
-        taps=taps.detach()[:, :, None],
+    kernel, bias, border = given["kernel"], given["bias"], [get_args(Border)[n] for n in given["border"]]
+    if call.is_map(kernel) or call.is_map(bias) or call.map_in() is None:
+        return Unread(reason="its kernel is computed from the input")
+    shared = kernel.shape[0] == 1
+    scale, crop, excess = (tuple(given[name]) for name in ("scale", "crop", "excess"))
+    sizes = zip(kernel.shape[2:], scale, crop, excess, strict=True)
+    padding = tuple((left, length - s - left - extra) for length, s, left, extra in sizes)
+    if not shared and set(border) == {"zero"} and min(map(min, padding)) >= 0:
+        return TransposedConvolution(
+            weight=kernel,
+            bias=bias,
+            stride=scale,
+            padding=padding,
+            output_padding=(0,) * len(scale),
+            dilation=(1,) * len(scale),
+            groups=kernel.shape[0],
+        )
+    support = torch.ones(kernel.shape[2:], dtype=torch.bool)
+    operator = from_kernel_form(
+        KernelForm(kernel=kernel.detach(), support=support, crop=crop),
         scale=scale,
-        origin=origin,
         excess=excess,
-        border=border,
-        groups=1 if shared else taps.shape[1],
+        border=tuple(border),
+        groups=1 if shared else kernel.shape[0],
         shared=shared,
     )
-    form = as_transposed(operator)
-    if shared or set(border) != {"zero"} or any(map(any, form.pad)):
-        return Upsampling(operator=operator)
-    return TransposedConvolution(
-        weight=form.weight,
-        bias=None,
-        stride=form.stride,
-        padding=form.crop,
-        output_padding=(0,) * operator.ndim,
-        dilation=form.dilation,
-        groups=form.groups,
-    )
+    return Upsampling(operator=operator, bias=bias)
 
 
 def _batch_norm(call: Call) -> Step:

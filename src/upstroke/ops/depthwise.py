@@ -6,14 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from upstroke.ops.native import depthwise, runs_on
+from upstroke.ops.native import runs_on
 from upstroke.ops.recorded import is_recorded
-from upstroke.polyphase import Border
 
 __all__ = ["conv_transpose", "serves"]
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
-_ZERO: Border = "zero"
 
 
 def serves(x: Tensor, weight: Tensor, groups: int) -> bool:
@@ -62,46 +60,20 @@ def conv_transpose(
     """
     if torch.is_autocast_enabled("cpu"):
         x = x.to(torch.get_autocast_dtype("cpu"))
-    lengths = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
-    sizes = zip(lengths, stride, padding, output_padding, strict=True)
-    taps, origin = _taps(_dilated(weight.squeeze(1), dilation), stride, padding)
-    y = depthwise(
-        x,
-        taps,
-        scale=tuple(stride),
-        origin=origin,
-        excess=tuple(n - s - 2 * p + e for n, s, p, e in sizes),
-        border=(_ZERO,) * len(lengths),
-    )
-    return y if bias is None else y.add_(bias.to(y.dtype).reshape(-1, *[1] * len(lengths)))
+    kernel = _dilated(weight, dilation)
+    sizes = zip(kernel.shape[2:], stride, padding, output_padding, strict=True)
+    excess = [length - s - 2 * p + e for length, s, p, e in sizes]
+    # border 0: nothing is drawn by cells outside of the map
+    numbers = list(stride), list(padding), excess, [0] * len(excess)
+    y: Tensor = torch.ops.upstroke.upsample.default(x, kernel, bias, *numbers)
+    return y
 
 
-def _dilated(kernel: Tensor, dilation: Sequence[int]) -> Tensor:
-    """Kernels (channels, *kernel) with zeros between their taps."""
+def _dilated(weight: Tensor, dilation: Sequence[int]) -> Tensor:
+    """Kernels (channels, 1, *kernel) with zeros between their taps."""
     if max(dilation) == 1:
-        return kernel
-    lengths = [d * (k - 1) + 1 for d, k in zip(dilation, kernel.shape[1:], strict=True)]
-    spread = kernel.new_zeros(kernel.shape[0], *lengths)
-    spread[:, *(slice(None, None, d) for d in dilation)] = kernel
+        return weight
+    lengths = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
+    spread = weight.new_zeros(*weight.shape[:2], *lengths)
+    spread[:, :, *(slice(None, None, d) for d in dilation)] = weight
     return spread
-
-
-def _taps(kernel: Tensor, stride: Sequence[int], padding: Sequence[int]) -> tuple[Tensor, tuple[int, ...]]:
-    """Kernels (channels, *kernel) by phase, (phases, channels, *taps), and the origin.
-
-    taps[p, k] = kernel[p + padding + stride * (origin - k)], with as many taps as reach all of the kernel.
-    """
-    channels, *lengths = kernel.shape
-    ndim = len(lengths)
-    pad, origin, split = [], [], []
-    for length, s, p in zip(lengths, stride, padding, strict=True):
-        first, last = -p // s, (length - 1 - p) // s
-        pad.append((-p - s * first, s * (last + 1) + p - length))
-        origin.append(last)
-        split += [last - first + 1, s]
-    if any(map(any, pad)):
-        kernel = torch.nn.functional.pad(kernel, [side for sides in reversed(pad) for side in sides])
-    order = [2 + 2 * axis for axis in range(ndim)], [1 + 2 * axis for axis in range(ndim)]
-    phases = kernel.view(channels, *split).permute(*order[0], 0, *order[1])
-    taps = phases.flip(dims=tuple(range(1 + ndim, 1 + 2 * ndim))).flatten(0, ndim - 1)
-    return taps, tuple(origin)

@@ -6,49 +6,47 @@ import warnings
 from collections.abc import Sequence
 from typing import Protocol, cast, runtime_checkable
 
-__all__ = ["Kernel", "Kernels", "MissingKernelsWarning", "instructions", "native"]
+__all__ = ["Kernels", "MissingKernelsWarning", "Numbers", "instructions", "native"]
 
 
-class Kernel(Protocol):
-    """One compiled function: the addresses of two arrays and of the one it writes, then numbers.
+@runtime_checkable
+class Numbers(Protocol):
+    """The numbers of one call, checked; good for any number of calls that are alike."""
 
-    The arrays lie in memory without gaps: maps (batch, channels, *size), the channels outside or innermost,
-    and taps (phases, tap_channels, *kernel), in float64 beside float64 maps and in float32 beside others.
-    """
+    kernel_channels: int
+
+
+@runtime_checkable
+class MakeProblem(Protocol):
+    """Check the numbers of a call; ValueError for such as mean nothing."""
 
     def __call__(
         self,
-        first: int,
-        second: int,
-        into: int,
-        /,
+        *,
         batch: int,
         channels: int,
-        tap_channels: int,
+        kernel_channels: int,
         cells: Sequence[int],
         samples: Sequence[int],
         scale: Sequence[int],
         kernel: Sequence[int],
-        origin: Sequence[int],
+        crop: Sequence[int],
         border: Sequence[int],
         channels_last: bool,
         number: int,
         threads: int,
-    ) -> None:
-        """Write the array; ValueError for numbers that mean nothing, MemoryError where there was none.
+    ) -> Numbers:
+        """Check them.
 
         Args:
-            first: address of the first array.
-            second: address of the second one.
-            into: address of the one that is written.
             batch: of the maps.
             channels: of the maps.
-            tap_channels: the same, or 1 where one kernel serves all channels.
+            kernel_channels: the same, or 1 where one kernel serves all channels.
             cells: size of the map at the low rate, like all that follow up to border one number per axis.
             samples: size of the map at the high rate.
             scale: of the operator.
-            kernel: taps of one phase.
-            origin: of the operator.
+            kernel: its length.
+            crop: numbers of the kernel that lie before the first sample of the first cell.
             border: 0 zero, 1 clamp, 2 circular.
             channels_last: whether the channels lie innermost.
             number: of the maps: 0 float32, 1 float64, 2 bfloat16.
@@ -58,11 +56,24 @@ class Kernel(Protocol):
 
 @runtime_checkable
 class Kernels(Protocol):
-    """What native/module.cpp offers."""
+    """What native/module.cpp offers.
 
-    upsample: Kernel  # x, taps, into y
-    adjoint: Kernel  # y, taps, into x
-    taps_gradient: Kernel  # y, x, into taps
+    Its three functions take the addresses of arrays without gaps: maps (batch, channels, *size), the channels
+    outside or innermost, and kernel (kernel_channels, *length) and bias (channels), in float64 beside float64
+    maps and in float32 beside others. They raise ValueError for addresses that hold no such numbers, and
+    MemoryError where there was none.
+    """
+
+    Problem: MakeProblem
+
+    def upsample(self, x: int, kernel: int, bias: int, y: int, numbers: Numbers, /) -> None:
+        """Write y, made from x, kernel and bias; 0 in place of a bias: none."""
+
+    def adjoint(self, y: int, kernel: int, x: int, numbers: Numbers, /) -> None:
+        """Write x, the adjoint applied to y."""
+
+    def kernel_gradient(self, y: int, x: int, kernel: int, numbers: Numbers, /) -> None:
+        """Write kernel, the gradient in it of the product of y with the upsampled x."""
 
     def instructions(self) -> str:
         """The set of instructions in use."""
