@@ -24,7 +24,10 @@ class TapsChannels {
           x_(x),
           width_(problem.channels),
           vectors_((width_ + lanes<S> - 1) / lanes<S>),
+          some_(cells_at_once(volume_)),
           phase_taps_(volume_),
+          pair_of_rows_(axis(1), phase_taps_ ? phase_taps_.of(1) : none),
+          pair_of_phases_(axis(2), phase_taps_ ? phase_taps_.of(2) : none),
           sums_(problem, volume_, vectors_, true, sums) {
         // Cells whose taps all read cells of the row, and that own as many samples as there are phases.
         inner_first_ = axis(2).origin > 0 ? axis(2).origin : 0;
@@ -57,26 +60,83 @@ class TapsChannels {
     }
 
   private:
+    static constexpr Range none[2] = {{0, 0}, {0, 0}};
+
     const Axis& axis(int a) const { return volume_.axis[a]; }
+
+    // As many as leave room in the second cache for as many again, which are fetched meanwhile.
+    static std::int64_t cells_at_once(const Volume& volume) {
+        const std::int64_t of_cell = volume.axis[1].scale * volume.axis[2].scale * volume.width * static_cast<std::int64_t>(sizeof(T));
+        const std::int64_t cells = (std::int64_t{1} << 17) / of_cell;
+        return cells < 8 ? 8 : cells > 256 ? 256 : cells;
+    }
 
     // The samples that cells [first, last) of one row own, a few cells at a time so that they are read from near.
     void rows(std::int64_t m0, std::int64_t m1, std::int64_t first, std::int64_t last) {
-        constexpr std::int64_t some = 32;
         for (std::int64_t begin = first; begin < last;) {
-            std::int64_t end = last < begin + some ? last : begin + some;
+            std::int64_t end = last < begin + some_ ? last : begin + some_;
             if (begin < inner_first_ && end > inner_first_) end = inner_first_;
             if (begin < inner_last_ && end > inner_last_) end = inner_last_;
             const bool inner = begin >= inner_first_ && end <= inner_last_;
             for (std::int64_t p0 = 0; p0 < axis(0).scale && m0 * axis(0).scale + p0 < axis(0).samples; ++p0) {
+                if (inner && square(m0, p0, m1, begin, end)) continue;
                 for (std::int64_t p1 = 0; p1 < axis(1).scale && m1 * axis(1).scale + p1 < axis(1).samples; ++p1) {
-                    const std::int64_t n0 = m0 * axis(0).scale + p0, n1 = m1 * axis(1).scale + p1;
-                    const T* const samples = from_samples_ + (n0 * axis(1).samples + n1) * axis(2).samples * width_;
-                    rows_of_cells(m0, m1, p0 * axis(1).scale + p1, samples, begin, end, inner);
+                    rows_of_cells(m0, m1, p0 * axis(1).scale + p1, row_of_samples(m0, p0, m1, p1), begin, end, inner);
                 }
             }
             sums_.count(end - begin, 0);
             begin = end;
         }
+    }
+
+    const T* row_of_samples(std::int64_t m0, std::int64_t p0, std::int64_t m1, std::int64_t p1) const {
+        const std::int64_t n0 = m0 * axis(0).scale + p0, n1 = m1 * axis(1).scale + p1;
+        return from_samples_ + (n0 * axis(1).samples + n1) * axis(2).samples * width_;
+    }
+    const T* row_of_cells(std::int64_t j0, std::int64_t j1) const {
+        return from_cells_ + (j0 * axis(1).cells + j1) * axis(2).cells * width_;
+    }
+
+    // Both rows of samples that a row of cells owns at once, where there are two with two taps; false: there are not.
+    bool square(std::int64_t m0, std::int64_t p0, std::int64_t m1, std::int64_t begin, std::int64_t end) {
+        if (!pair_of_rows_.serves || !pair_of_phases_.serves || m1 * 2 + 1 >= axis(1).samples) return false;
+        std::int64_t rows[3];
+        for (int height = 0; height < 2 + pair_of_rows_.staggered; ++height) {
+            rows[height] = cell_at(axis(1), m1 + pair_of_rows_.first + height - axis(1).origin);
+            if (rows[height] < 0) return false;
+        }
+        if (!pair_of_rows_.staggered) rows[2] = rows[1];
+        const T* const samples[2] = {row_of_samples(m0, p0, m1, 0), row_of_samples(m0, p0, m1, 1)};
+        for (const T* row : samples) {
+            const std::int64_t bytes = 2 * width_ * static_cast<std::int64_t>(sizeof(T));
+            prefetch(address_of(row) + static_cast<std::uintptr_t>(end * bytes), (end - begin) * bytes);
+        }
+        const Range depth = phase_taps_.of(0)[p0];
+        for (std::int64_t k0 = depth.first; k0 < depth.last; ++k0) {
+            const std::int64_t j0 = cell_at(axis(0), m0 + k0 - axis(0).origin);
+            if (j0 < 0) continue;
+            const std::int64_t first_cell = begin + pair_of_phases_.first - axis(2).origin;
+            const T* const newest = row_of_cells(j0, rows[2]) + (first_cell + end - begin) * width_;
+            prefetch(address_of(newest), (end - begin) * width_ * static_cast<std::int64_t>(sizeof(T)));
+            const std::int64_t first = k0 * axis(1).taps + pair_of_rows_.first;
+            const std::int64_t next = first + pair_of_rows_.staggered;
+            for (std::int64_t v = 0; v < vectors_; ++v) {
+                const std::int64_t c = channel_of(v);
+                const std::int64_t from = 2 * begin * width_ + c, at = first_cell * width_ + c;
+                const Square<T> square{{samples[0] + from, samples[1] + from},
+                                       width_,
+                                       2 * width_,
+                                       {row_of_cells(j0, rows[0]) + at, row_of_cells(j0, rows[1]) + at, row_of_cells(j0, rows[2]) + at},
+                                       width_,
+                                       width_,
+                                       end - begin};
+                const std::int64_t sum = pair_of_phases_.first * sums_.step() + v * lanes<S>;
+                S* const to[2][2] = {{sums_.at(p0 * 2, first) + sum, sums_.at(p0 * 2, first + 1) + sum},
+                                     {sums_.at(p0 * 2 + 1, next) + sum, sums_.at(p0 * 2 + 1, next + 1) + sum}};
+                dots(square, pair_of_rows_, pair_of_phases_, to, sums_.row(), sums_.step());
+            }
+        }
+        return true;
     }
 
     void rows_of_cells(std::int64_t m0, std::int64_t m1, std::int64_t phase, const T* samples, std::int64_t begin,
@@ -89,7 +149,7 @@ class TapsChannels {
             for (std::int64_t k1 = height.first; k1 < height.last; ++k1) {
                 const std::int64_t j1 = cell_at(axis(1), m1 + k1 - axis(1).origin);
                 if (j1 < 0) continue;
-                const T* const cells = from_cells_ + (j0 * axis(1).cells + j1) * axis(2).cells * width_;
+                const T* const cells = row_of_cells(j0, j1);
                 S* const to = sums_.at(phase, k0 * axis(1).taps + k1);
                 if (inner) {
                     inner_cells(samples, cells, begin, end, to);
@@ -145,7 +205,9 @@ class TapsChannels {
     std::int64_t inner_first_ = 0, inner_last_ = 0;
     const T* from_samples_ = nullptr;
     const T* from_cells_ = nullptr;
+    std::int64_t some_;
     PhaseTaps phase_taps_;
+    PairOfPhases pair_of_rows_, pair_of_phases_;
     TapsSums<S> sums_;
 };
 

@@ -40,10 +40,10 @@ class TapsSums {
         return parts_.get() + (outer_phase * outer_taps_ + outer_tap) * phases_ * taps_ * step_;
     }
 
-    // `added` more numbers are in every partial sum. A few hundred of the same size in float32 lose a ten-millionth.
+    // `added` more numbers are in every partial sum. Some hundreds of the same size in float32 lose a millionth.
     void count(std::int64_t added, std::int64_t channel) {
         added_ += added;
-        if (added_ >= 256) empty(channel);
+        if (added_ >= 512) empty(channel);
     }
 
     void empty(std::int64_t channel) {
