@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from upstroke.ops.native import runs_on
+from upstroke.ops.native import pays, runs_on
 from upstroke.ops.recorded import is_recorded
 
 __all__ = ["conv_transpose", "serves"]
@@ -15,7 +15,7 @@ _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 
 
 def serves(x: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether every channel has a kernel of its own and the compiled kernels take these tensors here.
+    """Whether every channel has a kernel of its own and the compiled kernels take these tensors and pay.
 
     Under autocast the dtype of PyTorch's layer is kept, which is why only float32 is taken there.
     """
@@ -28,6 +28,7 @@ def serves(x: Tensor, weight: Tensor, groups: int) -> bool:
         and x.shape[0] * x.shape[1] > 0
         and x.device == weight.device
         and runs_on(x.device)
+        and pays(x)
         and not is_recorded()
     )
 

@@ -10,11 +10,16 @@ from upstroke.errors import BackendError
 from upstroke.ops import kernels
 from upstroke.ops import native_operators as _registered  # noqa: F401 - it defines what is called below
 from upstroke.ops.fit import kept
+from upstroke.ops.layout import is_channels_last
 from upstroke.ops.native_call import BORDERS
-from upstroke.polyphase import Polyphase, kernel_form
+from upstroke.polyphase import Polyphase
+from upstroke.polyphase.kernel_form import kernel_crop, kernel_numbers
 from upstroke.polyphase.support import as_constant
 
-__all__ = ["adjoint", "is_depthwise", "runs_on", "upsample"]
+__all__ = ["adjoint", "is_depthwise", "pays", "runs_on", "upsample"]
+
+# float32 numbers in the widest vector that the kernels are built for
+_LANES = 16
 
 
 def upsample(x: Float[Tensor, "b c_in *space"], operator: Polyphase) -> Float[Tensor, "b c_out *grown"]:
@@ -60,6 +65,17 @@ def runs_on(device: torch.device) -> bool:
     return device.type == "cpu" and _are_here()
 
 
+def pays(x: Tensor) -> bool:
+    """Whether these maps are of a kind for which the compiled kernels are the faster ones.
+
+    Contiguous rows of fewer cells than a vector has lanes leave most of it empty; PyTorch's own operators are
+    faster then, but for bfloat16. A compiled graph is for maps of any size.
+    """
+    if torch.compiler.is_compiling():
+        return True
+    return x.shape[-1] >= _LANES or x.ndim == 3 or x.dtype == torch.bfloat16 or is_channels_last(x)
+
+
 @as_constant
 def _are_here() -> bool:
     return kernels.native() is not None
@@ -94,12 +110,11 @@ class _Drawn(NamedTuple):
 
 def _drawn(maps: Tensor, operator: Polyphase) -> _Drawn:
     """What every cell draws, in the dtype of the sums and on the device of these maps; kept."""
-    dtype = torch.float64 if maps.dtype == torch.float64 else torch.float32
+    dtype, device = torch.float64 if maps.dtype == torch.float64 else torch.float32, maps.device
+    return kept(operator, ("native", dtype, device), lambda: _made(operator, dtype, device))
 
-    def made() -> _Drawn:
-        form = kernel_form(operator)
-        border = tuple(BORDERS.index(each) for each in operator.border)
-        numbers = (operator.scale, form.crop, operator.excess, border)
-        return _Drawn(form.kernel.to(dtype=dtype, device=maps.device), numbers)
 
-    return kept(operator, ("native", dtype, maps.device), made)
+def _made(operator: Polyphase, dtype: torch.dtype, device: torch.device) -> _Drawn:
+    border = tuple(BORDERS.index(each) for each in operator.border)
+    numbers = (operator.scale, kernel_crop(operator), operator.excess, border)
+    return _Drawn(kernel_numbers(operator).to(dtype=dtype, device=device), numbers)

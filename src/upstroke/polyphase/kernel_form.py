@@ -15,6 +15,7 @@ __all__ = [
     "from_kernel_form",
     "kernel_crop",
     "kernel_form",
+    "kernel_numbers",
     "kernel_support",
     "trimmed",
     "with_kernel",
@@ -47,10 +48,15 @@ def kernel_form(operator: Polyphase) -> KernelForm:
     ([0.0, 0.25, 0.75, 0.75, 0.25, 0.0], (2,))
     """
     return KernelForm(
-        kernel=_interleave(operator.taps, operator.scale),
+        kernel=kernel_numbers(operator),
         support=kernel_support(operator),
         crop=kernel_crop(operator),
     )
+
+
+def kernel_numbers(operator: Polyphase) -> Tensor:
+    """The kernel of the kernel form alone."""
+    return _interleave(operator.taps, operator.scale)
 
 
 def kernel_support(operator: Polyphase) -> Tensor:
