@@ -79,7 +79,7 @@ class Interpolation(nn.Module):
         check_maps(x, ndim=len(self.scale))
         if self.mode == "nearest" and self._name is not None:
             return self._resized(x)
-        if x.is_floating_point() and native.runs_on(x.device) and native.pays(x) and not is_recorded():
+        if x.is_floating_point() and native.runs_on(x.device) and not is_recorded() and native.pays(x):
             return native.upsample(x, self.operator)
         device = x.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):

@@ -28,8 +28,8 @@ def serves(x: Tensor, weight: Tensor, groups: int) -> bool:
         and x.shape[0] * x.shape[1] > 0
         and x.device == weight.device
         and runs_on(x.device)
-        and pays(x)
         and not is_recorded()
+        and pays(x)
     )
 
 
