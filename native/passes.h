@@ -354,6 +354,7 @@ PassFunction<T> wide_pass_for(std::int64_t terms, std::int64_t width) {
         case 2: return wide_pass<T, 2, line_vectors<T>, vector_taps, stream>;
         case 3: return wide_pass<T, 3, line_vectors<T>, vector_taps, stream>;
         case 4: return wide_pass<T, 4, line_vectors<T>, vector_taps, stream>;
+        case 8: return wide_pass<T, 8, line_vectors<T>, vector_taps, stream>;
         default: return wide_pass<T, 0, line_vectors<T>, vector_taps, stream>;
     }
 }
@@ -369,6 +370,9 @@ PassFunction<T> planar_pass_for(const Pass<T>& pass) {
             }
         }
         if (pass.centred && pass.terms == 4 && pass.line_taps == 2) return CentredPlanarPass<T, scale, 2, 2, stream>::run;
+        if constexpr (scale == 2) {
+            if (pass.centred && pass.terms == 8 && pass.line_taps == 2) return CentredPlanarPass<T, scale, 4, 2, stream>::run;
+        }
     } else {
         switch (pass.terms) {
             case 2: return PlanarPass<T, scale, 2, stream>::run;

@@ -145,6 +145,7 @@ class Upsampler {
             offsets_[p] = form_.offsets()[p] * volume_.width;
             if (offsets_[p] > most) most = offsets_[p];
         }
+        terms_of_run_ = -1;
         pass_.line_taps = form_.line_taps();
         pass_.centred = axis(2).scale % 2 == 0;
         for (std::int64_t p = 0; p < axis(2).scale; ++p) {
@@ -222,19 +223,22 @@ class Upsampler {
     void run_row(std::int64_t p1, std::int64_t place1) {
         const Range taps = form_.range(1, p1);
         const bool separable = form_.separable();
+        const S* const lines_of_taps = form_.line(p0_, p1, 0, 0);
+        const S* const factors = form_.factors(1, p1);
+        const std::int64_t line_of_taps = form_.line_taps() * axis(2).scale * tap_width_;
         std::int64_t rows = 0;
         pass_.terms = 0;
-        for (std::int64_t k1 = taps.first; k1 < taps.last; ++k1) {
-            const std::int64_t row = cell_at(axis(1), place1 + k1);
-            if (row < 0 || slice_count_ == 0) continue;
+        for (std::int64_t k1 = taps.first; k1 < taps.last && slice_count_ > 0; ++k1) {
+            if (cell_at(axis(1), place1 + k1) < 0) continue;
             if (separable) {
                 rows_[rows] = window_.line(k1, 0) - window_.lead();
-                factors_[rows] = form_.factors(1, p1)[k1];
+                factors_[rows] = factors[k1];
                 ++rows;
-            } else {
-                for (std::int64_t i = 0; i < slice_count_; ++i) {
-                    add_terms(window_.line(k1, slices_[i].tap), form_.line(p0_, p1, slices_[i].tap, k1));
-                }
+                continue;
+            }
+            for (std::int64_t i = 0; i < slice_count_; ++i) {
+                const std::int64_t k0 = slices_[i].tap;
+                add_terms(window_.line(k1, k0), lines_of_taps + (k0 * axis(1).taps + k1) * line_of_taps);
             }
         }
         if (separable && rows == 1 && factors_[0] == 1) {
@@ -244,7 +248,11 @@ class Upsampler {
                          window_.sum() - window_.lead());
             add_terms(window_.sum(), form_.line(0, 0, 0, 0));
         }
-        pass_for<T>(pass_, vector_taps_, past_caches_)(pass_);
+        if (pass_.terms != terms_of_run_) {
+            terms_of_run_ = pass_.terms;
+            run_pass_ = pass_for<T>(pass_, vector_taps_, past_caches_);
+        }
+        run_pass_(pass_);
     }
 
     void add_terms(const S* line, const S* taps) {
@@ -296,6 +304,9 @@ class Upsampler {
     Scratch<const S*> rows_;
     Scratch<S> factors_;
     Pass<T> pass_;
+    // What runs it: chosen anew where another number of terms meets.
+    PassFunction<T> run_pass_ = nullptr;
+    std::int64_t terms_of_run_ = -1;
     Range needed_ = {0, 0};  // taps of axis 1 that any phase has
     // Of the slice and the tile that are worked on.
     std::int64_t p0_ = 0, slice_count_ = 0, place2_ = 0, places_ = 0;
