@@ -20,6 +20,10 @@ bool runs_avx512() {
 }
 #endif
 
+#ifdef UPSTROKE_HAS_AVX512_BF16
+bool runs_avx512_bf16() { return runs_avx512() && __builtin_cpu_supports("avx512bf16"); }
+#endif
+
 std::atomic<const Kernels*>& chosen() {
     static std::atomic<const Kernels*> kernels{available_kernels().front()};
     return kernels;
@@ -32,6 +36,9 @@ std::vector<const Kernels*> available_kernels() {
     __builtin_cpu_init();
 #endif
     std::vector<const Kernels*> found;
+#ifdef UPSTROKE_HAS_AVX512_BF16
+    if (runs_avx512_bf16()) found.push_back(&kernels_avx512_bf16());
+#endif
 #ifdef UPSTROKE_HAS_AVX512
     if (runs_avx512()) found.push_back(&kernels_avx512());
 #endif

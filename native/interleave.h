@@ -69,20 +69,38 @@ UPSTROKE_INLINE void interleave(Vector<S>* phases, S* to) {
     for (int p = 0; p < scale; ++p) put_vector<stream>(phases[p], to + p * lanes<S>);
 }
 
+// Words of two samples of bfloat16: one of each phase.
+UPSTROKE_INLINE Floats pairs_of(Floats first, Floats second) {
+    Floats words;
+#if defined(__AVX512BF16__)
+    __m512 a, b;
+    std::memcpy(&a, &first, sizeof a);
+    std::memcpy(&b, &second, sizeof b);
+    const __m512bh beside = _mm512_cvtne2ps_pbh(b, a);
+    __m512i halves;
+    std::memcpy(&halves, &beside, sizeof halves);
+    const __m512i in_order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20,
+                                              4, 19, 3, 18, 2, 17, 1, 16, 0);
+    halves = _mm512_permutexvar_epi16(in_order, halves);
+    std::memcpy(&words, &halves, sizeof words);
+#else
+    const Bits one = rounded_to_upper_half(first), two = rounded_to_upper_half(second);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    const Bits both = (one & 0xffff0000u) | (two >> 16);
+#else
+    const Bits both = (one >> 16) | (two & 0xffff0000u);
+#endif
+    std::memcpy(&words, &both, sizeof both);
+#endif
+    return words;
+}
+
 // Two samples of bfloat16 make one word, so pairs of phases are put together first and words interleaved then.
 template <int scale, bool stream>
 UPSTROKE_INLINE void interleave(Floats* phases, bfloat16* to) {
     if constexpr (scale % 2 == 0) {
         Floats words[scale / 2];
-        for (int p = 0; p < scale / 2; ++p) {
-            const Bits first = rounded_to_upper_half(phases[2 * p]), second = rounded_to_upper_half(phases[2 * p + 1]);
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-            const Bits both = (first & 0xffff0000u) | (second >> 16);
-#else
-            const Bits both = (first >> 16) | (second & 0xffff0000u);
-#endif
-            std::memcpy(&words[p], &both, sizeof both);
-        }
+        for (int p = 0; p < scale / 2; ++p) words[p] = pairs_of(phases[2 * p], phases[2 * p + 1]);
         zip<float, scale / 2>(words);
         for (int p = 0; p < scale / 2; ++p) put_bytes<stream>(words[p], to + p * 2 * lanes<float>);
     } else {

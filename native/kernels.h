@@ -28,5 +28,6 @@ struct Kernels {
 const Kernels& kernels_baseline();
 const Kernels& kernels_avx2();
 const Kernels& kernels_avx512();
+const Kernels& kernels_avx512_bf16();
 
 }  // namespace upstroke

@@ -47,7 +47,7 @@ UPSTROKE_INLINE void put_vector(Vector<S> vector, S* to) {
 }
 template <bool past_caches>
 UPSTROKE_INLINE void put_vector(Floats vector, bfloat16* to) {
-    put_bytes<past_caches>(__builtin_convertvector(rounded_to_upper_half(vector) >> 16, Halves), to);
+    put_bytes<past_caches>(rounded(vector), to);
 }
 
 inline void end_stream() {

@@ -19,7 +19,7 @@ MISSING = (
     "the compiled kernels of upstroke are missing{}, so PyTorch's slower forms serve; "
     "to have them, install a C++17 compiler and then upstroke again"
 )
-AT_EVERY_RATE = ("avx512", "avx2", "baseline")
+AT_EVERY_RATE = ("avx512_bf16", "avx512", "avx2", "baseline")
 
 
 @pytest.fixture
