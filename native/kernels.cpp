@@ -1,6 +1,7 @@
 // The kernels for one set of instructions: this file is compiled once for each, with UPSTROKE_INSTRUCTIONS its name.
 #include "adjoint.h"
 #include "kernels.h"
+#include "shuffle.h"
 #include "taps_gradient.h"
 #include "upsample.h"
 
@@ -20,6 +21,8 @@ const Kernels& UPSTROKE_JOIN(kernels_, UPSTROKE_INSTRUCTIONS)() {
         adjoint,
         taps_gradient_units,
         taps_gradient,
+        interleave_phases,
+        deinterleave_samples,
     };
     return kernels;
 }

@@ -1,9 +1,10 @@
-// What is compiled once for every set of instructions: the three kernels, each over a range of rows.
+// What is compiled once for every set of instructions: the kernels, each over a range of rows.
 #pragma once
 
 #include <cstdint>
 
 #include "problem.h"
+#include "shuffle_problem.h"
 
 namespace upstroke {
 
@@ -23,6 +24,10 @@ struct Kernels {
     // that the kernel lacks means nothing.
     std::int64_t (*taps_gradient_units)(const Problem&);
     bool (*taps_gradient)(const Problem&, const void* y, const void* x, double* sums, std::int64_t first, std::int64_t last);
+
+    // Units: see shuffle_problem.h. They need no memory of their own.
+    void (*interleave)(const Shuffle&, const void* phases, void* samples, std::int64_t first, std::int64_t last);
+    void (*deinterleave)(const Shuffle&, const void* samples, void* phases, std::int64_t first, std::int64_t last);
 };
 
 const Kernels& kernels_baseline();

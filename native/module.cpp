@@ -11,6 +11,7 @@
 #include "apply.h"
 #include "checked.h"
 #include "dispatch.h"
+#include "shuffle_apply.h"
 
 namespace nb = nanobind;
 using namespace upstroke;
@@ -53,6 +54,21 @@ void kernel_gradient(Address y, Address x, Address kernel, const Problem& proble
     }
 }
 
+template <void (*apply)(const Kernels&, const Shuffle&, void* phases, void* samples)>
+void shuffle(Address phases, Address samples, std::int64_t channels, const Sizes& cells, const Sizes& scale,
+             std::int64_t phase_stride, const Sizes& sample_strides, std::int64_t bytes, std::int64_t threads) {
+    const Shuffle checked = checked_shuffle({channels, cells, scale, phase_stride, sample_strides, bytes, threads});
+    apply(chosen_kernels(), checked, memory("phases_ptr", phases, bytes),
+          memory("samples_ptr", samples, bytes));
+}
+
+template <void (*apply)(const Kernels&, const Shuffle&, void* phases, void* samples)>
+void define_shuffle(nb::module_& module, const char* name, const char* says) {
+    module.def(name, &shuffle<apply>, nb::arg("phases_ptr"), nb::arg("samples_ptr"), nb::arg("channels"), nb::arg("cells"),
+               nb::arg("scale"), nb::arg("phase_stride"), nb::arg("sample_strides"), nb::arg("bytes"), nb::arg("threads"),
+               nb::call_guard<nb::gil_scoped_release>(), says);
+}
+
 std::vector<std::string> available_instructions() {
     std::vector<std::string> names;
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->instructions);
@@ -90,6 +106,8 @@ NB_MODULE(_native, module) {
     module.def("kernel_gradient", &kernel_gradient, nb::arg("y_ptr"), nb::arg("x_ptr"), nb::arg("kernel_ptr"), nb::arg("problem"),
                nb::call_guard<nb::gil_scoped_release>(),
                "Write kernel, the gradient in it of the product of y with the upsampled x.");
+    define_shuffle<apply_interleave>(module, "interleave", "Write the samples, made of the phases.");
+    define_shuffle<apply_deinterleave>(module, "deinterleave", "Write the phases, made of the samples.");
     module.def("instructions", [] { return std::string(chosen_kernels().instructions); },
                "The set of instructions in use.");
     module.def("available_instructions", &available_instructions, "The sets that this machine can run, the best first.");

@@ -18,6 +18,7 @@
 #include "dispatch.h"
 #include "kernel_form.h"
 #include "parallel.h"
+#include "shuffle_apply.h"
 
 // Where the kernels are built to check addresses; this file is not, and stays fast.
 #ifdef UPSTROKE_SANITISE
@@ -513,6 +514,158 @@ void test_share() {
     expect(worthwhile_threads(4, 3, int64_t{1} << 40) == 3, "no more threads than units");
 }
 
+// ---- shuffles ----
+
+// Bytes between guards, at a place as badly aligned as numbers of so many bytes may be, or at that of a cache line.
+class Bytes {
+  public:
+    Bytes(int64_t count, int64_t misplaced) : count_(static_cast<std::size_t>(count)) {
+        all_.assign(count_ + 4 * guard, guard_byte);
+        start_ = guard + (64 - reinterpret_cast<std::uintptr_t>(all_.data() + guard) % 64) % 64 + static_cast<std::size_t>(misplaced);
+        ASAN_POISON_MEMORY_REGION(all_.data(), start_);
+        ASAN_POISON_MEMORY_REGION(data() + count_, all_.size() - start_ - count_);
+    }
+    ~Bytes() { ASAN_UNPOISON_MEMORY_REGION(all_.data(), all_.size()); }
+    Bytes(const Bytes&) = delete;
+    Bytes& operator=(const Bytes&) = delete;
+
+    unsigned char* data() { return all_.data() + start_; }
+    void draw(Random& random) {
+        for (std::size_t i = 0; i < count_; ++i) data()[i] = static_cast<unsigned char>(random.next() >> 20);
+    }
+    // Guards among them, so what lies outside must be as in the other one.
+    bool is(Bytes& other) {
+        ASAN_UNPOISON_MEMORY_REGION(all_.data(), all_.size());
+        ASAN_UNPOISON_MEMORY_REGION(other.all_.data(), other.all_.size());
+        return std::memcmp(data() - guard, other.data() - guard, count_ + 2 * guard) == 0;
+    }
+
+  private:
+    static constexpr std::size_t guard = 64;
+    static constexpr unsigned char guard_byte = 0xa5;
+
+    std::size_t count_, start_;
+    std::vector<unsigned char> all_;
+};
+
+ShuffleNumbers draw_shuffle(Random& random) {
+    static const int64_t widths[] = {1, 2, 4, 5, 8, 15, 16, 17, 31, 32, 33, 64, 70, 100};
+    static const int64_t scales[] = {1, 2, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33};
+    ShuffleNumbers numbers = {};
+    numbers.channels = random.between(1, 3);
+    const int64_t axes = random.between(1, 3);
+    for (int64_t axis = 0; axis < axes; ++axis) {
+        const bool innermost = axis == axes - 1;
+        numbers.cells.push_back(innermost ? widths[random.between(0, 13)] : random.between(1, 4));
+        numbers.scale.push_back(innermost ? scales[random.between(0, 11)] : random.between(1, 3));
+    }
+    // gaps as a strip of a larger map has
+    int64_t cells = 1, stride = 1;
+    for (int64_t axis = axes - 1; axis >= 0; --axis) {
+        const std::size_t at = static_cast<std::size_t>(axis);
+        cells *= numbers.cells[at];
+        stride = stride * numbers.cells[at] * numbers.scale[at] + (random.one_in(2) ? 0 : random.between(1, 20));
+        numbers.sample_strides.insert(numbers.sample_strides.begin(), stride);
+    }
+    numbers.phase_stride = cells + (random.one_in(2) ? 0 : random.between(1, 20));
+    numbers.bytes = int64_t{1} << random.between(1, 3);
+    numbers.threads = random.between(1, 3);
+    return numbers;
+}
+
+// Visits (place of a phase's number, place of the sample that it is).
+template <class Visit>
+void visit_samples(const Shuffle& s, const Visit& visit) {
+    for (int64_t c = 0; c < s.channels; ++c)
+        for (int64_t n0 = 0; n0 < s.cells[0] * s.scale[0]; ++n0)
+            for (int64_t n1 = 0; n1 < s.cells[1] * s.scale[1]; ++n1)
+                for (int64_t n2 = 0; n2 < s.cells[2] * s.scale[2]; ++n2) {
+                    const int64_t row = ((c * s.scale[0] + n0 % s.scale[0]) * s.scale[1] + n1 % s.scale[1]) * s.scale[2] + n2 % s.scale[2];
+                    const int64_t cell = (n0 / s.scale[0] * s.cells[1] + n1 / s.scale[1]) * s.cells[2] + n2 / s.scale[2];
+                    visit(row * s.phase_stride + cell, c * s.sample_strides[0] + n0 * s.sample_strides[1] + n1 * s.sample_strides[2] + n2);
+                }
+}
+
+void test_shuffle(std::uint64_t seed, const ShuffleNumbers& numbers, int64_t misplaced) {
+    const Shuffle shuffle = checked_shuffle(numbers);
+    Random random(seed);
+    const int64_t size = shuffle.bytes;
+    for (const bool into_samples : {true, false}) {
+        const int64_t from_count = into_samples ? extent_of_phases(shuffle) : extent_of_samples(shuffle);
+        const int64_t to_count = into_samples ? extent_of_samples(shuffle) : extent_of_phases(shuffle);
+        Bytes from(from_count * size, misplaced * size), wanted(to_count * size, misplaced * size);
+        from.draw(random);
+        visit_samples(shuffle, [&](int64_t phase, int64_t sample) {
+            std::memcpy(wanted.data() + (into_samples ? sample : phase) * size, from.data() + (into_samples ? phase : sample) * size,
+                        static_cast<std::size_t>(size));
+        });
+        for (const Kernels* kernels : available_kernels()) {
+            Bytes whole(to_count * size, misplaced * size), ranges(to_count * size, misplaced * size);
+            (into_samples ? apply_interleave : apply_deinterleave)(*kernels, shuffle, into_samples ? from.data() : whole.data(),
+                                                                   into_samples ? whole.data() : from.data());
+            share(units_of_shuffle(shuffle), shuffle.threads, [&](int, int64_t first, int64_t last) {
+                (into_samples ? kernels->interleave : kernels->deinterleave)(shuffle, from.data(), ranges.data(), first, last);
+                return true;
+            });
+            if (whole.is(wanted) && ranges.is(wanted)) continue;
+            ++failures;
+            std::printf("FAILED %s, %s, seed %" PRIu64 ", %" PRId64 " bytes, channels %" PRId64 ", threads %d\n",
+                        into_samples ? "interleave" : "deinterleave", kernels->instructions, seed, size, shuffle.channels, shuffle.threads);
+            for (int axis = 0; axis < 3; ++axis) {
+                std::printf("    axis: cells %" PRId64 ", scale %" PRId64 ", stride before %" PRId64 "\n", shuffle.cells[axis],
+                            shuffle.scale[axis], shuffle.sample_strides[axis]);
+            }
+        }
+    }
+}
+
+// So large that whole vectors are written past the caches.
+void test_large_shuffles() {
+    for (const int64_t bytes : {2, 4, 8}) {
+        for (const int64_t scale : {1, 2, 3, 4, 5, 8, 20}) {
+            const int64_t width = 96, rows = (int64_t{1} << 23) / (bytes * scale * width) + 1;
+            const ShuffleNumbers numbers = {1, {rows, width}, {1, scale}, rows * width, {rows * scale * width, scale * width}, bytes, 3};
+            for (const int64_t misplaced : {0, 1}) test_shuffle(2000000000 + static_cast<std::uint64_t>(scale), numbers, misplaced);
+        }
+    }
+}
+
+void expect_shuffle_refused(const char* message, const std::function<void(ShuffleNumbers&)>& spoil) {
+    ShuffleNumbers numbers = {3, {5, 7}, {2, 4}, 35, {280, 28}, 4, 1};
+    checked_shuffle(numbers);
+    spoil(numbers);
+    std::string said = "nothing";
+    try {
+        checked_shuffle(numbers);
+    } catch (const BadNumber& error) {
+        said = error.what();
+    }
+    if (said == message) return;
+    ++failures;
+    std::printf("FAILED checked_shuffle: wanted \"%s\", got \"%s\"\n", message, said.c_str());
+}
+
+void test_checked_shuffle() {
+    const int64_t most = std::numeric_limits<int64_t>::max();
+    expect_shuffle_refused("cells must have 1 to 3 axes; got 0", [](ShuffleNumbers& n) { n.cells = {}; });
+    expect_shuffle_refused("scale must have 2 numbers, as cells has; got 1", [](ShuffleNumbers& n) { n.scale = {2}; });
+    expect_shuffle_refused("sample_strides must have 2 numbers, as cells has; got 3", [](ShuffleNumbers& n) { n.sample_strides = {1, 1, 1}; });
+    expect_shuffle_refused("channels must be at least 1; got 0", [](ShuffleNumbers& n) { n.channels = 0; });
+    expect_shuffle_refused("cells must be at least 1; got -2", [](ShuffleNumbers& n) { n.cells[0] = -2; });
+    expect_shuffle_refused("scale must be at least 1; got 0", [](ShuffleNumbers& n) { n.scale[1] = 0; });
+    expect_shuffle_refused("bytes must be 2, 4 or 8; got 3", [](ShuffleNumbers& n) { n.bytes = 3; });
+    expect_shuffle_refused("threads must be at least 1; got 0", [](ShuffleNumbers& n) { n.threads = 0; });
+    expect_shuffle_refused("phase_stride must be at least 35; got 34", [](ShuffleNumbers& n) { n.phase_stride = 34; });
+    expect_shuffle_refused("sample_strides must be at least 28; got 27", [](ShuffleNumbers& n) { n.sample_strides[1] = 27; });
+    expect_shuffle_refused("sample_strides must be at least 280; got 279", [](ShuffleNumbers& n) { n.sample_strides[0] = 279; });
+    const char* const too_large = "the map does not fit 64 bits; use a smaller one";
+    expect_shuffle_refused(too_large, [=](ShuffleNumbers& n) { n.channels = most; });
+    expect_shuffle_refused(too_large, [=](ShuffleNumbers& n) { n.cells[0] = most; });
+    expect_shuffle_refused(too_large, [=](ShuffleNumbers& n) { n.scale[1] = most; });
+    expect_shuffle_refused(too_large, [=](ShuffleNumbers& n) { n.phase_stride = most; });
+    expect_shuffle_refused(too_large, [=](ShuffleNumbers& n) { n.sample_strides[0] = most; });
+}
+
 void test_dispatch() {
     const std::vector<const Kernels*> found = available_kernels();
     expect(std::strcmp(found.back()->instructions, "baseline") == 0, "baseline runs everywhere");
@@ -536,6 +689,12 @@ int main(int count, char** words) {
         test_problem(seed, draw_problem(random));
     }
     test_large_problems();
+    for (std::uint64_t seed = first; seed < first + problems && failures < most_failures; ++seed) {
+        Random random(seed + 500000);
+        test_shuffle(seed, draw_shuffle(random), random.between(0, 1));
+    }
+    test_large_shuffles();
+    test_checked_shuffle();
     if (failures != 0) {
         std::printf("%d failures\n", failures);
         return 1;

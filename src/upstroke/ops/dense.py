@@ -10,7 +10,7 @@ from torch import Tensor
 
 from upstroke.ops.convolutions import CONV_TRANSPOSE
 from upstroke.ops.dense_choice import best_form
-from upstroke.ops.dense_forms import FORMS, OWN, Call, Part
+from upstroke.ops.dense_forms import FORMS, OWN, Call, Form, Part
 from upstroke.ops.layout import empty, in_layout, is_channels_last
 from upstroke.ops.recorded import is_recorded
 
@@ -136,15 +136,13 @@ def _made(
     )
 
 
-def _run(
-    part: Part, first: Tensor, second: Tensor, call: Call, sizes: tuple[int, int, int], *, last: bool
-) -> Tensor:
-    """One part in its best form; sizes: batch, channels in and out."""
-    batch, channels, out = sizes
-    form = OWN
-    if _has_forms(first):
-        form = best_form(part, batch, channels, out, call, channels_last=last).form
-    return FORMS[part][form].run(first, second, call)
+def _form(part: Part, maps: Tensor, call: Call, sizes: tuple[int, int, int], *, last: bool) -> Form:
+    """The best form of one part for maps like these; sizes: batch, channels in and out."""
+    name = OWN
+    if _has_forms(maps):
+        batch, channels, out = sizes
+        name = best_form(part, batch, channels, out, call, channels_last=last).form
+    return FORMS[part][name]
 
 
 def _has_forms(maps: Tensor) -> bool:
@@ -164,9 +162,13 @@ def _forward(
 ) -> Tensor:
     call = _call(x.shape[2:], weight, (stride, padding, output_padding, dilation), groups)
     last = is_channels_last(x)
-    y = _run("forward", x, weight, call, (x.shape[0], x.shape[1], weight.shape[1]), last=last)
-    if bias is not None:
-        y = y.add_(bias.view(-1, *[1] * call.ndim))
+    form = _form("forward", x, call, (x.shape[0], x.shape[1], weight.shape[1]), last=last)
+    if form.takes_bias:
+        y = form.run(x, weight, call, bias)
+    else:
+        y = form.run(x, weight, call)
+        if bias is not None:
+            y = y.add_(bias.view(-1, *[1] * call.ndim))
     return in_layout(y, channels_last=last)
 
 
@@ -183,7 +185,8 @@ def _input_gradient(
     call = _call(size, weight, (stride, padding, output_padding, dilation), groups)
     last = is_channels_last(y)
     sizes = (y.shape[0], weight.shape[0], weight.shape[1])
-    return in_layout(_run("input gradient", y, weight, call, sizes, last=last), channels_last=last)
+    form = _form("input gradient", y, call, sizes, last=last)
+    return in_layout(form.run(y, weight, call), channels_last=last)
 
 
 def _weight_gradient(
@@ -200,8 +203,8 @@ def _weight_gradient(
     numbers = (stride, padding, output_padding, dilation)
     call = _made(x.shape[2:], kernel, numbers, groups, weight_last=channels_last)
     sizes = (x.shape[0], x.shape[1], y.shape[1] // groups)
-    weight = _run("weight gradient", x, y, call, sizes, last=is_channels_last(y))
-    return in_layout(weight, channels_last=channels_last)
+    form = _form("weight gradient", x, call, sizes, last=is_channels_last(y))
+    return in_layout(form.run(x, y, call), channels_last=channels_last)
 
 
 def _forward_fake(

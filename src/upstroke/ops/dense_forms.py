@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from upstroke.ops.convolutions import CONV, CONV_TRANSPOSE
-from upstroke.ops.interleave import deinterleave, interleave
+from upstroke.ops.interleave import deinterleave_into, interleave_into
 from upstroke.ops.layout import in_layout
 
 __all__ = ["FORMS", "OWN", "Call", "Form", "Part"]
@@ -19,6 +19,9 @@ Part = str
 
 # Numbers that are gathered at a time: enough for a fast matrix product, few beside the maps.
 GATHERED = 2**20
+
+# Numbers of a product that are made at a time, to be shuffled while they are in a cache.
+PRODUCED = 2**19
 
 
 class Call(NamedTuple):
@@ -66,14 +69,18 @@ class Call(NamedTuple):
         )
 
 
-Run = Callable[[Tensor, Tensor, Call], Tensor]
+Run = Callable[..., Tensor]
 
 
 class Form(NamedTuple):
-    """A way to compute one part, and the calls that it serves."""
+    """A way to compute one part, and the calls that it serves.
+
+    run: takes the two tensors and the call; behind them a bias, or None, if takes_bias.
+    """
 
     run: Run
     serves: Callable[[Call], bool]
+    takes_bias: bool = False
 
 
 def _always(call: Call) -> bool:
@@ -106,9 +113,9 @@ def _is_dense_tiling(call: Call) -> bool:
 def _in_two_axes(run: Run) -> Run:
     """Calls in one axis as calls in two, the first of which has one row; others as they are."""
 
-    def run_so(first: Tensor, second: Tensor, call: Call) -> Tensor:
+    def run_so(first: Tensor, second: Tensor, call: Call, *bias: Tensor | None) -> Tensor:
         if call.ndim > 1:
-            return run(first, second, call)
+            return run(first, second, call, *bias)
         one, none = (1,), (0,)
         wide = Call(
             cells=one + call.cells,
@@ -120,7 +127,7 @@ def _in_two_axes(run: Run) -> Run:
             groups=call.groups,
             weight_last=call.weight_last,
         )
-        return run(first.unsqueeze(2), second.unsqueeze(2), wide).squeeze(2)
+        return run(first.unsqueeze(2), second.unsqueeze(2), wide, *bias).squeeze(2)
 
     return run_so
 
@@ -128,22 +135,22 @@ def _in_two_axes(run: Run) -> Run:
 # Forward: (x, weight) -> y
 
 
-def _own(x: Tensor, weight: Tensor, call: Call) -> Tensor:
+def _own(x: Tensor, weight: Tensor, call: Call, bias: Tensor | None = None) -> Tensor:
     """PyTorch's call, as it is."""
     return CONV_TRANSPOSE[call.ndim](
-        x, weight, None, call.stride, call.padding, call.output_padding, call.groups, call.dilation
+        x, weight, bias, call.stride, call.padding, call.output_padding, call.groups, call.dilation
     )
 
 
-def _contiguous(x: Tensor, weight: Tensor, call: Call) -> Tensor:
+def _contiguous(x: Tensor, weight: Tensor, call: Call, bias: Tensor | None = None) -> Tensor:
     """PyTorch's call on maps with the channels outside."""
-    return _own(x.contiguous(), weight.contiguous(), call)
+    return _own(x.contiguous(), weight.contiguous(), call, bias)
 
 
 @_in_two_axes
-def _channels_last(x: Tensor, weight: Tensor, call: Call) -> Tensor:
+def _channels_last(x: Tensor, weight: Tensor, call: Call, bias: Tensor | None = None) -> Tensor:
     """PyTorch's call on maps with the channels innermost."""
-    return _own(in_layout(x, channels_last=True), weight, call)
+    return _own(in_layout(x, channels_last=True), weight, call, bias)
 
 
 def _one_cell(x: Tensor, weight: Tensor, call: Call) -> Tensor:
@@ -153,10 +160,20 @@ def _one_cell(x: Tensor, weight: Tensor, call: Call) -> Tensor:
     return y.movedim(-1, 1) if call.weight_last else y
 
 
-def _tiles(x: Tensor, weight: Tensor, call: Call) -> Tensor:
-    """One matrix product and a shuffle: no two kernels overlap."""
-    cells = torch.matmul(weight.flatten(1).t(), x.flatten(2))
-    return interleave(cells.view(*cells.shape[:2], *call.cells), call.stride)
+def _tiles(x: Tensor, weight: Tensor, call: Call, bias: Tensor | None = None) -> Tensor:
+    """A matrix product and a shuffle, strip by strip: no two kernels overlap."""
+    y = x.new_empty(x.shape[0], weight.shape[1], *call.samples)
+    kernels, buffer = weight.flatten(1).t(), _strip_buffer(x, weight.shape[1], call)
+    each = None if bias is None else bias.repeat_interleave(math.prod(call.kernel))[:, None]
+    for cells, samples in zip(x, y, strict=True):
+        for strip in _strips(call, kernels.shape[0]):
+            some, product = cells.flatten(1)[:, strip.place], strip.of(buffer)
+            if each is None:
+                torch.mm(kernels, some, out=product)
+            else:
+                torch.addmm(each, kernels, some, out=product)
+            interleave_into(product.view(-1, *strip.cells), samples[strip.samples], call.stride)
+    return y
 
 
 def _columns(x: Tensor, weight: Tensor, call: Call) -> Tensor:
@@ -238,9 +255,15 @@ def _one_cell_input(y: Tensor, weight: Tensor, call: Call) -> Tensor:
 
 
 def _tiles_input(y: Tensor, weight: Tensor, call: Call) -> Tensor:
-    """A shuffle back and one matrix product."""
-    cells = deinterleave(y, call.stride).flatten(2)
-    return torch.matmul(weight.flatten(1), cells).view(y.shape[0], -1, *call.cells)
+    """A shuffle back and a matrix product, strip by strip."""
+    x = y.new_empty(y.shape[0], weight.shape[0], *call.cells)
+    kernels, buffer = weight.flatten(1), _strip_buffer(y, weight.shape[1], call)
+    for cells, samples in zip(x, y, strict=True):
+        for strip in _strips(call, kernels.shape[1]):
+            phases = strip.of(buffer)
+            deinterleave_into(samples[strip.samples], phases.view(-1, *strip.cells), call.stride)
+            torch.mm(kernels, phases, out=cells.flatten(1)[:, strip.place])
+    return x
 
 
 def _columns_input_inside(y: Tensor, weight: Tensor, call: Call) -> Tensor:
@@ -294,11 +317,15 @@ def _one_cell_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
 
 
 def _tiles_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
-    """A shuffle back and one matrix product for each map of the batch."""
-    weight = x.new_zeros(x.shape[1], y.shape[1] * math.prod(call.kernel))
-    for cells, samples in zip(x.flatten(2), y[:, None], strict=True):
-        weight.addmm_(cells, deinterleave(samples, call.stride)[0].flatten(1).t())
-    return weight.view(-1, y.shape[1], *call.kernel)
+    """A shuffle back and a matrix product, strip by strip, added to those before."""
+    sums = x.new_zeros(x.shape[1], y.shape[1] * math.prod(call.kernel), dtype=_sum_dtype(x.dtype))
+    buffer = _strip_buffer(y, y.shape[1], call)
+    for cells, samples in zip(x, y, strict=True):
+        for strip in _strips(call, sums.shape[1]):
+            phases, some = strip.of(buffer), cells.flatten(1)[:, strip.place]
+            deinterleave_into(samples[strip.samples], phases.view(-1, *strip.cells), call.stride)
+            sums.addmm_(some.to(sums.dtype), phases.t().to(sums.dtype))
+    return sums.to(x.dtype).view(-1, y.shape[1], *call.kernel)
 
 
 def _columns_weight_inside(x: Tensor, y: Tensor, call: Call) -> Tensor:
@@ -327,11 +354,11 @@ def _by_taps_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
 # What tests and benchmarks iterate over.
 FORMS: Mapping[Part, Mapping[str, Form]] = {
     "forward": {
-        "own": Form(_own, _always),
-        "contiguous": Form(_contiguous, _always),
-        "channels-last": Form(_channels_last, _always),
+        "own": Form(_own, _always, takes_bias=True),
+        "contiguous": Form(_contiguous, _always, takes_bias=True),
+        "channels-last": Form(_channels_last, _always, takes_bias=True),
         "one cell": Form(_one_cell, _is_one_cell),
-        "tiles": Form(_tiles, _is_dense_tiling),
+        "tiles": Form(_tiles, _is_dense_tiling, takes_bias=True),
         "columns": Form(_columns, _folds),
         "columns, channels-last": Form(_columns_inside, _is_dense),
         "taps": Form(_by_taps, _is_dense),
@@ -398,6 +425,55 @@ def _within(call: Call, tap: tuple[int, ...]) -> tuple[tuple[slice, ...] | None,
         read.append(slice(first, last + 1))
         drawn.append(slice(s * first + shift, s * last + shift + 1, s))
     return tuple(read), tuple(drawn)
+
+
+class Strip(NamedTuple):
+    """Cells of a map that lie one after the other, and the samples that they own.
+
+    place: in a row of all cells.
+    cells: so many per axis.
+    samples: in a map (channels, *samples).
+    """
+
+    place: slice
+    cells: tuple[int, ...]
+    samples: tuple[slice, ...]
+
+    def of(self, buffer: Tensor) -> Tensor:
+        """The front of a buffer with a row of so many cells for each of its rows."""
+        count = math.prod(self.cells)
+        return buffer.flatten()[: buffer.shape[0] * count].view(-1, count)
+
+
+def _strips(call: Call, numbers: int) -> Iterator[Strip]:
+    """A map in strips of few enough cells, each of which has so many numbers."""
+    # the outermost axis of which one step is few enough; along those before it go single cells
+    axis = next((a for a in range(call.ndim) if math.prod(call.cells[a + 1 :]) * numbers <= PRODUCED), call.ndim - 1)
+    behind = call.cells[axis + 1 :]
+    step = math.prod(behind)
+    few = max(1, PRODUCED // (numbers * step))
+    start = 0
+    for outer in itertools.product(*map(range, call.cells[:axis])):
+        for first in range(0, call.cells[axis], few):
+            count = min(few, call.cells[axis] - first)
+            cells = (1,) * axis + (count, *behind)
+            firsts = (*outer, first, *(0,) * len(behind))
+            each = zip(call.stride, firsts, cells, strict=True)
+            samples = (slice(None), *(slice(s * m, s * (m + n)) for s, m, n in each))
+            yield Strip(slice(start, start + count * step), cells, samples)
+            start += count * step
+
+
+def _strip_buffer(maps: Tensor, out: int, call: Call) -> Tensor:
+    """Memory for one strip: a row of cells for each output channel and phase."""
+    rows = out * math.prod(call.kernel)
+    # none is larger than the first
+    return maps.new_empty(rows, math.prod(next(_strips(call, rows)).cells))
+
+
+def _sum_dtype(dtype: torch.dtype) -> torch.dtype:
+    """What sums over strips are kept in, to be rounded once."""
+    return dtype if dtype == torch.float64 else torch.float32
 
 
 def _gathered(y: Tensor, call: Call) -> Iterator[tuple[slice, Tensor]]:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Protocol, cast, runtime_checkable
 
-__all__ = ["Kernels", "MissingKernelsWarning", "Numbers", "instructions", "native"]
+__all__ = ["Kernels", "MissingKernelsWarning", "Numbers", "Shuffle", "instructions", "native"]
 
 
 @runtime_checkable
@@ -55,16 +55,50 @@ class MakeProblem(Protocol):
 
 
 @runtime_checkable
+class Shuffle(Protocol):
+    """One compiled shuffle: the addresses of the phases, (channels * phases, *cells), and of the samples."""
+
+    def __call__(
+        self,
+        phases: int,
+        samples: int,
+        /,
+        channels: int,
+        cells: Sequence[int],
+        scale: Sequence[int],
+        phase_stride: int,
+        sample_strides: Sequence[int],
+        bytes: int,
+        threads: int,
+    ) -> None:
+        """Write the one or the other; ValueError for numbers that mean nothing.
+
+        Args:
+            phases: address of the phases, the cells of each without gaps.
+            samples: address of the samples, those of the innermost axis without gaps.
+            channels: of the samples, those of all maps of a batch.
+            cells: size of the map at the low rate, one number per axis.
+            scale: samples per cell, one number per axis.
+            phase_stride: numbers from one phase to the next.
+            sample_strides: numbers from one channel to the next, and so for every axis but the innermost.
+            bytes: of one number: 2, 4 or 8.
+            threads: at most so many work.
+        """
+
+
+@runtime_checkable
 class Kernels(Protocol):
     """What native/module.cpp offers.
 
-    Its three functions take the addresses of arrays without gaps: maps (batch, channels, *size), the channels
+    Its first three functions take the addresses of arrays without gaps: maps (batch, channels, *size), the channels
     outside or innermost, and kernel (kernel_channels, *length) and bias (channels), in float64 beside float64
     maps and in float32 beside others. They raise ValueError for addresses that hold no such numbers, and
     MemoryError where there was none.
     """
 
     Problem: MakeProblem
+    interleave: Shuffle  # into samples
+    deinterleave: Shuffle  # into phases
 
     def upsample(self, x: int, kernel: int, bias: int, y: int, numbers: Numbers, /) -> None:
         """Write y, made from x, kernel and bias; 0 in place of a bias: none."""
@@ -74,6 +108,7 @@ class Kernels(Protocol):
 
     def kernel_gradient(self, y: int, x: int, kernel: int, numbers: Numbers, /) -> None:
         """Write kernel, the gradient in it of the product of y with the upsampled x."""
+
 
     def instructions(self) -> str:
         """The set of instructions in use."""
