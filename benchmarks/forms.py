@@ -45,8 +45,7 @@ def forms(case: Case, *, dtype: torch.dtype, work: Work) -> Iterator[Contender]:
         work == "forward" or case.suite in ("depthwise", "dense")
     ):
         yield from _of_operators(case, dtype=dtype, work=work)
-    # the measured choice among these is made in float32 alone
-    if isinstance(case.layer, Transposed) and case.layer.out is not None and dtype == torch.float32:
+    if isinstance(case.layer, Transposed) and case.layer.out is not None:
         layouts = case.layouts if len(case.layouts) == 1 else (*case.layouts, WITH_ITS_WEIGHT)
         for layout in layouts:
             yield from _of_convolutions(case, dtype=dtype, layout=layout, work=work)
@@ -155,7 +154,7 @@ def _of_convolutions(case: Case, *, dtype: torch.dtype, layout: str, work: Work)
     # no form adds the bias; the gate does
     bias = 0 if layer.bias is None or what != "y" else layer.bias.detach().reshape(-1, *[1] * case.ndim)
     for name, form in FORMS[PART[work]].items():
-        if form.serves(call):
+        if form.serves(call) and form.is_exact_in(dtype):
 
             @torch.inference_mode()
             def run(run: object = form.run) -> Tensor:

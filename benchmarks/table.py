@@ -126,7 +126,9 @@ def dense_table(folder: Path = RESULTS) -> str:
             cells = math.prod(case.shape[2:])
             size = (case.shape[0], case.shape[1], out, cells, kernel**case.ndim, scale**case.ndim)
             best = min(milliseconds, key=lambda form: milliseconds[form])
-            key = (PART[str(row["work"])], case.ndim, layout, _kind(case))
+            # as `upstroke.ops.dense_choice` names them
+            lies = layout if row["dtype"] == "float32" else f"{layout}, {row['dtype']}"
+            key = (PART[str(row["work"])], case.ndim, lies, _kind(case))
             found[key].append(f"        {_written((size, best))},\n")
     lines = [f"    {_written(key)}: (\n{''.join(rows)}    ),\n" for key, rows in sorted(found.items())]
     return DENSE_HEAD + "".join(lines) + "}\n"

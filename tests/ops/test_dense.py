@@ -1,5 +1,6 @@
 """Every form of a transposed convolution and of its gradients is PyTorch's layer, in every layout and dtype."""
 
+import math
 import re
 from unittest import mock
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from strategies import seeded
 from tolerance import assert_same
-from upstroke.ops import dense
+from upstroke.ops import dense, dense_forms
 from upstroke.ops.convolutions import CONV_TRANSPOSE
 from upstroke.ops.dense_choice import DenseChoice, best_form
 from upstroke.ops.dense_forms import FORMS, OWN, Call
@@ -76,16 +77,70 @@ def pytorchs(x, weight, y, call):
 
 
 @EVERY_FORM
-@given(call=calls(), seed=st.integers(0, 999), maps_last=st.booleans(), dtype=st.sampled_from(DTYPES))
-def test_every_form_is_pytorchs_layer(part, name, call, seed, maps_last, dtype):
+@given(
+    call=calls(),
+    seed=st.integers(0, 999),
+    maps_last=st.booleans(),
+    dtype=st.sampled_from(DTYPES),
+    produced=st.sampled_from((1, 30, 2**19)),
+)
+def test_every_form_is_pytorchs_layer(part, name, call, seed, maps_last, dtype, produced):
+    """In strips of a cell, of some, and whole."""
     form = FORMS[part][name]
     assume(form.serves(call))
     x, weight, y = tensors_of(call, seed, maps_last=maps_last, dtype=dtype)
     expected = pytorchs(x, weight, y, call)[part]
     given_to = {"forward": (x, weight), "input gradient": (y, weight), "weight gradient": (x, y)}[part]
-    with torch.no_grad():
+    with torch.no_grad(), mock.patch.object(dense_forms, "PRODUCED", produced):
         actual = form.run(*given_to, call)
-    assert_same(actual, expected.to(dtype))
+        assert_same(actual, expected.to(dtype))
+        if form.takes_bias:
+            bias = torch.randn(weight.shape[1] * call.groups, generator=seeded(seed + 1)).to(dtype)
+            expected = expected + bias.double().view(-1, *[1] * call.ndim)
+            assert_same(form.run(*given_to, call, bias), expected.to(dtype))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@EVERY_FORM
+def test_sums_in_bfloat16_are_rounded_once(part, name, batch):
+    """Forms that may be chosen there are no further from the sum than its rounding and that of PyTorch's sums."""
+    form = FORMS[part][name]
+    call = Call((24, 16), (2, 3), (2, 3), (0, 0), (0, 0), (1, 1), 1, weight_last=False)
+    if name == "one cell":
+        call = call._replace(cells=(1, 1))
+    if not form.is_exact_in(torch.bfloat16):
+        assert form.is_exact_in(torch.float32)
+        return
+    x, weight, y = tensors_of(
+        call, 0, maps_last=False, dtype=torch.bfloat16, batch=batch, channels=(48, 32)
+    )
+    # far from zero, so that a sum in bfloat16 would lose all that is added to it late
+    x, weight, y = x.abs(), weight.abs(), y.abs()
+    expected = pytorchs(x, weight, y, call)[part]
+    given_to = {"forward": (x, weight), "input gradient": (y, weight), "weight gradient": (x, y)}[part]
+    with mock.patch.object(dense_forms, "PRODUCED", 2**12):
+        actual = form.run(*given_to, call)
+    assert ((actual.double() - expected).abs() <= 2**-8 * expected).all()
+
+
+@given(call=calls(groups=(1,)), numbers=st.integers(1, 9), produced=st.integers(1, 60))
+def test_strips_are_all_cells_and_their_samples_once(call, numbers, produced):
+    call = call._replace(kernel=call.stride, dilation=(1,) * call.ndim)
+    call = call._replace(padding=(0,) * call.ndim, output_padding=(0,) * call.ndim)
+    places, times = [], torch.zeros(1, *call.samples)
+    with mock.patch.object(dense_forms, "PRODUCED", produced):
+        strips = list(dense_forms._strips(call, numbers))
+    cells = torch.arange(math.prod(call.cells)).view(call.cells)
+    for strip in strips:
+        places += range(strip.place.start, strip.place.stop)
+        times[strip.samples] += 1
+        owned = cells[tuple(slice(s.start // n, s.stop // n) for s, n in zip(strip.samples[1:], call.stride, strict=True))]
+        assert owned.shape == strip.cells
+        assert owned.flatten().tolist() == list(range(strip.place.start, strip.place.stop))
+        assert math.prod(strip.cells) <= math.prod(strips[0].cells)
+        assert math.prod(strip.cells) * numbers <= produced or math.prod(strip.cells) == 1
+    assert places == list(range(cells.numel()))
+    assert (times == 1).all()
 
 
 @EVERY_FORM
@@ -107,7 +162,7 @@ def test_every_form_writes_all_of_its_memory(part, name):
 def forced(name):
     """The operators with one form wherever it serves."""
 
-    def best(part, batch, channels, out, call, *, channels_last):
+    def best(part, batch, channels, out, call, *, channels_last, dtype):
         form = FORMS[part].get(name)
         return DenseChoice(form=name if form and form.serves(call) else OWN, reason="")
 
@@ -222,13 +277,15 @@ def runs_ours(x, weight):
     return ours.called
 
 
-def test_only_large_float32_maps_that_nobody_records_leave_pytorchs_call():
+def test_only_large_maps_that_nobody_records_leave_pytorchs_call():
     x, weight = torch.randn(16, 100, 1, 1), torch.randn(100, 512, 4, 4)
     with mock.patch.object(dense, "best_form", return_value=DenseChoice(form="contiguous", reason="")):
         assert runs_ours(x, weight)
         assert not runs_ours(x[:1, :5], weight[:5])
         assert not runs_ours(x.double(), weight.double())
-        assert not runs_ours(x.bfloat16(), weight.bfloat16())
+        assert not runs_ours(x.half(), weight.half())
+        assert not runs_ours(x.bfloat16()[:1, :5], weight.bfloat16()[:5])
+        assert runs_ours(x.bfloat16(), weight.bfloat16())
         with torch.autocast("cpu", torch.bfloat16):
             assert not runs_ours(x, weight)
             assert apply(x, weight).dtype == torch.bfloat16

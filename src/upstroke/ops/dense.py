@@ -11,14 +11,18 @@ from torch import Tensor
 from upstroke.ops.convolutions import CONV_TRANSPOSE
 from upstroke.ops.dense_choice import best_form
 from upstroke.ops.dense_forms import FORMS, OWN, Call, Form, Part
-from upstroke.ops.layout import empty, in_layout, is_channels_last
+from upstroke.ops.layout import empty, is_channels_last
 from upstroke.ops.recorded import is_recorded
+from upstroke.ops.relayout import relaid
 
 __all__ = ["conv_transpose"]
 
 # Multiply-adds in one part below which a call through Python costs more than another form can save:
 # some 50 microseconds of it, five per cent of what this many take on one thread.
 WORTH_A_CHOICE = 2**23
+
+# What forms were measured in.
+_DTYPES = (torch.float32, torch.bfloat16)
 
 
 def conv_transpose(
@@ -35,9 +39,10 @@ def conv_transpose(
     """The transposed convolution that PyTorch's layer computes, in the layout that came in.
 
     Sample n = stride * m + dilation * k - padding; output size per axis stride * (cells - 1) + dilation *
-    (taps - 1) + 1 - 2 * padding + output_padding. On the CPU in float32 the product, the gradient in x and
-    that in the weight each run in the form that was measured to be the fastest for their size, which may be
-    PyTorch's own in its other layout or a few matrix products; elsewhere it is PyTorch's call.
+    (taps - 1) + 1 - 2 * padding + output_padding. On the CPU in float32 and bfloat16 the product, the
+    gradient in x and that in the weight each run in the form that was measured to be the fastest for their
+    size, which may be PyTorch's own in its other layout or a few matrix products; elsewhere it is PyTorch's
+    call.
 
     Args:
         x: (batch, channels, *cells).
@@ -76,7 +81,8 @@ def _is_measured(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) ->
     return (
         not is_recorded()
         and groups == 1
-        and all(each.device.type == "cpu" and each.dtype == torch.float32 for each in tensors)
+        and x.dtype in _DTYPES
+        and all(each.device.type == "cpu" and each.dtype == x.dtype for each in tensors)
         and x.ndim == weight.ndim
         and x.shape[1] == weight.shape[0]
         and not torch.is_autocast_enabled("cpu")
@@ -106,7 +112,10 @@ def _is_worth_it(x: Tensor, weight: Tensor, numbers: Sequence[Sequence[int]], gr
             parts.append("weight gradient")
     last = is_channels_last(x)
     return any(
-        best_form(part, batch, weight.shape[0], weight.shape[1], call, channels_last=last).form != OWN
+        best_form(
+            part, batch, weight.shape[0], weight.shape[1], call, channels_last=last, dtype=x.dtype
+        ).form
+        != OWN
         for part in parts
     )
 
@@ -141,13 +150,13 @@ def _form(part: Part, maps: Tensor, call: Call, sizes: tuple[int, int, int], *, 
     name = OWN
     if _has_forms(maps):
         batch, channels, out = sizes
-        name = best_form(part, batch, channels, out, call, channels_last=last).form
+        name = best_form(part, batch, channels, out, call, channels_last=last, dtype=maps.dtype).form
     return FORMS[part][name]
 
 
 def _has_forms(maps: Tensor) -> bool:
     """Whether forms were measured for maps like these."""
-    return maps.device.type == "cpu" and maps.dtype == torch.float32 and maps.numel() > 0
+    return maps.device.type == "cpu" and maps.dtype in _DTYPES and maps.numel() > 0
 
 
 def _forward(
@@ -169,7 +178,7 @@ def _forward(
         y = form.run(x, weight, call)
         if bias is not None:
             y = y.add_(bias.view(-1, *[1] * call.ndim))
-    return in_layout(y, channels_last=last)
+    return relaid(y, channels_last=last)
 
 
 def _input_gradient(
@@ -186,7 +195,7 @@ def _input_gradient(
     last = is_channels_last(y)
     sizes = (y.shape[0], weight.shape[0], weight.shape[1])
     form = _form("input gradient", y, call, sizes, last=last)
-    return in_layout(form.run(y, weight, call), channels_last=last)
+    return relaid(form.run(y, weight, call), channels_last=last)
 
 
 def _weight_gradient(
@@ -204,7 +213,7 @@ def _weight_gradient(
     call = _made(x.shape[2:], kernel, numbers, groups, weight_last=channels_last)
     sizes = (x.shape[0], x.shape[1], y.shape[1] // groups)
     form = _form("weight gradient", x, call, sizes, last=is_channels_last(y))
-    return in_layout(form.run(x, y, call), channels_last=channels_last)
+    return relaid(form.run(x, y, call), channels_last=channels_last)
 
 
 def _forward_fake(

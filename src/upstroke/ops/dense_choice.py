@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+import torch
+
 from upstroke.ops.dense_forms import FORMS, OWN, Call, Part
 from upstroke.ops.dense_measured import MEASURED
 
@@ -24,7 +26,14 @@ class DenseChoice(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def best_form(
-    part: Part, batch: int, channels: int, out: int, call: Call, *, channels_last: bool
+    part: Part,
+    batch: int,
+    channels: int,
+    out: int,
+    call: Call,
+    *,
+    channels_last: bool,
+    dtype: torch.dtype = torch.float32,
 ) -> DenseChoice:
     """The form that was fastest in the nearest measured case.
 
@@ -35,6 +44,7 @@ def best_form(
         out: channels that go out, per group.
         call: the numbers of the call.
         channels_last: whether the maps have the channels innermost.
+        dtype: of the maps.
 
     >>> from upstroke.ops.dense_forms import Call
     >>> far = Call((2, 2), (9, 9), (1, 1), (0, 0), (0, 0), (1, 1), groups=1, weight_last=False)
@@ -42,6 +52,8 @@ def best_form(
     'own'
     """
     layout = _layout(call, channels_last=channels_last)
+    if dtype != torch.float32:
+        layout += f", {str(dtype).removeprefix('torch.')}"
     kind = _kind(call)
     rows = MEASURED.get((part, call.ndim, layout, kind), ())
     size = (batch, channels, out, math.prod(call.cells), math.prod(call.kernel), math.prod(call.stride))
@@ -49,7 +61,7 @@ def best_form(
     if near is None or near[0] > FARTHEST or call.groups > 1:
         return DenseChoice(form=OWN, reason=f"{part}, {layout}, {kind}: nothing like it was measured")
     _, row, form = near
-    if not FORMS[part][form].serves(call):
+    if not (FORMS[part][form].serves(call) and FORMS[part][form].is_exact_in(dtype)):
         return DenseChoice(form=OWN, reason=f"{part}, {layout}, {kind}: {form} does not serve this call")
     measured = (
         f"{row[1]} to {row[2]} channels, {row[3]} cells, {row[4]} taps, {row[5]} phases, batch {row[0]}"

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from upstroke.ops.convolutions import CONV, CONV_TRANSPOSE
 from upstroke.ops.interleave import deinterleave_into, interleave_into
-from upstroke.ops.layout import in_layout
+from upstroke.ops.relayout import relaid
 
 __all__ = ["FORMS", "OWN", "Call", "Form", "Part"]
 
@@ -76,11 +76,18 @@ class Form(NamedTuple):
     """A way to compute one part, and the calls that it serves.
 
     run: takes the two tensors and the call; behind them a bias, or None, if takes_bias.
+    adds_products: whether several products are rounded and then added, so that in bfloat16 it is less
+        accurate than PyTorch's call.
     """
 
     run: Run
     serves: Callable[[Call], bool]
     takes_bias: bool = False
+    adds_products: bool = False
+
+    def is_exact_in(self, dtype: torch.dtype) -> bool:
+        """Whether results in this dtype are sums that were rounded once, or as good."""
+        return not self.adds_products or dtype in (torch.float32, torch.float64)
 
 
 def _always(call: Call) -> bool:
@@ -144,13 +151,13 @@ def _own(x: Tensor, weight: Tensor, call: Call, bias: Tensor | None = None) -> T
 
 def _contiguous(x: Tensor, weight: Tensor, call: Call, bias: Tensor | None = None) -> Tensor:
     """PyTorch's call on maps with the channels outside."""
-    return _own(x.contiguous(), weight.contiguous(), call, bias)
+    return _own(relaid(x, channels_last=False), weight.contiguous(), call, bias)
 
 
 @_in_two_axes
 def _channels_last(x: Tensor, weight: Tensor, call: Call, bias: Tensor | None = None) -> Tensor:
     """PyTorch's call on maps with the channels innermost."""
-    return _own(in_layout(x, channels_last=True), weight, call, bias)
+    return _own(relaid(x, channels_last=True), weight, call, bias)
 
 
 def _one_cell(x: Tensor, weight: Tensor, call: Call) -> Tensor:
@@ -176,12 +183,25 @@ def _tiles(x: Tensor, weight: Tensor, call: Call, bias: Tensor | None = None) ->
     return y
 
 
-def _columns(x: Tensor, weight: Tensor, call: Call) -> Tensor:
-    """One matrix product draws every kernel; then they are added where they overlap, channels outside."""
-    columns = torch.matmul(weight.flatten(1).t(), x.flatten(2))
+def _columns(x: Tensor, weight: Tensor, call: Call, bias: Tensor | None = None) -> Tensor:
+    """A matrix product draws every kernel; then they are added where they overlap, channels outside."""
+    y = x.new_empty(x.shape[0], weight.shape[1], *call.samples)
+    kernels = weight.flatten(1).t()
+    few = max(1, PRODUCED // (kernels.shape[0] * math.prod(call.cells)))
+    for cells, samples in zip(x.split(few), y.split(few), strict=True):
+        drawn = _folded(torch.matmul(kernels, cells.flatten(2)), call)
+        if bias is None:
+            samples.copy_(drawn)
+        else:
+            torch.add(drawn, bias.view(-1, *[1] * call.ndim), out=samples)
+    return y
+
+
+def _folded(columns: Tensor, call: Call) -> Tensor:
+    """Kernels (batch, channels * taps, cells) added where they overlap."""
     if call.ndim == 3:
-        columns = columns.view(x.shape[0], weight.shape[1], -1, *call.cells)
-        full = x.new_zeros(x.shape[0], weight.shape[1], *_whole(call))
+        columns = columns.unflatten(1, (-1, math.prod(call.kernel))).unflatten(-1, call.cells)
+        full = columns.new_zeros(*columns.shape[:2], *_whole(call))
         for place, tap in _taps(call):
             full[:, :, *_drawn(call, tap)] += columns[:, :, place]
         return _crop(full, call)
@@ -239,13 +259,13 @@ def _own_input(y: Tensor, weight: Tensor, call: Call) -> Tensor:
 
 def _conv_input(y: Tensor, weight: Tensor, call: Call) -> Tensor:
     """The strided convolution with the same weight, channels outside."""
-    return _convolved(y.contiguous(), weight.contiguous(), call)
+    return _convolved(relaid(y, channels_last=False), weight.contiguous(), call)
 
 
 @_in_two_axes
 def _conv_input_inside(y: Tensor, weight: Tensor, call: Call) -> Tensor:
     """The strided convolution with the same weight, channels innermost."""
-    return _convolved(in_layout(y, channels_last=True), weight, call)
+    return _convolved(relaid(y, channels_last=True), weight, call)
 
 
 def _one_cell_input(y: Tensor, weight: Tensor, call: Call) -> Tensor:
@@ -299,13 +319,14 @@ def _own_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
 
 def _conv_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
     """The gradient of the strided convolution in its weight, channels outside."""
-    return _convolution_weight(x.contiguous(), y.contiguous(), call)
+    x, y = (relaid(each, channels_last=False) for each in (x, y))
+    return _convolution_weight(x, y, call)
 
 
 @_in_two_axes
 def _conv_weight_inside(x: Tensor, y: Tensor, call: Call) -> Tensor:
     """The gradient of the strided convolution in its weight, channels innermost."""
-    x, y = (in_layout(each, channels_last=True) for each in (x, y))
+    x, y = (relaid(each, channels_last=True) for each in (x, y))
     return _convolution_weight(x, y, call)
 
 
@@ -317,15 +338,22 @@ def _one_cell_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
 
 
 def _tiles_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
-    """A shuffle back and a matrix product, strip by strip, added to those before."""
-    sums = x.new_zeros(x.shape[1], y.shape[1] * math.prod(call.kernel), dtype=_sum_dtype(x.dtype))
-    buffer = _strip_buffer(y, y.shape[1], call)
-    for cells, samples in zip(x, y, strict=True):
-        for strip in _strips(call, sums.shape[1]):
-            phases, some = strip.of(buffer), cells.flatten(1)[:, strip.place]
-            deinterleave_into(samples[strip.samples], phases.view(-1, *strip.cells), call.stride)
-            sums.addmm_(some.to(sums.dtype), phases.t().to(sums.dtype))
-    return sums.to(x.dtype).view(-1, y.shape[1], *call.kernel)
+    """A shuffle back and a matrix product, strip by strip where the products may be added up."""
+    rows = y.shape[1] * math.prod(call.kernel)
+    if x.element_size() < 4:
+        # products come out rounded, so there is but one
+        every = y.new_empty(rows, y.shape[0], *call.cells)
+        for samples, phases in zip(y, every.unbind(1), strict=True):
+            deinterleave_into(samples, phases, call.stride)
+        weight = x.movedim(1, 0).flatten(1) @ every.flatten(1).t()
+    else:
+        weight, buffer = x.new_zeros(x.shape[1], rows), _strip_buffer(y, y.shape[1], call)
+        for cells, samples in zip(x, y, strict=True):
+            for strip in _strips(call, rows):
+                phases = strip.of(buffer)
+                deinterleave_into(samples[strip.samples], phases.view(-1, *strip.cells), call.stride)
+                weight.addmm_(cells.flatten(1)[:, strip.place], phases.t())
+    return weight.view(-1, y.shape[1], *call.kernel)
 
 
 def _columns_weight_inside(x: Tensor, y: Tensor, call: Call) -> Tensor:
@@ -359,9 +387,9 @@ FORMS: Mapping[Part, Mapping[str, Form]] = {
         "channels-last": Form(_channels_last, _always, takes_bias=True),
         "one cell": Form(_one_cell, _is_one_cell),
         "tiles": Form(_tiles, _is_dense_tiling, takes_bias=True),
-        "columns": Form(_columns, _folds),
-        "columns, channels-last": Form(_columns_inside, _is_dense),
-        "taps": Form(_by_taps, _is_dense),
+        "columns": Form(_columns, _folds, takes_bias=True, adds_products=True),
+        "columns, channels-last": Form(_columns_inside, _is_dense, adds_products=True),
+        "taps": Form(_by_taps, _is_dense, adds_products=True),
     },
     "input gradient": {
         "own": Form(_own_input, _always),
@@ -370,7 +398,7 @@ FORMS: Mapping[Part, Mapping[str, Form]] = {
         "one cell": Form(_one_cell_input, _is_one_cell),
         "tiles": Form(_tiles_input, _is_dense_tiling),
         "columns, channels-last": Form(_columns_input_inside, _is_dense),
-        "taps": Form(_by_taps_input, _is_dense),
+        "taps": Form(_by_taps_input, _is_dense, adds_products=True),
     },
     "weight gradient": {
         "own": Form(_own_weight, _always),
@@ -378,7 +406,7 @@ FORMS: Mapping[Part, Mapping[str, Form]] = {
         "channels-last": Form(_conv_weight_inside, _always),
         "one cell": Form(_one_cell_weight, _is_one_cell),
         "tiles": Form(_tiles_weight, _is_dense_tiling),
-        "columns, channels-last": Form(_columns_weight_inside, _is_dense),
+        "columns, channels-last": Form(_columns_weight_inside, _is_dense, adds_products=True),
         "taps": Form(_by_taps_weight, _is_dense),
     },
 }
@@ -469,11 +497,6 @@ def _strip_buffer(maps: Tensor, out: int, call: Call) -> Tensor:
     rows = out * math.prod(call.kernel)
     # none is larger than the first
     return maps.new_empty(rows, math.prod(next(_strips(call, rows)).cells))
-
-
-def _sum_dtype(dtype: torch.dtype) -> torch.dtype:
-    """What sums over strips are kept in, to be rounded once."""
-    return dtype if dtype == torch.float64 else torch.float32
 
 
 def _gathered(y: Tensor, call: Call) -> Iterator[tuple[slice, Tensor]]:

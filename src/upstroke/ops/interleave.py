@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from upstroke.errors import ShapeError
-from upstroke.ops.kernels import Shuffle, native
+from upstroke.ops.kernels import native
 from upstroke.ops.recorded import is_recorded
 
 __all__ = ["deinterleave", "deinterleave_into", "interleave", "interleave_into", "is_served"]
@@ -154,7 +154,7 @@ def _has_lines(maps: Tensor) -> bool:
     )
 
 
-def _run(kernel: Shuffle, phases: Tensor, samples: Tensor, scale: Sequence[int]) -> None:
+def _run(kernel: Callable[..., None], phases: Tensor, samples: Tensor, scale: Sequence[int]) -> None:
     kernel(
         phases.data_ptr(),
         samples.data_ptr(),

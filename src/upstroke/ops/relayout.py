@@ -8,6 +8,9 @@ from upstroke.ops.layout import empty, in_layout, is_channels_last
 
 __all__ = ["relaid"]
 
+# Cells of a line below which all lines are moved as one, which leaves fewer of them to share among threads.
+_SHORT = 64
+
 
 def relaid(x: Tensor, *, channels_last: bool) -> Tensor:
     """As `in_layout`, which takes many times as long for maps larger than a cache; without a gradient.
@@ -22,12 +25,14 @@ def relaid(x: Tensor, *, channels_last: bool) -> Tensor:
         return in_layout(x, channels_last=channels_last)
     moved = empty(x, x.shape, channels_last=channels_last)
     outside, inside = (moved, x) if is_last else (x, moved)
-    # a map with its channels innermost is one whose channels are the phases of its last axis
-    scale = (1,) * (x.ndim - 3) + (x.shape[1],)
-    samples = inside.movedim(1, -1).flatten(-2)
-    for phases, some in zip(outside, samples, strict=True):
-        if is_last:
-            deinterleave_into(some[None], phases, scale)
-        else:
-            interleave_into(phases, some[None], scale)
+    # a map with its channels innermost is one of a single channel, of whose last axis they are the phases
+    phases, samples = outside.flatten(0, 1), inside.movedim(1, -1)
+    if x.shape[-1] < _SHORT:
+        phases, samples = phases.flatten(1), samples.flatten(1, -2)
+    scale = (1,) * (phases.ndim - 2) + (x.shape[1],)
+    samples = samples.flatten(-2)
+    if is_last:
+        deinterleave_into(samples, phases, scale)
+    else:
+        interleave_into(phases, samples, scale)
     return moved
