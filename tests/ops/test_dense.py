@@ -111,9 +111,7 @@ def test_sums_in_bfloat16_are_rounded_once(part, name, batch):
     if not form.is_exact_in(torch.bfloat16):
         assert form.is_exact_in(torch.float32)
         return
-    x, weight, y = tensors_of(
-        call, 0, maps_last=False, dtype=torch.bfloat16, batch=batch, channels=(48, 32)
-    )
+    x, weight, y = tensors_of(call, 0, maps_last=False, dtype=torch.bfloat16, batch=batch, channels=(48, 32))
     # far from zero, so that a sum in bfloat16 would lose all that is added to it late
     x, weight, y = x.abs(), weight.abs(), y.abs()
     expected = pytorchs(x, weight, y, call)[part]
@@ -134,7 +132,11 @@ def test_strips_are_all_cells_and_their_samples_once(call, numbers, produced):
     for strip in strips:
         places += range(strip.place.start, strip.place.stop)
         times[strip.samples] += 1
-        owned = cells[tuple(slice(s.start // n, s.stop // n) for s, n in zip(strip.samples[1:], call.stride, strict=True))]
+        owned = cells[
+            tuple(
+                slice(s.start // n, s.stop // n) for s, n in zip(strip.samples[1:], call.stride, strict=True)
+            )
+        ]
         assert owned.shape == strip.cells
         assert owned.flatten().tolist() == list(range(strip.place.start, strip.place.stop))
         assert math.prod(strip.cells) <= math.prod(strips[0].cells)

@@ -187,39 +187,25 @@ def test_many_at_once(dim):
     ):
         every = one.movedim(0, dim)
         wanted = torch.stack([operator(each, [2, 3]) for each in one])
-        assert torch.equal(torch.vmap(lambda x, operator=operator: operator(x, [2, 3]), in_dims=dim)(every), wanted)
+        assert torch.equal(
+            torch.vmap(lambda x, operator=operator: operator(x, [2, 3]), in_dims=dim)(every), wanted
+        )
+
+
+OF_SCALE = "scale must have a number of at least 1 for each of 1 to 3 spatial axes of a map (batch, channels, *size); got "
+OF_CHANNELS = (
+    "maps must have a channel for each of the 6 phases of scale (2, 3), or a multiple of so many; got "
+)
+OF_SIZE = "samples must have a multiple of scale (2, 3) as size; got "
 
 
 @pytest.mark.parametrize(
     ("name", "shape", "scale", "message"),
     [
-        (
-            "interleave",
-            (1, 7, 4, 5),
-            (2, 3),
-            "maps must have a channel for each of the 6 phases of scale (2, 3), or a multiple of so many; "
-            "got shape (1, 7, 4, 5)",
-        ),
-        (
-            "deinterleave",
-            (1, 2, 4, 5),
-            (2, 3),
-            "samples must have a multiple of scale (2, 3) as size; got shape (1, 2, 4, 5)",
-        ),
-        (
-            "interleave",
-            (1, 6, 5),
-            (2, 3),
-            "scale must have a number of at least 1 for each of 1 to 3 spatial axes of a map "
-            "(batch, channels, *size); got (2, 3) for shape (1, 6, 5)",
-        ),
-        (
-            "deinterleave",
-            (1, 6, 5),
-            (0,),
-            "scale must have a number of at least 1 for each of 1 to 3 spatial axes of a map "
-            "(batch, channels, *size); got (0,) for shape (1, 6, 5)",
-        ),
+        ("interleave", (1, 7, 4, 5), (2, 3), OF_CHANNELS + "shape (1, 7, 4, 5)"),
+        ("deinterleave", (1, 2, 4, 5), (2, 3), OF_SIZE + "shape (1, 2, 4, 5)"),
+        ("interleave", (1, 6, 5), (2, 3), OF_SCALE + "(2, 3) for shape (1, 6, 5)"),
+        ("deinterleave", (1, 6, 5), (0,), OF_SCALE + "(0,) for shape (1, 6, 5)"),
     ],
 )
 def test_wrong_sizes_are_refused(name, shape, scale, message):

@@ -112,9 +112,7 @@ def _is_worth_it(x: Tensor, weight: Tensor, numbers: Sequence[Sequence[int]], gr
             parts.append("weight gradient")
     last = is_channels_last(x)
     return any(
-        best_form(
-            part, batch, weight.shape[0], weight.shape[1], call, channels_last=last, dtype=x.dtype
-        ).form
+        best_form(part, batch, weight.shape[0], weight.shape[1], call, channels_last=last, dtype=x.dtype).form
         != OWN
         for part in parts
     )

@@ -10,11 +10,15 @@ import torch
 from upstroke.ops.dense_forms import FORMS, OWN, Call, Part
 from upstroke.ops.dense_measured import MEASURED
 
-__all__ = ["DenseChoice", "best_form"]
+__all__ = ["DenseChoice", "best_form", "is_lean"]
 
 # How far a measured case may be: the sum over its numbers of log2 of the ratio to this call's. Beyond it,
 # nothing was measured that tells, and PyTorch's own call is taken.
 FARTHEST = 4.0
+
+# How much smaller than the two maps a weight must be for maps to change their layout: PyTorch's call in the
+# other layout copies the weight once more than that in the first one, and copies no more than the maps there.
+MUCH_SMALLER = 8
 
 
 class DenseChoice(NamedTuple):
@@ -61,12 +65,29 @@ def best_form(
     if near is None or near[0] > FARTHEST or call.groups > 1:
         return DenseChoice(form=OWN, reason=f"{part}, {layout}, {kind}: nothing like it was measured")
     _, row, form = near
+    if not is_lean(form, layout, size):
+        return DenseChoice(
+            form=OWN, reason=f"{part}, {layout}, {kind}: {form} would take more memory than PyTorch's call"
+        )
     if not (FORMS[part][form].serves(call) and FORMS[part][form].is_exact_in(dtype)):
         return DenseChoice(form=OWN, reason=f"{part}, {layout}, {kind}: {form} does not serve this call")
     measured = (
         f"{row[1]} to {row[2]} channels, {row[3]} cells, {row[4]} taps, {row[5]} phases, batch {row[0]}"
     )
     return DenseChoice(form=form, reason=f"{part}, {layout}, {kind}: fastest for {measured}")
+
+
+def is_lean(form: str, layout: str, size: tuple[int, ...]) -> bool:
+    """Whether a form takes no more memory than PyTorch's call for maps of this layout and size.
+
+    >>> is_lean("channels-last", "contiguous", (16, 128, 64, 256, 16, 4))
+    True
+    >>> is_lean("channels-last", "contiguous", (1, 1024, 512, 1024, 4, 4))
+    False
+    """
+    batch, channels, out, cells, taps, phases = size
+    stays = form != "channels-last" or not layout.startswith("contiguous")
+    return stays or MUCH_SMALLER * channels * out * taps <= batch * cells * (channels + out * phases)
 
 
 def _layout(call: Call, *, channels_last: bool) -> str:

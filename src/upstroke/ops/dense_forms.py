@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from upstroke.ops.convolutions import CONV, CONV_TRANSPOSE
 from upstroke.ops.interleave import deinterleave_into, interleave_into
+from upstroke.ops.layout import empty, is_channels_last
 from upstroke.ops.relayout import relaid
 
 __all__ = ["FORMS", "OWN", "Call", "Form", "Part"]
@@ -18,7 +19,7 @@ __all__ = ["FORMS", "OWN", "Call", "Form", "Part"]
 Part = str
 
 # Numbers that are gathered at a time: enough for a fast matrix product, few beside the maps.
-GATHERED = 2**20
+GATHERED = 2**17
 
 # Numbers of a product that are made at a time, to be shuffled while they are in a cache.
 PRODUCED = 2**19
@@ -185,11 +186,12 @@ def _tiles(x: Tensor, weight: Tensor, call: Call, bias: Tensor | None = None) ->
 
 def _columns(x: Tensor, weight: Tensor, call: Call, bias: Tensor | None = None) -> Tensor:
     """A matrix product draws every kernel; then they are added where they overlap, channels outside."""
-    y = x.new_empty(x.shape[0], weight.shape[1], *call.samples)
+    y = empty(x, (x.shape[0], weight.shape[1], *call.samples), channels_last=is_channels_last(x))
     kernels = weight.flatten(1).t()
-    few = max(1, PRODUCED // (kernels.shape[0] * math.prod(call.cells)))
-    for cells, samples in zip(x.split(few), y.split(few), strict=True):
-        drawn = _folded(torch.matmul(kernels, cells.flatten(2)), call)
+    few = max(1, PRODUCED // (8 * kernels.shape[0] * math.prod(call.cells)))
+    for cells, samples in zip(torch.split(x, few), torch.split(y, few), strict=True):
+        columns = torch.bmm(kernels.expand(cells.shape[0], -1, -1), cells.flatten(2))
+        drawn = _folded(columns, call)
         if bias is None:
             samples.copy_(drawn)
         else:
@@ -200,7 +202,7 @@ def _columns(x: Tensor, weight: Tensor, call: Call, bias: Tensor | None = None) 
 def _folded(columns: Tensor, call: Call) -> Tensor:
     """Kernels (batch, channels * taps, cells) added where they overlap."""
     if call.ndim == 3:
-        columns = columns.unflatten(1, (-1, math.prod(call.kernel))).unflatten(-1, call.cells)
+        columns = columns.view(columns.shape[0], -1, math.prod(call.kernel), *call.cells)
         full = columns.new_zeros(*columns.shape[:2], *_whole(call))
         for place, tap in _taps(call):
             full[:, :, *_drawn(call, tap)] += columns[:, :, place]
@@ -476,9 +478,9 @@ class Strip(NamedTuple):
 def _strips(call: Call, numbers: int) -> Iterator[Strip]:
     """A map in strips of few enough cells, each of which has so many numbers."""
     # the outermost axis of which one step is few enough; along those before it go single cells
-    axis = next((a for a in range(call.ndim) if math.prod(call.cells[a + 1 :]) * numbers <= PRODUCED), call.ndim - 1)
-    behind = call.cells[axis + 1 :]
-    step = math.prod(behind)
+    steps = [math.prod(call.cells[axis + 1 :]) for axis in range(call.ndim)]
+    axis = next((axis for axis, step in enumerate(steps) if step * numbers <= PRODUCED), call.ndim - 1)
+    behind, step = call.cells[axis + 1 :], steps[axis]
     few = max(1, PRODUCED // (numbers * step))
     start = 0
     for outer in itertools.product(*map(range, call.cells[:axis])):

@@ -62,7 +62,7 @@ def interleave_into(
     >>> y
     tensor([[ 0.,  0.,  1., 10.,  0.,  0.]])
     """
-    kernels = native() if _has_lines(samples) and _has_lines(phases) else None
+    kernels = native() if _can_run(phases, samples) else None
     if kernels is None:
         samples.copy_(_interleaved(phases[None], scale)[0])
     else:
@@ -82,7 +82,7 @@ def deinterleave_into(
     tensor([[ 1.],
             [10.]])
     """
-    kernels = native() if _has_lines(samples) and _has_lines(phases) else None
+    kernels = native() if _can_run(phases, samples) else None
     if kernels is None:
         phases.copy_(_deinterleaved(samples[None], scale)[0])
     else:
@@ -102,10 +102,7 @@ def is_served(maps: Tensor) -> bool:
 def _is_ours(maps: Tensor) -> bool:
     """Whether the compiled kernels run: compiled code makes its own shuffles, a recording wants PyTorch's."""
     return (
-        is_served(maps)
-        and maps.is_contiguous()
-        and not torch.compiler.is_compiling()
-        and not is_recorded()
+        is_served(maps) and maps.is_contiguous() and not torch.compiler.is_compiling() and not is_recorded()
     )
 
 
@@ -139,17 +136,19 @@ def _deinterleaved(samples: Tensor, scale: Sequence[int]) -> Tensor:
     return blocks.permute(order).reshape(batch, channels * math.prod(scale), *split[::2])
 
 
-def _has_lines(maps: Tensor) -> bool:
-    """Whether a map (channels, *size), or a part of one, lies so that the kernels can walk it."""
-    *strides, one = maps.stride()
+def _can_run(phases: Tensor, samples: Tensor) -> bool:
+    """Whether the kernels can walk both: each phase, and each line of samples, lies without gaps."""
+    *strides, one = samples.stride()
+    sizes = samples.shape[1:]
     return (
-        maps.device.type == "cpu"
-        and maps.dtype in _DTYPES
-        and maps.numel() > 0
+        samples.device.type == "cpu"
+        and samples.dtype in _DTYPES
+        and samples.numel() > 0
+        and phases[0].is_contiguous()
+        and phases.stride(0) >= phases[0].numel()
         and one == 1
         and all(
-            outer >= inner * n
-            for outer, inner, n in zip(strides, (*strides[1:], one), maps.shape[1:], strict=True)
+            outer >= inner * n for outer, inner, n in zip(strides, (*strides[1:], one), sizes, strict=True)
         )
     )
 
@@ -175,8 +174,8 @@ def _samples_shape(shape: Sequence[int], scale: Sequence[int]) -> tuple[int, ...
     phases = math.prod(scale)
     if channels % phases:
         msg = (
-            f"maps must have a channel for each of the {phases} phases of scale {tuple(scale)}, or a multiple "
-            f"of so many; got shape {tuple(shape)}"
+            f"maps must have a channel for each of the {phases} phases of scale {tuple(scale)}, or a "
+            f"multiple of so many; got shape {tuple(shape)}"
         )
         raise ShapeError(msg)
     return (batch, channels // phases, *(s * n for s, n in zip(scale, cells, strict=True)))

@@ -1,6 +1,5 @@
 """Move the channels of a map innermost or outside, by the compiled kernels where they are faster."""
 
-import torch
 from torch import Tensor
 
 from upstroke.ops.interleave import deinterleave_into, interleave_into, is_served
@@ -15,6 +14,7 @@ _SHORT = 64
 def relaid(x: Tensor, *, channels_last: bool) -> Tensor:
     """As `in_layout`, which takes many times as long for maps larger than a cache; without a gradient.
 
+    >>> import torch
     >>> y = relaid(torch.arange(6.0).reshape(1, 2, 3), channels_last=True)
     >>> y.stride(), y[0, 1].tolist()
     ((6, 1, 2), [3.0, 4.0, 5.0])
