@@ -624,8 +624,10 @@ void test_large_shuffles() {
     for (const int64_t bytes : {2, 4, 8}) {
         for (const int64_t scale : {1, 2, 3, 4, 5, 8, 20}) {
             const int64_t width = 96, rows = (int64_t{1} << 23) / (bytes * scale * width) + 1;
-            const ShuffleNumbers numbers = {1, {rows, width}, {1, scale}, rows * width, {rows * scale * width, scale * width}, bytes, 3};
-            for (const int64_t misplaced : {0, 1}) test_shuffle(2000000000 + static_cast<std::uint64_t>(scale), numbers, misplaced);
+            for (const int64_t gap : {0, 1}) {
+                const ShuffleNumbers numbers = {1, {rows, width}, {1, scale}, rows * width + gap, {rows * scale * width, scale * width}, bytes, 3};
+                for (const int64_t misplaced : {0, 1}) test_shuffle(2000000000 + static_cast<std::uint64_t>(scale), numbers, misplaced);
+            }
         }
     }
 }
