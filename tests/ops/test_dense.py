@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from strategies import seeded
 from tolerance import assert_same
-from upstroke.ops import dense, dense_forms
+from upstroke.ops import dense, dense_choice, dense_forms
 from upstroke.ops.convolutions import CONV_TRANSPOSE
 from upstroke.ops.dense_choice import DenseChoice, best_form
 from upstroke.ops.dense_forms import FORMS, OWN, Call
@@ -265,6 +265,40 @@ def test_a_choice_says_why_and_far_from_all_measured_is_pytorchs_own():
     assert far.reason == "forward, channels-last with its weight, overlapping: nothing like it was measured"
     grouped = best_form("weight gradient", 16, 512, 256, call._replace(groups=2), channels_last=True)
     assert grouped.form == OWN
+
+
+def test_a_choice_is_made_for_the_dtype_and_takes_no_more_memory_than_pytorchs():
+    call = Call((256, 256), (2, 2), (2, 2), (0, 0), (0, 0), (1, 1), 1, weight_last=False)
+    measured = {
+        ("forward", 2, "contiguous", "tiling"): (
+            ((1, 128, 64, 65536, 4, 4), "channels-last"),
+            ((1, 512, 256, 4096, 4, 4), "channels-last"),
+        ),
+        ("forward", 2, "contiguous, bfloat16", "tiling"): (((1, 128, 64, 65536, 4, 4), "columns"),),
+        ("weight gradient", 2, "contiguous, bfloat16", "tiling"): (((1, 128, 64, 65536, 4, 4), "tiles"),),
+    }
+
+    def best(part, channels, out, dtype):
+        return best_form(part, 1, channels, out, call, channels_last=False, dtype=dtype)
+
+    best_form.cache_clear()
+    with mock.patch.object(dense_choice, "MEASURED", measured):
+        assert best("forward", 128, 64, torch.float32).form == "channels-last"
+        # what adds rounded products is as good as PyTorch's call in float32 alone
+        assert best("forward", 128, 64, torch.bfloat16).form == OWN
+        assert best("weight gradient", 128, 64, torch.bfloat16) == DenseChoice(
+            form="tiles",
+            reason="weight gradient, contiguous, bfloat16, tiling: "
+            "fastest for 128 to 64 channels, 65536 cells, 4 taps, 4 phases, batch 1",
+        )
+        assert best("weight gradient", 128, 64, torch.float32).form == OWN
+        heavy = best_form("forward", 1, 1024, 512, call._replace(cells=(32, 32)), channels_last=False)
+    assert heavy.form == OWN
+    assert (
+        heavy.reason
+        == "forward, contiguous, tiling: channels-last would take more memory than PyTorch's call"
+    )
+    best_form.cache_clear()
 
 
 def apply(x, weight, **settings):

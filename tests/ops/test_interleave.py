@@ -95,6 +95,28 @@ def test_strips_make_the_whole_and_touch_nothing_else(shuffle, dtype, data):
     assert whole.isnan().sum() == whole.numel() - samples.numel()
 
 
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda maps: maps.contiguous(),
+        lambda maps: torch.stack([maps, maps], -1)[..., 0],
+        lambda maps: maps.mT.contiguous().mT,
+        lambda maps: maps.transpose(0, 1).contiguous().transpose(0, 1),
+        lambda maps: torch.nn.functional.pad(maps, (1, 2))[..., 1:-2],
+        lambda maps: torch.nn.functional.pad(maps, (0, 0, 1, 2))[..., 1:-2, :],
+    ],
+)
+def test_maps_may_lie_as_they_like(lie):
+    maps = drawn(12, 5, 70)
+    wanted = as_reference(maps[None], (2, 3))[0]
+    for one, other in ((lie, torch.clone), (torch.clone, lie)):
+        samples, back = other(torch.zeros_like(wanted)), one(torch.zeros_like(maps))
+        interleave_into(one(maps), samples, (2, 3))
+        assert torch.equal(samples, wanted)
+        deinterleave_into(other(wanted), back, (2, 3))
+        assert torch.equal(back, maps)
+
+
 def test_the_bits_arrive_whatever_they_mean():
     patterns = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16)
     for dtype, numbers in (
@@ -234,6 +256,14 @@ def test_a_map_in_its_other_layout_is_the_same_map(size, channels, batch, dtype,
     assert torch.equal(moved, wanted)
     # it lies as wanted, so that it need not be moved again
     assert in_layout(moved, channels_last=to_last).data_ptr() == moved.data_ptr()
+
+
+@pytest.mark.parametrize("size", [(7, 65), (65, 7), (2, 3, 64), (3, 64, 5), (130,)])
+def test_long_lines_and_short_ones_are_moved(size):
+    x = drawn(2, 18, *size)
+    last = relaid(x, channels_last=True)
+    assert torch.equal(last, x)
+    assert torch.equal(relaid(last, channels_last=False), x)
 
 
 def test_a_map_that_lies_in_neither_layout_is_moved_too():
