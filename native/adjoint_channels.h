@@ -8,6 +8,7 @@
 #include "gather.h"
 #include "lanes.h"
 #include "list.h"
+#include "prefetch.h"
 #include "problem.h"
 #include "scratch.h"
 #include "terms.h"
@@ -16,55 +17,93 @@
 namespace upstroke {
 namespace {
 
-// One row of samples that a row of cells reads, from what the first cell reads first, and its weights.
-template <class N>
-struct WeighedRow {
-    const N* samples;
-    const Sum<N>* weights;
+// One row of samples that a row of cells reads, and a weight for every sample that a cell reads.
+template <class T>
+struct ChannelRow {
+    const T* samples;
+    const Sum<T>* weights;
 };
 
-// Cells of `width` channels from neighbouring samples: those that a cell reads lie `width` apart, those of
-// the next cell `stride` numbers further on.
-template <class N, class T>
-struct CellSums {
-    const WeighedRow<N>* rows;
+// Cells of `width` channels. A step along the rows takes `scale` samples of each and adds what they give to `shifts`
+// neighbouring cells: the first of these is whole then, and what the others have so far is carried on.
+template <class T>
+struct ChannelSums {
+    const ChannelRow<T>* rows;
     std::int64_t count;         // of rows
-    std::int64_t reads;         // neighbouring samples that a cell reads
+    bool is_far;                // whether samples may come from beyond the caches
+    std::int64_t start;         // number of a row that the first cell reads first
+    std::int64_t scale;
     std::int64_t width;
-    std::int64_t stride;
     std::int64_t weight_width;  // `width`, or a vector where all channels have the same weights
-    T* to;
+    std::int64_t groups;        // of so many cells, where a kernel reaches further than `shifts`
+    Sum<T>* carried;            // a vector for each of shifts - 1 cells, then those of the next channels
 };
 
-template <class N, class T, int cells>
-UPSTROKE_INLINE void sum_cells_block(const CellSums<N, T>& sums, std::int64_t cell) {
-    using S = Sum<N>;
-    for (std::int64_t c = 0;; c += lanes<S>) {
-        // The last vector ends with the last channel: what it has in common with the one before is made twice.
-        if (c > sums.width - lanes<S>) c = sums.width - lanes<S>;
-        Vector<S> values[cells];
-        for (int i = 0; i < cells; ++i) values[i] = Vector<S>{};
+// `steps` steps from step `m` on, which make as many cells.
+template <class T, class To, int shifts, int steps>
+UPSTROKE_INLINE void sum_steps(const ChannelSums<T>& sums, std::int64_t m, To* to) {
+    using S = Sum<T>;
+    constexpr int n = lanes<S>;
+    const std::int64_t stride = sums.scale * sums.width, shift = sums.scale * sums.weight_width;
+    if (sums.is_far) {
+        constexpr std::int64_t number = sizeof(T);
         for (std::int64_t r = 0; r < sums.count; ++r) {
-            const N* from = sums.rows[r].samples + cell * sums.stride + c;
-            const S* weights = sums.rows[r].weights + (sums.weight_width == sums.width ? c : 0);
-            for (std::int64_t u = 0; u < sums.reads; ++u) {
-                const Vector<S> weight = load_vector(weights);
-                for (int i = 0; i < cells; ++i) values[i] += weight * load_vector(from + i * sums.stride);
-                weights += sums.weight_width;
-                from += sums.width;
+            // In order: the machine sees no order in how sums read, and fetches nothing by itself.
+            const std::int64_t ahead = (sums.start + m * stride) * number + 4096;
+            prefetch_far(address_of(sums.rows[r].samples) + static_cast<std::uintptr_t>(ahead), steps * stride * number);
+        }
+    }
+    S* carried = sums.carried;
+    for (std::int64_t c = 0;; c += n) {
+        // The last vector ends with the last channel: what it has in common with the one before is made twice.
+        if (c > sums.width - n) c = sums.width - n;
+        Vector<S> values[shifts - 1 + steps];
+        for (int i = 0; i < shifts - 1; ++i) values[i] = load_vector(carried + i * n);
+        for (int i = 0; i < steps; ++i) values[shifts - 1 + i] = Vector<S>{};
+        for (std::int64_t g = 0; g < sums.groups; ++g) {
+            for (std::int64_t p = 0; p < sums.scale; ++p) {
+                const std::int64_t at = sums.start + (m + g * shifts) * stride + p * sums.width + c;
+                const std::int64_t weight_at = g * shifts * shift + p * sums.weight_width + (sums.weight_width == sums.width ? c : 0);
+                for (std::int64_t r = 0; r < sums.count; ++r) {
+                    const T* const from = sums.rows[r].samples + at;
+                    const S* const weights = sums.rows[r].weights + weight_at;
+                    Vector<S> samples[steps];
+                    for (int i = 0; i < steps; ++i) samples[i] = load_vector(from + i * stride);
+                    for (int t = 0; t < shifts; ++t) {
+                        const Vector<S> weight = load_vector(weights + t * shift);
+                        for (int i = 0; i < steps; ++i) values[shifts - 1 + i - t] += weight * samples[i];
+                    }
+                }
             }
         }
-        for (int i = 0; i < cells; ++i) store_vector(values[i], sums.to + (cell + i) * sums.width + c);
-        if (c == sums.width - lanes<S>) break;
+        for (int i = 0; i < steps; ++i) store_vector(values[i], to + i * sums.width + c);
+        for (int i = 0; i < shifts - 1; ++i) store_vector(values[steps + i], carried + i * n);
+        carried += (shifts - 1) * n;
+        if (c == sums.width - n) break;
     }
 }
 
-template <class N, class T>
-void sum_cells(const CellSums<N, T>& sums, std::int64_t cells) {
-    std::int64_t cell = 0;
-    for (; cell + 8 <= cells; cell += 8) sum_cells_block<N, T, 8>(sums, cell);
-    for (; cell + 2 <= cells; cell += 2) sum_cells_block<N, T, 2>(sums, cell);
-    for (; cell < cells; ++cell) sum_cells_block<N, T, 1>(sums, cell);
+// `cells` cells; `unused` has room for one.
+template <class T, class To, int shifts>
+void sum_cells(const ChannelSums<T>& sums, std::int64_t cells, To* unused, To* to) {
+    constexpr int steps = 4;
+    std::int64_t m = 0;
+    for (; m < shifts - 1; ++m) sum_steps<T, To, shifts, 1>(sums, m, unused);
+    const std::int64_t end = cells + shifts - 1;
+    for (; m + steps <= end; m += steps, to += steps * sums.width) sum_steps<T, To, shifts, steps>(sums, m, to);
+    for (; m < end; ++m, to += sums.width) sum_steps<T, To, shifts, 1>(sums, m, to);
+}
+
+constexpr std::int64_t most_shifts = 4;
+
+template <class T, class To>
+void sum_cells(const ChannelSums<T>& sums, std::int64_t shifts, std::int64_t cells, To* unused, To* to) {
+    switch (shifts) {
+        case 1: return sum_cells<T, To, 1>(sums, cells, unused, to);
+        case 2: return sum_cells<T, To, 2>(sums, cells, unused, to);
+        case 3: return sum_cells<T, To, 3>(sums, cells, unused, to);
+        default: return sum_cells<T, To, most_shifts>(sums, cells, unused, to);
+    }
 }
 
 template <class T>
@@ -80,44 +119,56 @@ class AdjointChannels {
           x_(x),
           width_(problem.channels),
           weight_width_(problem.tap_channels == 1 ? lanes<S> : problem.channels),
-          kernels_(axis(0).scale * axis(1).scale * axis(0).taps * axis(1).taps),
-          window_(axis(2).scale * axis(2).taps),
-          form_(volume_, problem.tap_channels, 1, 1),
-          weights_(static_cast<std::size_t>(kernels_ * window_ * weight_width_)),
-          line_weights_(static_cast<std::size_t>(window_ * lanes<S>)),
-          is_used_(static_cast<std::size_t>(kernels_)) {
-        block_ = most(8, 4096 / (width_ * axis(2).scale));
+          outer_taps_(axis(0).taps * axis(1).taps),
+          kernels_(axis(0).scale * axis(1).scale * outer_taps_),
+          form_(volume_, problem.tap_channels, 1, 1) {
+        find_window();
+        find_inner();
     }
 
     bool run(std::int64_t first, std::int64_t last) {
-        if (!form_ || !weights_ || !line_weights_ || !is_used_) return false;
-        pack();
-        find_inner();
-        separable_ = false;
+        if (!form_) return false;
         if (problem_.tap_channels == 1) {
             form_.read(taps_, 0);
-            separable_ = form_.separable();
+            by_passes_ = form_.separable();
         }
-        if (separable_) pack_line();
-        Scratch<S> blended(static_cast<std::size_t>(separable_ ? (block_ * axis(2).scale + window_) * width_ + 2 * lanes<S> : 1));
-        if (!blended) return false;
+        const std::int64_t ring = by_passes_ ? least(axis(1).taps * axis(1).scale, axis(1).samples) : 1;
+        tile_ = by_passes_ ? most(32, (std::int64_t{1} << 17) / (ring * width_)) : axis(2).cells;
+        Scratch<S> weights(static_cast<std::size_t>(most(kernels_, axis(0).taps * axis(0).scale) * window_ * weight_width_));
+        Scratch<bool> is_used(static_cast<std::size_t>(kernels_));
+        Scratch<S> carried(static_cast<std::size_t>((width_ + lanes<S>) * most_shifts));
+        Scratch<S> unused(static_cast<std::size_t>(width_));
+        RowRing<S> passed(ring, by_passes_ ? tile_ * width_ + lanes<S> : 1, 1);
+        Scratch<S> sums(static_cast<std::size_t>(by_passes_ ? tile_ * width_ : 1));
+        if (!weights || !is_used || !carried || !unused || !passed || !sums || !list_edges()) return false;
+        weights_ = weights.get();
+        is_used_ = is_used.get();
+        carried_ = carried.get();
+        unused_ = unused.get();
+        passed_ = &passed;
+        sums_ = sums.get();
+        // What is carried to cells before the first goes nowhere, but is read.
+        for (std::int64_t i = 0; i < (width_ + lanes<S>) * most_shifts; ++i) carried_[i] = 0;
+        if (by_passes_) {
+            pack_lines();
+        } else {
+            pack();
+        }
         const int outer = volume_.first_axis;
-        for (std::int64_t unit = first; unit < last; ++unit) {
-            const std::int64_t plane = unit / axis(outer).cells, j = unit % axis(outer).cells;
+        const std::int64_t units = axis(outer).cells;
+        while (first < last) {
+            const std::int64_t plane = first / units, begin = first % units;
+            const std::int64_t end = least(units, begin + (last - first));
             from_ = y_ + plane * axis(0).samples * axis(1).samples * axis(2).samples * width_;
             to_ = x_ + plane * axis(0).cells * axis(1).cells * axis(2).cells * width_;
-            if (outer == 2) {
-                // Neighbouring units are neighbouring cells: as many as there are go together.
-                const std::int64_t stop = least(axis(2).cells, j + (last - unit));
-                if (!row(0, 0, j, stop, blended.get())) return false;
-                unit += stop - j - 1;
-            } else if (outer == 1) {
-                if (!row(0, j, 0, axis(2).cells, blended.get())) return false;
-            } else {
-                for (std::int64_t j1 = 0; j1 < axis(1).cells; ++j1) {
-                    if (!row(j, j1, 0, axis(2).cells, blended.get())) return false;
-                }
+            const std::int64_t tiles_first = outer == 2 ? begin : 0, tiles_last = outer == 2 ? end : axis(2).cells;
+            for (std::int64_t j = tiles_first; j < tiles_last; j += tile_) {
+                const std::int64_t stop = least(tiles_last, j + tile_);
+                const bool done = outer == 0 ? rows(begin, end, 0, axis(1).cells, j, stop)
+                                             : rows(0, 1, outer == 1 ? begin : 0, outer == 1 ? end : 1, j, stop);
+                if (!done) return false;
             }
+            first += end - begin;
         }
         return true;
     }
@@ -128,55 +179,36 @@ class AdjointChannels {
     // The samples of one row that cell j reads are scale * (j + origin - taps + 1) + u, each by one phase and tap.
     std::int64_t window_of(std::int64_t phase, std::int64_t tap) const { return axis(2).scale * (axis(2).taps - 1 - tap) + phase; }
     std::int64_t first_read(std::int64_t cell) const { return axis(2).scale * (cell + axis(2).origin - axis(2).taps + 1); }
-    std::int64_t kernel_of(const Read& deep, const Read& high) const {
-        const std::int64_t phase = deep.sample % axis(0).scale * axis(1).scale + high.sample % axis(1).scale;
-        return (phase * axis(0).taps + deep.tap) * axis(1).taps + high.tap;
-    }
 
-    // Weights in the order of the samples that are read, for every phase and tap of axes 0 and 1.
-    void pack() {
-        const std::int64_t outer_taps = axis(0).taps * axis(1).taps, taps = axis(2).taps, scale = axis(2).scale;
-        const std::int64_t channels = problem_.tap_channels;
-        first_used_ = window_;
-        last_used_ = 0;
-        for (std::int64_t kernel = 0; kernel < kernels_; ++kernel) {
-            const std::int64_t phase = kernel / outer_taps, tap = kernel % outer_taps;
-            is_used_[kernel] = false;
+    // From the first of these samples that any channel has a weight for to the last, in whole groups of whole steps.
+    void find_window() {
+        const std::int64_t taps = axis(2).taps, scale = axis(2).scale, lines = problem_.tap_channels * outer_taps_;
+        std::int64_t last = 0;
+        window_first_ = scale * taps;
+        const S* tap = taps_;
+        for (std::int64_t outer = 0; outer < axis(0).scale * axis(1).scale; ++outer) {
             for (std::int64_t p = 0; p < scale; ++p) {
-                for (std::int64_t k = 0; k < taps; ++k) {
-                    const std::int64_t u = window_of(p, k);
-                    S* const to = weights_.get() + (kernel * window_ + u) * weight_width_;
-                    bool any = false;
-                    for (std::int64_t c = 0; c < weight_width_; ++c) {
-                        const std::int64_t of = channels == 1 ? 0 : c;
-                        to[c] = taps_[(((phase * scale + p) * channels + of) * outer_taps + tap) * taps + k];
-                        any = any || to[c] != 0;
+                for (std::int64_t line = 0; line < lines; ++line) {
+                    for (std::int64_t k = 0; k < taps; ++k) {
+                        if (*tap++ == 0) continue;
+                        window_first_ = least(window_first_, window_of(p, k));
+                        last = most(last, window_of(p, k) + 1);
                     }
-                    if (!any) continue;
-                    is_used_[kernel] = true;
-                    first_used_ = least(first_used_, u);
-                    last_used_ = most(last_used_, u + 1);
                 }
             }
         }
-        if (last_used_ == 0) first_used_ = 0;
-    }
-
-    void pack_line() {
-        for (std::int64_t p = 0; p < axis(2).scale; ++p) {
-            for (std::int64_t k = 0; k < axis(2).taps; ++k) {
-                for (std::int64_t c = 0; c < lanes<S>; ++c) {
-                    line_weights_[window_of(p, k) * lanes<S> + c] = form_.factors(2, p)[k];
-                }
-            }
-        }
+        window_first_ = least(window_first_, last);
+        const std::int64_t steps = most(1, (last - window_first_ + scale - 1) / scale);
+        groups_ = (steps + most_shifts - 1) / most_shifts;
+        shifts_ = (steps + groups_ - 1) / groups_;
+        window_ = groups_ * shifts_ * scale;
     }
 
     // Cells of a row whose samples all exist, and that no other place along the row stands for.
     void find_inner() {
         const Axis& last = axis(2);
         const std::int64_t lowest = -last.origin, highest = lowest + sampled_cells(last) - 1 + last.taps - 1;
-        const std::int64_t lead = first_read(0) + first_used_, tail = first_read(0) + last_used_;
+        const std::int64_t lead = first_read(0) + window_first_, tail = lead + window_;
         inner_first_ = lead >= 0 ? 0 : (-lead + last.scale - 1) / last.scale;
         inner_last_ = tail > last.samples ? 0 : (last.samples - tail) / last.scale + 1;
         if (last.border == Border::clamp) {
@@ -188,112 +220,201 @@ class AdjointChannels {
             inner_last_ = least(inner_last_, lowest + last.cells);
         }
         inner_last_ = least(inner_last_, last.cells);
+        inner_first_ = least(inner_first_, last.cells);
+        inner_last_ = most(inner_last_, inner_first_);
+    }
+
+    // Of the other cells, one after the other: where samples lie in a row, and where their weights are.
+    bool list_edges() {
+        Reads along;
+        for (std::int64_t j = 0; j < axis(2).cells; ++j) {
+            if (j == inner_first_) j = inner_last_;
+            if (j == axis(2).cells) break;
+            if (!edge_first_.push(edges_.count()) || !along.list(axis(2), j)) return false;
+            for (std::int64_t i = 0; i < along.count(); ++i) {
+                const std::int64_t u = window_of(along[i].sample % axis(2).scale, along[i].tap) - window_first_;
+                if (u < 0 || u >= window_) continue;
+                if (!edges_.push({along[i].sample * width_, u * weight_width_})) return false;
+            }
+        }
+        return edge_first_.push(edges_.count());
+    }
+
+    // Weights in the order of the samples that are read, for every phase and tap of axes 0 and 1.
+    void pack() {
+        const std::int64_t taps = axis(2).taps, scale = axis(2).scale, channels = problem_.tap_channels;
+        for (std::int64_t i = 0; i < kernels_ * window_ * weight_width_; ++i) weights_[i] = 0;
+        for (std::int64_t kernel = 0; kernel < kernels_; ++kernel) {
+            const std::int64_t phase = kernel / outer_taps_, tap = kernel % outer_taps_;
+            is_used_[kernel] = false;
+            for (std::int64_t p = 0; p < scale; ++p) {
+                for (std::int64_t k = 0; k < taps; ++k) {
+                    const std::int64_t u = window_of(p, k) - window_first_;
+                    if (u < 0 || u >= window_) continue;
+                    for (std::int64_t c = 0; c < weight_width_; ++c) {
+                        const std::int64_t of = channels == 1 ? 0 : c;
+                        const S weight = taps_[(((phase * scale + p) * channels + of) * outer_taps_ + tap) * taps + k];
+                        weights_[(kernel * window_ + u) * weight_width_ + c] = weight;
+                        is_used_[kernel] = is_used_[kernel] || weight != 0;
+                    }
+                }
+            }
+        }
+    }
+
+    // Of a kernel that is a product of factors those of the last axis, times those of every phase and tap of axis 0.
+    void pack_lines() {
+        const std::int64_t taps = axis(2).taps, scale = axis(2).scale;
+        for (std::int64_t i = 0; i < axis(0).scale * axis(0).taps * window_ * weight_width_; ++i) weights_[i] = 0;
+        for (std::int64_t of = 0; of < axis(0).scale * axis(0).taps; ++of) {
+            const S deep = form_.factors(0, 0)[of];
+            is_used_[of] = deep != 0;
+            for (std::int64_t p = 0; p < scale; ++p) {
+                for (std::int64_t k = 0; k < taps; ++k) {
+                    const std::int64_t u = window_of(p, k) - window_first_;
+                    if (u < 0 || u >= window_) continue;
+                    for (std::int64_t c = 0; c < weight_width_; ++c) {
+                        weights_[(of * window_ + u) * weight_width_ + c] = deep * form_.factors(2, p)[k];
+                    }
+                }
+            }
+        }
     }
 
     const T* row_of(std::int64_t n0, std::int64_t n1) const {
         return from_ + (n0 * axis(1).samples + n1) * axis(2).samples * width_;
     }
 
-    bool row(std::int64_t j0, std::int64_t j1, std::int64_t first, std::int64_t last, S* blended) {
-        if (!depth_.list(axis(0), j0) || !height_.list(axis(1), j1)) return false;
-        T* const to = to_ + (j0 * axis(1).cells + j1) * axis(2).cells * width_;
-        const std::int64_t begin = least(most(first, inner_first_), last), end = most(begin, least(last, inner_last_));
-        for (std::int64_t j = first; j < begin; ++j) {
-            if (!edge(j, to)) return false;
-        }
-        for (std::int64_t j = begin; j < end; j += block_) {
-            const std::int64_t stop = least(end, j + block_);
-            if (separable_) {
-                by_passes(j, stop, to, blended);
-            } else if (!at_once(j, stop, to)) {
-                return false;
+    // Cells [first, last) of the rows [first1, last1) of the planes [first0, last0).
+    bool rows(std::int64_t first0, std::int64_t last0, std::int64_t first1, std::int64_t last1, std::int64_t first, std::int64_t last) {
+        for (std::int64_t j0 = first0; j0 < last0; ++j0) {
+            if (!depth_.list(axis(0), j0)) return false;
+            passed_->forget(1);
+            for (std::int64_t j1 = first1; j1 < last1; ++j1) {
+                if (!height_.list(axis(1), j1)) return false;
+                T* const to = to_ + (j0 * axis(1).cells + j1) * axis(2).cells * width_;
+                if (!(by_passes_ ? by_passes(first, last, to) : at_once(first, last, to))) return false;
             }
-        }
-        for (std::int64_t j = end; j < last; ++j) {
-            if (!edge(j, to)) return false;
         }
         return true;
     }
 
     bool at_once(std::int64_t first, std::int64_t last, T* to) {
-        const std::int64_t start = first_read(first) + first_used_;
         rows_.clear();
         for (std::int64_t a = 0; a < depth_.count(); ++a) {
             for (std::int64_t b = 0; b < height_.count(); ++b) {
-                const std::int64_t kernel = kernel_of(depth_[a], height_[b]);
-                if (!is_used_[kernel]) continue;
-                const WeighedRow<T> row{row_of(depth_[a].sample, height_[b].sample) + start * width_,
-                                        weights_.get() + (kernel * window_ + first_used_) * weight_width_};
-                if (!rows_.push(row)) return false;
+                const std::int64_t phase = depth_[a].sample % axis(0).scale * axis(1).scale + height_[b].sample % axis(1).scale;
+                const std::int64_t kernel = (phase * axis(0).taps + depth_[a].tap) * axis(1).taps + height_[b].tap;
+                if (is_used_[kernel] && !add_row(depth_[a].sample, height_[b].sample, kernel)) return false;
             }
         }
-        const CellSums<T, T> sums{rows_.get(), rows_.count(), last_used_ - first_used_, width_, axis(2).scale * width_,
-                                  weight_width_, to + first * width_};
-        sum_cells(sums, last - first);
+        sum_row(first, last, to + first * width_);
         return true;
     }
 
-    // Axis 0 and 1 first, whose sums run along whole rows of samples as they lie in memory, then one row of cells.
-    void by_passes(std::int64_t first, std::int64_t last, T* to, S* blended) {
-        const std::int64_t start = first_read(first) + first_used_, stop = first_read(last - 1) + last_used_;
-        terms_.begin(blended, (stop - start) * width_, false);
-        for (std::int64_t a = 0; a < depth_.count(); ++a) {
-            const S deep = form_.factors(0, depth_[a].sample % axis(0).scale)[depth_[a].tap];
-            for (std::int64_t b = 0; b < height_.count(); ++b) {
-                const S weight = deep * form_.factors(1, height_[b].sample % axis(1).scale)[height_[b].tap];
-                if (weight != 0) terms_.add(row_of(depth_[a].sample, height_[b].sample) + start * width_, weight);
+    // First the last axis and axis 0, of every row of samples for all cells that read it; then axis 1, row by row.
+    bool by_passes(std::int64_t first, std::int64_t last, T* to) {
+        const std::int64_t numbers = (last - first) * width_;
+        terms_.begin(sums_, numbers, false);
+        for (std::int64_t b = 0; b < height_.count(); ++b) {
+            const std::int64_t n1 = height_[b].sample;
+            const S weight = form_.factors(1, n1 % axis(1).scale)[height_[b].tap];
+            if (weight == 0) continue;
+            const std::int64_t slot = passed_->slot(n1, 0);
+            if (passed_->kept(slot) != n1) {
+                if (passed_->sum(slot) == terms_.sum()) terms_.flush();
+                passed_->kept(slot) = n1;
+                if (!first_pass(n1, first, last, passed_->at(slot))) return false;
             }
+            passed_->sum(slot) = terms_.sum();
+            terms_.add(passed_->at(slot), weight);
         }
         terms_.end();
-        const WeighedRow<S> row{blended, line_weights_.get() + first_used_ * lanes<S>};
-        const CellSums<S, T> sums{&row, 1, last_used_ - first_used_, width_, axis(2).scale * width_, lanes<S>, to + first * width_};
-        sum_cells(sums, last - first);
-    }
-
-    // A cell near an end of its row, sample by sample.
-    bool edge(std::int64_t cell, T* to) {
-        if (!along_.list(axis(2), cell)) return false;
-        for (std::int64_t c = 0;; c += lanes<S>) {
-            if (c > width_ - lanes<S>) c = width_ - lanes<S>;
-            Vector<S> value = {};
-            for (std::int64_t a = 0; a < depth_.count(); ++a) {
-                for (std::int64_t b = 0; b < height_.count(); ++b) {
-                    const std::int64_t kernel = kernel_of(depth_[a], height_[b]);
-                    if (!is_used_[kernel]) continue;
-                    const T* const samples = row_of(depth_[a].sample, height_[b].sample) + c;
-                    const S* const weights = weights_.get() + kernel * window_ * weight_width_ + (weight_width_ == width_ ? c : 0);
-                    for (std::int64_t i = 0; i < along_.count(); ++i) {
-                        const std::int64_t u = window_of(along_[i].sample % axis(2).scale, along_[i].tap);
-                        if (u < first_used_ || u >= last_used_) continue;
-                        value += load_vector(weights + u * weight_width_) * load_vector(samples + along_[i].sample * width_);
-                    }
-                }
-            }
-            store_vector(value, to + cell * width_ + c);
-            if (c == width_ - lanes<S>) break;
-        }
+        store_row(sums_, numbers, to + first * width_);
         return true;
     }
+
+    bool first_pass(std::int64_t n1, std::int64_t first, std::int64_t last, S* to) {
+        rows_.clear();
+        for (std::int64_t a = 0; a < depth_.count(); ++a) {
+            const std::int64_t of = depth_[a].sample % axis(0).scale * axis(0).taps + depth_[a].tap;
+            if (is_used_[of] && !add_row(depth_[a].sample, n1, of)) return false;
+        }
+        sum_row(first, last, to);
+        return true;
+    }
+
+    static void store_row(const S* from, std::int64_t numbers, T* to) {
+        std::int64_t i = 0;
+        for (; i + lanes<S> <= numbers; i += lanes<S>) store_vector(load_vector(from + i), to + i);
+        for (; i < numbers; ++i) store(from[i], to[i]);
+    }
+
+    bool add_row(std::int64_t n0, std::int64_t n1, std::int64_t weights) {
+        return rows_.push({row_of(n0, n1), weights_ + weights * window_ * weight_width_});
+    }
+
+    // What the rows of samples give to the cells [first, last), the first of which goes to `to`.
+    template <class To>
+    void sum_row(std::int64_t first, std::int64_t last, To* to) const {
+        const std::int64_t begin = least(most(first, inner_first_), last), end = most(begin, least(last, inner_last_));
+        for (std::int64_t j = first; j < begin; ++j) sum_edge(j, to + (j - first) * width_);
+        if (begin < end) {
+            const std::int64_t samples = axis(0).samples * axis(1).samples * axis(2).samples * width_;
+            const ChannelSums<T> sums{rows_.get(), rows_.count(), samples * static_cast<std::int64_t>(sizeof(T)) >= far_bytes,
+                                      (first_read(begin) + window_first_) * width_, axis(2).scale, width_, weight_width_, groups_,
+                                      carried_};
+            sum_cells(sums, shifts_, end - begin, reinterpret_cast<To*>(unused_), to + (begin - first) * width_);
+        }
+        for (std::int64_t j = end; j < last; ++j) sum_edge(j, to + (j - first) * width_);
+    }
+
+    template <class To>
+    void sum_edge(std::int64_t cell, To* to) const {
+        const std::int64_t edge = cell < inner_first_ ? cell : cell - (inner_last_ - inner_first_);
+        for (std::int64_t c = 0;; c += lanes<S>) {
+            if (c > width_ - lanes<S>) c = width_ - lanes<S>;
+            const std::int64_t of_channel = weight_width_ == width_ ? c : 0;
+            Vector<S> value = {};
+            for (std::int64_t i = edge_first_[edge]; i < edge_first_[edge + 1]; ++i) {
+                for (std::int64_t r = 0; r < rows_.count(); ++r) {
+                    value += load_vector(rows_[r].weights + edges_[i].weight + of_channel) * load_vector(rows_[r].samples + edges_[i].sample + c);
+                }
+            }
+            store_vector(value, to + c);
+            if (c == width_ - lanes<S>) break;
+        }
+    }
+
+    // Where a sample lies in its row, and its weight among those of the row.
+    struct EdgeRead {
+        std::int64_t sample, weight;
+    };
 
     const Problem& problem_;
     Volume volume_;
     const T* y_;
     const S* taps_;
     T* x_;
-    std::int64_t width_, weight_width_, kernels_;
-    std::int64_t window_;                   // neighbouring samples that a cell may read
-    std::int64_t first_used_ = 0, last_used_ = 0;    // of these, those with any weight
-    std::int64_t inner_first_ = 0, inner_last_ = 0;  // cells
-    std::int64_t block_ = 0;                // cells that are worked on at once in passes
+    std::int64_t width_, weight_width_, outer_taps_, kernels_;
+    std::int64_t window_first_ = 0, window_ = 0, groups_ = 0, shifts_ = 0;
+    std::int64_t inner_first_ = 0, inner_last_ = 0;
+    std::int64_t tile_ = 0;  // cells of a row that are worked on at once
+    Form<S> form_;
+    bool by_passes_ = false;
     const T* from_ = nullptr;
     T* to_ = nullptr;
-    bool separable_ = false;
-    Form<S> form_;
-    Scratch<S> weights_, line_weights_;
-    Scratch<bool> is_used_;
-    Reads depth_, height_, along_;
-    List<WeighedRow<T>> rows_;
-    Terms<T> terms_;
+    S* weights_ = nullptr;
+    bool* is_used_ = nullptr;
+    S* carried_ = nullptr;
+    S* unused_ = nullptr;
+    RowRing<S>* passed_ = nullptr;  // rows of samples after the first pass
+    S* sums_ = nullptr;             // of these
+    Reads depth_, height_;
+    List<EdgeRead> edges_;
+    List<std::int64_t> edge_first_;
+    List<ChannelRow<T>> rows_;
+    Terms<S> terms_;
 };
 
 }  // namespace
