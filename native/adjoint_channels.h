@@ -176,31 +176,14 @@ class AdjointChannels {
   private:
     const Axis& axis(int a) const { return volume_.axis[a]; }
 
-    // The samples of one row that cell j reads are scale * (j + origin - taps + 1) + u, each by one phase and tap.
-    std::int64_t window_of(std::int64_t phase, std::int64_t tap) const { return axis(2).scale * (axis(2).taps - 1 - tap) + phase; }
-    std::int64_t first_read(std::int64_t cell) const { return axis(2).scale * (cell + axis(2).origin - axis(2).taps + 1); }
-
-    // From the first of these samples that any channel has a weight for to the last, in whole groups of whole steps.
+    // Samples with any weight, in whole groups of whole steps.
     void find_window() {
-        const std::int64_t taps = axis(2).taps, scale = axis(2).scale, lines = problem_.tap_channels * outer_taps_;
-        std::int64_t last = 0;
-        window_first_ = scale * taps;
-        const S* tap = taps_;
-        for (std::int64_t outer = 0; outer < axis(0).scale * axis(1).scale; ++outer) {
-            for (std::int64_t p = 0; p < scale; ++p) {
-                for (std::int64_t line = 0; line < lines; ++line) {
-                    for (std::int64_t k = 0; k < taps; ++k) {
-                        if (*tap++ == 0) continue;
-                        window_first_ = least(window_first_, window_of(p, k));
-                        last = most(last, window_of(p, k) + 1);
-                    }
-                }
-            }
-        }
-        window_first_ = least(window_first_, last);
-        const std::int64_t steps = most(1, (last - window_first_ + scale - 1) / scale);
+        const std::int64_t scale = axis(2).scale;
+        const Range used = used_reads(volume_, problem_.tap_channels, taps_);
+        const std::int64_t steps = (used.last - used.first + scale - 1) / scale;
         groups_ = (steps + most_shifts - 1) / most_shifts;
         shifts_ = (steps + groups_ - 1) / groups_;
+        window_first_ = used.first;
         window_ = groups_ * shifts_ * scale;
     }
 
@@ -208,7 +191,7 @@ class AdjointChannels {
     void find_inner() {
         const Axis& last = axis(2);
         const std::int64_t lowest = -last.origin, highest = lowest + sampled_cells(last) - 1 + last.taps - 1;
-        const std::int64_t lead = first_read(0) + window_first_, tail = lead + window_;
+        const std::int64_t lead = first_read(axis(2), 0) + window_first_, tail = lead + window_;
         inner_first_ = lead >= 0 ? 0 : (-lead + last.scale - 1) / last.scale;
         inner_last_ = tail > last.samples ? 0 : (last.samples - tail) / last.scale + 1;
         if (last.border == Border::clamp) {
@@ -232,7 +215,7 @@ class AdjointChannels {
             if (j == axis(2).cells) break;
             if (!edge_first_.push(edges_.count()) || !along.list(axis(2), j)) return false;
             for (std::int64_t i = 0; i < along.count(); ++i) {
-                const std::int64_t u = window_of(along[i].sample % axis(2).scale, along[i].tap) - window_first_;
+                const std::int64_t u = read_of(axis(2), along[i].sample % axis(2).scale, along[i].tap) - window_first_;
                 if (u < 0 || u >= window_) continue;
                 if (!edges_.push({along[i].sample * width_, u * weight_width_})) return false;
             }
@@ -249,7 +232,7 @@ class AdjointChannels {
             is_used_[kernel] = false;
             for (std::int64_t p = 0; p < scale; ++p) {
                 for (std::int64_t k = 0; k < taps; ++k) {
-                    const std::int64_t u = window_of(p, k) - window_first_;
+                    const std::int64_t u = read_of(axis(2), p, k) - window_first_;
                     if (u < 0 || u >= window_) continue;
                     for (std::int64_t c = 0; c < weight_width_; ++c) {
                         const std::int64_t of = channels == 1 ? 0 : c;
@@ -271,7 +254,7 @@ class AdjointChannels {
             is_used_[of] = deep != 0;
             for (std::int64_t p = 0; p < scale; ++p) {
                 for (std::int64_t k = 0; k < taps; ++k) {
-                    const std::int64_t u = window_of(p, k) - window_first_;
+                    const std::int64_t u = read_of(axis(2), p, k) - window_first_;
                     if (u < 0 || u >= window_) continue;
                     for (std::int64_t c = 0; c < weight_width_; ++c) {
                         weights_[(of * window_ + u) * weight_width_ + c] = deep * form_.factors(2, p)[k];
@@ -362,7 +345,7 @@ class AdjointChannels {
         if (begin < end) {
             const std::int64_t samples = axis(0).samples * axis(1).samples * axis(2).samples * width_;
             const ChannelSums<T> sums{rows_.get(), rows_.count(), samples * static_cast<std::int64_t>(sizeof(T)) >= far_bytes,
-                                      (first_read(begin) + window_first_) * width_, axis(2).scale, width_, weight_width_, groups_,
+                                      (first_read(axis(2), begin) + window_first_) * width_, axis(2).scale, width_, weight_width_, groups_,
                                       carried_};
             sum_cells(sums, shifts_, end - begin, reinterpret_cast<To*>(unused_), to + (begin - first) * width_);
         }

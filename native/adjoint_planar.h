@@ -2,7 +2,10 @@
 // apart into phases in registers, and sums that belong to cells further on are moved there when all rows are in.
 #pragma once
 
+#include <cfloat>
+#include <cmath>
 #include <cstdint>
+#include <utility>
 
 #include "adjoint_lines.h"
 #include "forms.h"
@@ -32,11 +35,26 @@ struct PlaneGather {
     const PlaneRow<T>* rows;
     std::int64_t count;
     const Sum<T>* line_weights;  // of all rows, where each row has only one
-    Sum<T>* lines;
-    std::int64_t line;           // numbers of one
+    std::int64_t lead, samples;  // m = 0 begins with this sample of a row, which has so many
+    std::int64_t line;           // numbers of a line
 };
 
-template <class T, int scale, int shifts, int blocks, bool separable>
+// Lanes whose sample of phase p exists, where the first lane is cell m.
+template <class S, int... i>
+UPSTROKE_INLINE typename VectorOf<S>::index existing(std::int64_t first, std::int64_t samples, int scale, std::integer_sequence<int, i...>) {
+    using Index = typename VectorOf<S>::index;
+    using Place = decltype(Index{}[0] + 0);
+    // As near to the row as tells on which side of its ends every lane is.
+    constexpr std::int64_t far = std::int64_t{1} << 20;
+    const std::int64_t left = samples - first;
+    const Index places = Index{i...} * scale;
+    const Index begin = Index{} - static_cast<Place>(first < -far ? -far : first);
+    const Index end = Index{} + static_cast<Place>(left < -far ? -far : left > far ? far : left);
+    return (places >= begin) & (places < end);
+}
+
+// `ends`: some samples lie beyond the row, where there are numbers of something else.
+template <class T, int scale, int shifts, int blocks, bool separable, bool ends>
 UPSTROKE_INLINE void gather_lines_block(const PlaneGather<T>& pass, std::int64_t m, Sum<T>* to) {
     using S = Sum<T>;
     constexpr int n = lanes<S>;
@@ -44,23 +62,41 @@ UPSTROKE_INLINE void gather_lines_block(const PlaneGather<T>& pass, std::int64_t
     for (int b = 0; b < blocks; ++b) {
         for (int t = 0; t < shifts; ++t) sums[b][t] = Vector<S>{};
     }
+    const auto drop = [&](std::int64_t at, Vector<S>* phases) {
+        if constexpr (ends) {
+            for (int p = 0; p < scale; ++p) {
+                const auto mask = existing<S>(at * scale + p + pass.lead, pass.samples, scale, std::make_integer_sequence<int, n>());
+                phases[p] = mask ? phases[p] : Vector<S>{};
+            }
+        }
+    };
     if constexpr (separable) {
-        Vector<S> samples[blocks][scale];
+        // Two numbers of one word come apart while they are loaded, others when all rows are in.
+        constexpr bool apart = sizeof(T) < sizeof(S);
+        Vector<S> phases[blocks][scale];
         for (int b = 0; b < blocks; ++b) {
-            for (int p = 0; p < scale; ++p) samples[b][p] = Vector<S>{};
+            for (int p = 0; p < scale; ++p) phases[b][p] = Vector<S>{};
         }
         for (std::int64_t r = 0; r < pass.count; ++r) {
             const Vector<S> weight = all(*pass.rows[r].weights);
             const T* const from = pass.rows[r].samples + m * scale;
             for (int b = 0; b < blocks; ++b) {
-                for (int p = 0; p < scale; ++p) samples[b][p] += weight * load_vector(from + (b * scale + p) * n);
+                Vector<S> samples[scale];
+                if constexpr (apart) load_phases<scale>(from + b * scale * n, samples);
+                for (int p = 0; p < scale; ++p) {
+                    if constexpr (!apart) samples[p] = load_vector(from + (b * scale + p) * n);
+                    phases[b][p] += weight * samples[p];
+                }
             }
         }
-        for (int b = 0; b < blocks; ++b) unzip<S, scale>(samples[b]);
+        for (int b = 0; b < blocks; ++b) {
+            if constexpr (!apart) unzip<S, scale>(phases[b]);
+            drop(m + b * n, phases[b]);
+        }
         for (int t = 0; t < shifts; ++t) {
             for (int p = 0; p < scale; ++p) {
                 const Vector<S> weight = all(pass.line_weights[t * scale + p]);
-                for (int b = 0; b < blocks; ++b) sums[b][t] += weight * samples[b][p];
+                for (int b = 0; b < blocks; ++b) sums[b][t] += weight * phases[b][p];
             }
         }
     } else {
@@ -68,7 +104,10 @@ UPSTROKE_INLINE void gather_lines_block(const PlaneGather<T>& pass, std::int64_t
             const S* const weights = pass.rows[r].weights;
             const T* const from = pass.rows[r].samples + m * scale;
             Vector<S> phases[blocks][scale];
-            for (int b = 0; b < blocks; ++b) load_phases<scale>(from + b * scale * n, phases[b]);
+            for (int b = 0; b < blocks; ++b) {
+                load_phases<scale>(from + b * scale * n, phases[b]);
+                drop(m + b * n, phases[b]);
+            }
             for (int t = 0; t < shifts; ++t) {
                 for (int p = 0; p < scale; ++p) {
                     const Vector<S> weight = all(weights[t * scale + p]);
@@ -82,26 +121,24 @@ UPSTROKE_INLINE void gather_lines_block(const PlaneGather<T>& pass, std::int64_t
     }
 }
 
-// Lines from `first` to `last`, where all samples exist; `to` is where line 0 at `first` goes. At least one vector.
+// Entries [first, last) of all lines, and up to a vector more, of which [whole_first, whole_last) have all their samples;
+// `to` is where line 0 at `first` goes.
 template <class T, int scale, int shifts, bool separable>
-void gather_lines(const PlaneGather<T>& pass, std::int64_t first, std::int64_t last, Sum<T>* to) {
+void gather_lines(const PlaneGather<T>& pass, std::int64_t first, std::int64_t last, std::int64_t whole_first, std::int64_t whole_last,
+                  Sum<T>* to) {
     constexpr int n = lanes<Sum<T>>;
     constexpr int blocks = scale * shifts > 8 ? 1 : scale * shifts > 4 ? 2 : 4;
     std::int64_t m = first;
-    for (; m + blocks * n <= last; m += blocks * n) {
-        gather_lines_block<T, scale, shifts, blocks, separable>(pass, m, to + (m - first));
+    for (; m < last && m < whole_first; m += n) gather_lines_block<T, scale, shifts, 1, separable, true>(pass, m, to + (m - first));
+    for (; m < last && m + blocks * n <= whole_last; m += blocks * n) {
+        gather_lines_block<T, scale, shifts, blocks, separable, false>(pass, m, to + (m - first));
     }
-    if constexpr (blocks > 2) {
-        for (; m + 2 * n <= last; m += 2 * n) gather_lines_block<T, scale, shifts, 2, separable>(pass, m, to + (m - first));
-    }
-    for (; m < last; m += n) {
-        // The last vector ends with the last sample: what it has in common with the one before is made twice.
-        if (m > last - n) m = last - n;
-        gather_lines_block<T, scale, shifts, 1, separable>(pass, m, to + (m - first));
-    }
+    for (; m < last && m + n <= whole_last; m += n) gather_lines_block<T, scale, shifts, 1, separable, false>(pass, m, to + (m - first));
+    for (; m < last; m += n) gather_lines_block<T, scale, shifts, 1, separable, true>(pass, m, to + (m - first));
 }
 
-template <class T> using GatherLines = void (*)(const PlaneGather<T>&, std::int64_t, std::int64_t, Sum<T>*);
+template <class T>
+using GatherLines = void (*)(const PlaneGather<T>&, std::int64_t, std::int64_t, std::int64_t, std::int64_t, Sum<T>*);
 
 template <class T, int scale, bool separable>
 GatherLines<T> gather_lines_of_shifts(std::int64_t shifts) {
@@ -126,6 +163,10 @@ GatherLines<T> gather_lines_for(std::int64_t scale, std::int64_t shifts) {
     }
 }
 
+template <class S> constexpr S smallest();
+template <> constexpr float smallest<float>() { return FLT_MIN; }
+template <> constexpr double smallest<double>() { return DBL_MIN; }
+
 inline std::int64_t floor_divide(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
 
 template <class T>
@@ -140,11 +181,13 @@ class AdjointPlanar {
           taps_(taps),
           x_(x),
           taps_of_phase_(axis(0).taps * axis(1).taps * axis(2).taps),
-          window_(axis(2).scale * axis(2).taps),
-          kernels_(axis(0).scale * axis(1).scale * axis(0).taps * axis(1).taps) {
-        find_window();
-        shifts_ = (used_ + axis(2).scale - 1) / axis(2).scale;
+          kernels_(axis(0).scale * axis(1).scale * axis(0).taps * axis(1).taps),
+          numbers_(volume_.planes * axis(0).samples * axis(1).samples * axis(2).samples) {
         const Axis& last = axis(2);
+        const Range used = used_reads(volume_, problem.tap_channels, taps);
+        window_first_ = used.first;
+        shifts_ = (used.last - used.first + last.scale - 1) / last.scale;
+        lead_ = first_read(last, 0) + used.first;
         // Of line entries m: those with all their samples, and around them those with any.
         whole_first_ = -floor_divide(lead_, last.scale);
         whole_last_ = floor_divide(last.samples - lead_, last.scale);
@@ -155,17 +198,18 @@ class AdjointPlanar {
     // Whether lines are made a vector at a time; else they would be made number by number.
     bool pays() const {
         return volume_.width == 1 && gather_lines_for<T, false>(axis(2).scale, shifts_) != nullptr &&
-               whole_last_ - whole_first_ >= lanes<S>;
+               true;
     }
 
     bool run(std::int64_t first, std::int64_t last) {
-        Form<S> form(volume_, problem_.tap_channels, 1, 1);
-        Scratch<S> weights(static_cast<std::size_t>((kernels_ + 1) * shifts_ * axis(2).scale));
+        Scratch<S> weights(static_cast<std::size_t>(kernels_ * shifts_ * axis(2).scale));
+        Scratch<S> factors(static_cast<std::size_t>(kernels_));
         Scratch<bool> is_used(static_cast<std::size_t>(kernels_));
         line_ = block + 2 * few + shifts_ + 2 * lanes<S>;
         Scratch<S> lines(static_cast<std::size_t>(line_ * shifts_));
-        if (!form || !weights || !is_used || !lines) return false;
+        if (!weights || !factors || !is_used || !lines) return false;
         weights_ = weights.get();
+        factors_ = factors.get();
         is_used_ = is_used.get();
         lines_ = lines.get();
         const int outer = volume_.first_axis;
@@ -173,7 +217,7 @@ class AdjointPlanar {
         while (first < last) {
             const std::int64_t plane = first / units;
             const std::int64_t end = least(last, (plane + 1) * units);
-            take_plane(plane, form);
+            take_plane(plane);
             for (std::int64_t unit = first - plane * units; unit < end - plane * units; ++unit) {
                 if (outer == 2) {
                     const std::int64_t begin = unit * segment_cells;
@@ -200,112 +244,90 @@ class AdjointPlanar {
         return taps_ + ((outer_phase * axis(2).scale + p2) * problem_.tap_channels + channel) * taps_of_phase_;
     }
 
-    // The samples of a row that cell j reads are scale * (j + origin - taps + 1) + u, each by one phase and tap; u runs
-    // from the first to the last that any channel has a weight for.
-    std::int64_t window_of(std::int64_t phase, std::int64_t tap) const { return axis(2).scale * (axis(2).taps - 1 - tap) + phase; }
-
-    void find_window() {
-        const std::int64_t taps = axis(2).taps;
-        std::int64_t first = window_, last = 0;
-        for (std::int64_t outer = 0; outer < axis(0).scale * axis(1).scale; ++outer) {
-            for (std::int64_t p = 0; p < axis(2).scale; ++p) {
-                for (std::int64_t c = 0; c < problem_.tap_channels; ++c) {
-                    const S* const of_phase = kernel(outer, p, c);
-                    for (std::int64_t i = 0; i < taps_of_phase_; ++i) {
-                        if (of_phase[i] == 0) continue;
-                        const std::int64_t u = window_of(p, i % taps);
-                        if (u < first) first = u;
-                        if (u >= last) last = u + 1;
-                    }
-                }
-            }
-        }
-        if (last == 0) first = 0, last = 1;
-        window_first_ = first;
-        used_ = last - first;
-        lead_ = axis(2).scale * (axis(2).origin - taps + 1) + first;
-    }
-
-    void take_plane(std::int64_t plane, Form<S>& form) {
+    void take_plane(std::int64_t plane) {
         from_ = y_ + plane * axis(0).samples * axis(1).samples * axis(2).samples;
         to_ = x_ + plane * axis(0).cells * axis(1).cells * axis(2).cells;
+        depth_cell_ = -1;
         const std::int64_t channel = problem_.tap_channels == 1 ? 0 : plane % problem_.channels;
-        if (form_ != nullptr && channel == channel_) return;
+        if (channel == channel_) return;
         channel_ = channel;
-        form_ = &form;
-        form.read(taps_, channel);
-        separable_ = form.separable();
-        make_lines_ = separable_ ? gather_lines_for<T, true>(axis(2).scale, shifts_) : gather_lines_for<T, false>(axis(2).scale, shifts_);
         pack();
+        line_weights_ = find_factors();
+        make_lines_ = line_weights_ ? gather_lines_for<T, true>(axis(2).scale, shifts_) : gather_lines_for<T, false>(axis(2).scale, shifts_);
     }
 
     void pack() {
         const std::int64_t outer_taps = axis(0).taps * axis(1).taps, taps = axis(2).taps, scale = axis(2).scale;
         const std::int64_t size = shifts_ * scale;
-        for (std::int64_t i = 0; i < (kernels_ + 1) * size; ++i) weights_[i] = 0;
+        for (std::int64_t i = 0; i < kernels_ * size; ++i) weights_[i] = 0;
         for (std::int64_t of = 0; of < kernels_; ++of) {
             is_used_[of] = false;
             for (std::int64_t p = 0; p < scale; ++p) {
                 const S* const line = kernel(of / outer_taps, p, channel_) + of % outer_taps * taps;
                 for (std::int64_t k = 0; k < taps; ++k) {
                     if (line[k] == 0) continue;
-                    weights_[of * size + window_of(p, k) - window_first_] = line[k];
+                    weights_[of * size + read_of(axis(2), p, k) - window_first_] = line[k];
                     is_used_[of] = true;
                 }
             }
         }
-        if (!separable_) return;
-        for (std::int64_t p = 0; p < scale; ++p) {
-            for (std::int64_t k = 0; k < taps; ++k) {
-                if (form_->factors(2, p)[k] != 0) weights_[kernels_ * size + window_of(p, k) - window_first_] = form_->factors(2, p)[k];
+    }
+
+    // Where the weights of every row are those of one row times a factor: these of the one row, else null. What they may
+    // differ by is a few roundings of the largest, which is what the sums of the two ways differ by anyway.
+    const S* find_factors() {
+        const std::int64_t size = shifts_ * axis(2).scale;
+        std::int64_t pivot = 0;
+        for (std::int64_t i = 1; i < kernels_ * size; ++i) {
+            if (!(std::fabs(weights_[i]) <= std::fabs(weights_[pivot]))) pivot = i;
+        }
+        const S most = std::fabs(weights_[pivot]), allowed = 4 * rounding<S>() * most;
+        if (!(most >= smallest<S>()) || !std::isfinite(most)) return nullptr;
+        const S* const line = weights_ + pivot / size * size;
+        for (std::int64_t of = 0; of < kernels_; ++of) {
+            factors_[of] = weights_[of * size + pivot % size] / weights_[pivot];
+            for (std::int64_t i = 0; i < size; ++i) {
+                if (!(std::fabs(weights_[of * size + i] - factors_[of] * line[i]) <= allowed)) return nullptr;
             }
         }
+        return line;
     }
 
     // The rows that are read, and their weights.
     bool list_rows() {
         rows_.clear();
-        factors_.clear();
         const std::int64_t size = shifts_ * axis(2).scale;
         for (std::int64_t a = 0; a < depth_.count(); ++a) {
-            const std::int64_t p0 = depth_[a].sample % axis(0).scale;
             for (std::int64_t b = 0; b < height_.count(); ++b) {
-                const std::int64_t p1 = height_[b].sample % axis(1).scale;
-                const T* const row = from_ + (depth_[a].sample * axis(1).samples + height_[b].sample) * axis(2).samples + lead_;
-                if (separable_) {
-                    const S factor = form_->factors(0, p0)[depth_[a].tap] * form_->factors(1, p1)[height_[b].tap];
-                    if (factor == 0) continue;
-                    if (!factors_.push(factor) || !rows_.push({row, nullptr})) return false;
-                } else {
-                    const std::int64_t of =
-                        ((p0 * axis(1).scale + p1) * axis(0).taps + depth_[a].tap) * axis(1).taps + height_[b].tap;
-                    if (is_used_[of] && !rows_.push({row, weights_ + of * size})) return false;
-                }
+                const Read deep = depth_[a], high = height_[b];
+                const std::int64_t phase = deep.sample % axis(0).scale * axis(1).scale + high.sample % axis(1).scale;
+                const std::int64_t of = (phase * axis(0).taps + deep.tap) * axis(1).taps + high.tap;
+                if (!is_used_[of]) continue;
+                const T* const row = from_ + (deep.sample * axis(1).samples + high.sample) * axis(2).samples + lead_;
+                if (!rows_.push({row, line_weights_ ? factors_ + of : weights_ + of * size})) return false;
             }
         }
-        for (std::int64_t r = 0; r < factors_.count(); ++r) rows_[r].weights = &factors_[r];
-        return list_next_rows();
-    }
-
-    // Where rows of samples begin that the next row of cells reads first.
-    bool list_next_rows() {
-        next_.clear();
-        if (volume_.first_axis == 2 || height_.count() == 0) return true;
-        std::int64_t last = 0;
-        for (std::int64_t b = 0; b < height_.count(); ++b) last = most(last, height_[b].sample);
-        const std::uintptr_t row_bytes = static_cast<std::uintptr_t>(axis(2).samples) * sizeof(T);
-        std::int64_t before = -1;
-        for (std::int64_t a = 0; a < depth_.count(); ++a) {
-            if (depth_[a].sample == before) continue;
-            before = depth_[a].sample;
-            const std::uintptr_t row = address_of(from_) + static_cast<std::uintptr_t>(before * axis(1).samples + last + 1) * row_bytes;
-            if (!next_.push(row)) return false;
+        row_first_ = numbers_;
+        row_last_ = 0;
+        for (std::int64_t r = 0; r < rows_.count(); ++r) {
+            row_first_ = least(row_first_, rows_[r].samples - lead_ - y_);
+            row_last_ = most(row_last_, rows_[r].samples - lead_ - y_);
         }
         return true;
     }
 
     bool row(std::int64_t j0, std::int64_t j1, std::int64_t first, std::int64_t last) {
-        if (!depth_.list(axis(0), j0) || !height_.list(axis(1), j1) || !list_rows()) return false;
+        if (!height_.list(axis(1), j1)) return false;
+        if (j0 == depth_cell_ && height_.moved()) {
+            const std::int64_t step = axis(1).scale * axis(2).samples;
+            for (std::int64_t r = 0; r < rows_.count(); ++r) rows_[r].samples += step;
+            row_first_ += step;
+            row_last_ += step;
+        } else {
+            if (j0 != depth_cell_ && !depth_.list(axis(0), j0)) return false;
+            depth_cell_ = j0;
+            if (!list_rows()) return false;
+        }
         T* const to = to_ + (j0 * axis(1).cells + j1) * axis(2).cells;
         for (std::int64_t begin = first; begin < last; begin += block) cells(begin, least(last, begin + block), to);
         return true;
@@ -320,10 +342,13 @@ class AdjointPlanar {
             if (first == 0 && lowest < 0 && lowest >= -few) begin_ = lowest;
             if (last == along.cells && highest >= last && highest < last + few) end_ = highest + 1;
         }
-        // In proportion: what lies together is read in order, which the machine takes as a sign of what comes next.
-        const std::int64_t ahead = axis(1).scale * along.scale * static_cast<std::int64_t>(sizeof(T));
-        for (std::int64_t r = 0; r < next_.count(); ++r) {
-            prefetch(next_[r] + static_cast<std::uintptr_t>(first * ahead), (last - first) * ahead);
+        if (numbers_ * static_cast<std::int64_t>(sizeof(T)) >= far_bytes && volume_.first_axis < 2) {
+            // What the next row of cells reads first, in proportion.
+            const std::int64_t ahead = axis(1).scale * along.scale * static_cast<std::int64_t>(sizeof(T));
+            const std::int64_t next = (row_last_ + along.samples) * static_cast<std::int64_t>(sizeof(T));
+            const std::uintptr_t from = address_of(y_) + static_cast<std::uintptr_t>(next + first * ahead);
+            prefetch(from, (last - first) * ahead);
+            prefetch_far(from + static_cast<std::uintptr_t>(along.cells * ahead), (last - first) * ahead);
         }
         make(begin_, end_ + shifts_ - 1);
         add_shifted(lines_ + (first - begin_), last - first, to + first);
@@ -339,15 +364,19 @@ class AdjointPlanar {
 
     // Entries [first, last) of all lines.
     void make(std::int64_t first, std::int64_t last) {
-        const PlaneGather<T> pass{rows_.get(), rows_.count(), weights_ + kernels_ * shifts_ * axis(2).scale, lines_, line_};
-        const std::int64_t begin = least(most(first, whole_first_), last), end = most(begin, least(last, whole_last_));
-        if (end - begin >= lanes<S>) {
-            make_lines_(pass, begin, end, lines_ + (begin - first));
-        } else {
-            for (std::int64_t m = begin; m < end; ++m) make_entry(pass, m, first);
-        }
+        const PlaneGather<T> pass = gather_pass();
+        // Around a row there are other rows, but around the map there is nothing.
+        const bool is_before = row_first_ + first * axis(2).scale + lead_ >= 0;
+        const bool is_behind = row_last_ + (last + lanes<S>) * axis(2).scale + lead_ <= numbers_;
+        const std::int64_t begin = is_before ? first : least(most(first, whole_first_), last);
+        const std::int64_t end = is_behind ? last : most(begin, least(last, whole_last_ - lanes<S> + 1));
+        if (begin < end) make_lines_(pass, begin, end, whole_first_, whole_last_, lines_ + (begin - first));
         for (std::int64_t m = first; m < begin; ++m) make_entry(pass, m, first);
         for (std::int64_t m = end; m < last; ++m) make_entry(pass, m, first);
+    }
+
+    PlaneGather<T> gather_pass() const {
+        return {rows_.get(), rows_.count(), line_weights_, lead_, axis(2).samples, line_};
     }
 
     void make_entry(const PlaneGather<T>& pass, std::int64_t m, std::int64_t first) {
@@ -361,7 +390,7 @@ class AdjointPlanar {
             const std::int64_t n = m * scale + p + lead_;
             if (n < 0 || n >= axis(2).samples) continue;
             for (std::int64_t r = 0; r < pass.count; ++r) {
-                const S weight = separable_ ? *pass.rows[r].weights * pass.line_weights[t * scale + p] : pass.rows[r].weights[t * scale + p];
+                const S weight = pass.line_weights ? *pass.rows[r].weights * pass.line_weights[t * scale + p] : pass.rows[r].weights[t * scale + p];
                 sum += weight * load(pass.rows[r].samples[m * scale + p]);
             }
         }
@@ -406,7 +435,7 @@ class AdjointPlanar {
     }
     S at(std::int64_t place) const {
         if (place >= begin_ && place < end_) return sum_of_lines(lines_ + (place - begin_));
-        const PlaneGather<T> pass{rows_.get(), rows_.count(), weights_ + kernels_ * shifts_ * axis(2).scale, lines_, line_};
+        const PlaneGather<T> pass = gather_pass();
         S sum = 0;
         for (std::int64_t t = 0; t < shifts_; ++t) sum += entry(pass, place + t, t);
         return sum;
@@ -417,26 +446,25 @@ class AdjointPlanar {
     const T* y_;
     const S* taps_;
     T* x_;
-    std::int64_t taps_of_phase_, window_, kernels_;
-    std::int64_t window_first_ = 0, used_ = 0;  // of the window
+    std::int64_t taps_of_phase_, kernels_, numbers_;
+    std::int64_t row_first_ = 0, row_last_ = 0;  // of the samples' rows that are read, where the first and the last begin
+    std::int64_t window_first_ = 0;             // of the samples that a cell may read, the first with a weight
     std::int64_t lead_ = 0;                     // the sample at which line entry 0 begins
     std::int64_t shifts_ = 0;
     std::int64_t whole_first_ = 0, whole_last_ = 0, any_first_ = 0, any_last_ = 0;
     const T* from_ = nullptr;
     T* to_ = nullptr;
-    std::int64_t channel_ = 0;
-    Form<S>* form_ = nullptr;
-    bool separable_ = false;
+    std::int64_t channel_ = -1, depth_cell_ = -1;
     GatherLines<T> make_lines_ = nullptr;
-    S* weights_ = nullptr;  // of every phase and tap of axes 0 and 1, then those of the line
+    S* weights_ = nullptr;             // of every phase and tap of axes 0 and 1
+    const S* line_weights_ = nullptr;  // where all these are one line times
+    S* factors_ = nullptr;             // of each
     bool* is_used_ = nullptr;
     S* lines_ = nullptr;
     std::int64_t line_ = 0;
     std::int64_t begin_ = 0, end_ = 0;  // places whose lines are made
     Reads depth_, height_;
     List<PlaneRow<T>> rows_;
-    List<S> factors_;
-    List<std::uintptr_t> next_;
 };
 
 }  // namespace
