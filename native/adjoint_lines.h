@@ -5,6 +5,7 @@
 
 #include "forms.h"
 #include "gather.h"
+#include "interleave.h"
 #include "problem.h"
 #include "scratch.h"
 #include "split.h"
@@ -87,10 +88,10 @@ class AdjointLines {
           line_(tile_ + 2 * Segment::few + axis(2).taps + 4 * lanes<S>),
           block_(most(128, 2048 / axis(2).scale / width_)),
           form_(volume_, problem.tap_channels, 1, 1),
-          ring_(ring_rows(), axis(2).scale * line_, volume_.width),
+          ring_(ring_rows(), axis(2).scale * width_ * line_, 1),
           deep_(volume_.first_axis == 0 ? deep_rows() : 1, volume_.first_axis == 0 ? line_ * axis(2).scale * width_ : 1, 1),
           blended_(static_cast<std::size_t>((block_ + axis(2).taps) * axis(2).scale * width_ + 4 * lanes<S>)),
-          phases_(static_cast<std::size_t>((block_ + axis(2).taps + 2 * lanes<S>) * axis(2).scale)),
+          phases_(static_cast<std::size_t>((block_ + axis(2).taps + 2 * lanes<S>) * axis(2).scale * width_)),
           sums_(static_cast<std::size_t>(line_ * width_)) {}
 
     bool run(std::int64_t first, std::int64_t last) {
@@ -152,7 +153,7 @@ class AdjointLines {
     // Rows [first, last) of axes 0 and 1, the cells of one segment of each.
     bool segment(std::int64_t index, std::int64_t first0, std::int64_t last0, std::int64_t first1, std::int64_t last1) {
         const Segment segment(axis(2), index * tile_, least(axis(2).cells, (index + 1) * tile_));
-        ring_.forget(width_);
+        ring_.forget(1);
         for (std::int64_t j0 = first0; j0 < last0; ++j0) {
             if (!depth_.list(axis(0), j0)) return false;
             deep_.forget(1);
@@ -163,7 +164,8 @@ class AdjointLines {
                 } else {
                     for (std::int64_t c = 0; c < width_; ++c) at_once(segment, c);
                 }
-                for (std::int64_t c = 0; c < width_; ++c) finish(segment, (j0 * axis(1).cells + j1) * axis(2).cells, c);
+                for (std::int64_t c = 0; c < width_; ++c) finish(segment, c);
+                store_cells(segment, to_ + ((j0 * axis(1).cells + j1) * axis(2).cells + segment.first) * width_);
             }
         }
         return true;
@@ -183,8 +185,8 @@ class AdjointLines {
                         const S* const weights = kernel(p0, p1, p2, channel) + (deep.tap * axis(1).taps + high.tap) * taps;
                         for (std::int64_t k = taps - 1; k >= 0; --k) {
                             if (weights[k] == 0) continue;
-                            if (row == nullptr) row = split_row(segment, deep.sample, high.sample, channel);
-                            terms_.add(row + p2 * line_ + taps - 1 - k, weights[k]);
+                            if (row == nullptr) row = split_row(segment, deep.sample, high.sample);
+                            terms_.add(row + (p2 * width_ + channel) * line_ + taps - 1 - k, weights[k]);
                         }
                     }
                 }
@@ -194,27 +196,28 @@ class AdjointLines {
     }
 
     // The phases of a row of samples, from the cell that the last tap of the first place reads.
-    const S* split_row(const Segment& segment, std::int64_t n0, std::int64_t n1, std::int64_t channel) {
+    const S* split_row(const Segment& segment, std::int64_t n0, std::int64_t n1) {
         const std::int64_t row = n0 * axis(1).samples + n1;
         const std::int64_t deep = deep_rows();
-        const std::int64_t slot = ring_.slot(n0 % (axis(0).taps * axis(0).scale) * deep + n1 % deep, channel);
+        const std::int64_t slot = ring_.slot(n0 % (axis(0).taps * axis(0).scale) * deep + n1 % deep, 0);
         if (ring_.kept(slot) != row) {
             if (ring_.sum(slot) == terms_.sum()) terms_.flush();
             ring_.kept(slot) = row;
-            load_phases(row_of(n0, n1) + channel, 0, segment.begin, segment.end, line_, ring_.at(slot));
+            load_lines(row_of(n0, n1), 0, segment.begin, segment.end, line_, ring_.at(slot));
         }
         ring_.sum(slot) = terms_.sum();
         return ring_.at(slot);
     }
 
-    // Phases for the places [begin, end) of a row whose first number in memory is that of `first` sample.
+    // A line for every phase and channel, for the places [begin, end) of a row whose first number in memory is that of `first`
+    // sample.
     template <class N>
-    void load_phases(const N* row, std::int64_t first, std::int64_t begin, std::int64_t end, std::int64_t size, S* to) const {
+    void load_lines(const N* row, std::int64_t first, std::int64_t begin, std::int64_t end, std::int64_t size, S* to) const {
         const std::int64_t scale = axis(2).scale;
         const std::int64_t lowest = begin - (axis(2).taps - 1);
         const std::int64_t start = most(lowest, 0);
         const std::int64_t stop = most(least(end * scale, axis(2).samples), start * scale);
-        split(row + (start * scale - first) * width_, width_, scale, stop - start * scale, start - lowest, size, to);
+        split(row + (start * scale - first) * width_, 1, scale * width_, (stop - start * scale) * width_, start - lowest, size, to);
     }
 
     // Axis 0 and 1 first, whose sums run along whole rows of samples as they lie in memory, then one row of phases.
@@ -226,13 +229,13 @@ class AdjointLines {
             const std::int64_t stop = most(first, least(end * scale, axis(2).samples));
             blend_rows(segment, first, stop);
             const std::int64_t size = (end - begin) + taps + 2 * lanes<S>;
+            load_lines(blended_.get(), first, begin, end, size, phases_.get());
             for (std::int64_t c = 0; c < width_; ++c) {
-                load_phases(blended_.get() + c, first, begin, end, size, phases_.get());
                 terms_.begin(sums(c) + (begin - segment.lower), end - begin, true);
                 for (std::int64_t p = 0; p < scale; ++p) {
                     const S* const weights = form_.factors(2, p);
                     for (std::int64_t k = taps - 1; k >= 0; --k) {
-                        if (weights[k] != 0) terms_.add(phases_.get() + p * size + taps - 1 - k, weights[k]);
+                        if (weights[k] != 0) terms_.add(phases_.get() + (p * width_ + c) * size + taps - 1 - k, weights[k]);
                     }
                 }
                 terms_.end();
@@ -281,8 +284,8 @@ class AdjointLines {
 
     S* sums(std::int64_t channel) const { return sums_.get() + channel * line_; }
 
-    // What stands beyond the ends is added to the cell that the border says, then cells are written.
-    void finish(const Segment& segment, std::int64_t row, std::int64_t channel) {
+    // What stands beyond the ends is added to the cell that the border says.
+    void finish(const Segment& segment, std::int64_t channel) {
         S* const line = sums(channel);
         for (std::int64_t i = segment.lower; i < segment.begin; ++i) line[i - segment.lower] = 0;
         for (std::int64_t i = segment.end; i < segment.upper; ++i) line[i - segment.lower] = 0;
@@ -293,15 +296,34 @@ class AdjointLines {
             for (std::int64_t i = 0; i < below; ++i) fold(segment, i, channel);
             for (std::int64_t i = above; i < places; ++i) fold(segment, i, channel);
         }
-        const S* __restrict const from = line + (segment.first + axis(2).origin - segment.lower);
-        T* __restrict const to = to_ + (row + segment.first) * width_ + channel;
+    }
+
+    void store_cells(const Segment& segment, T* to) const {
+        const S* const from = sums_.get() + (segment.first + axis(2).origin - segment.lower);
         const std::int64_t count = segment.last - segment.first;
-        if (width_ == 1) {
-#pragma GCC ivdep
-            for (std::int64_t m = 0; m < count; ++m) store(from[m], to[m]);
-        } else {
-            for (std::int64_t m = 0; m < count; ++m) store(from[m], to[m * width_]);
+        std::int64_t m = 0;
+        switch (width_) {
+            case 1: m = weave<1>(from, count, to); break;
+            case 2: m = weave<2>(from, count, to); break;
+            case 3: m = weave<3>(from, count, to); break;
+            case 4: m = weave<4>(from, count, to); break;
+            case 8: m = weave<8>(from, count, to); break;
         }
+        for (std::int64_t c = 0; c < width_; ++c) {
+            for (std::int64_t i = m; i < count; ++i) store(from[c * line_ + i], to[i * width_ + c]);
+        }
+    }
+
+    // The cells of so many lines, as far as they fill vectors.
+    template <int width>
+    std::int64_t weave(const S* from, std::int64_t count, T* to) const {
+        std::int64_t m = 0;
+        for (; m + lanes<S> <= count; m += lanes<S>) {
+            Vector<S> channels[width];
+            for (int c = 0; c < width; ++c) channels[c] = load_vector(from + c * line_ + m);
+            interleave<width, false>(channels, to + m * width);
+        }
+        return m;
     }
 
     void fold(const Segment& segment, std::int64_t place, std::int64_t channel) {

@@ -5,14 +5,21 @@
 
 #include "lanes.h"
 #include "number.h"
+#include "unzip.h"
 
 namespace upstroke {
 namespace {
 
 template <class T, int scale>
-void split_cells(const T* __restrict from, std::int64_t cells, std::int64_t size, Sum<T>* __restrict to) {
-#pragma GCC ivdep
-    for (std::int64_t m = 0; m < cells; ++m) {
+void split_cells(const T* from, std::int64_t cells, std::int64_t size, Sum<T>* to) {
+    constexpr int n = lanes<Sum<T>>;
+    std::int64_t m = 0;
+    for (; m + n <= cells; m += n) {
+        Vector<Sum<T>> phases[scale];
+        load_phases<scale>(from + m * scale, phases);
+        for (int p = 0; p < scale; ++p) store_vector(phases[p], to + p * size + m);
+    }
+    for (; m < cells; ++m) {
         for (int p = 0; p < scale; ++p) to[p * size + m] = load(from[m * scale + p]);
     }
 }
@@ -29,16 +36,16 @@ template <class T>
 void split(const T* from, std::int64_t step, std::int64_t scale, std::int64_t samples, std::int64_t zeros, std::int64_t size,
            Sum<T>* to) {
     const std::int64_t cells = samples / scale;
-    if (step == 1 && scale == 1) {
-        split_cells<T, 1>(from, cells, size, to + zeros);
-    } else if (step == 1 && scale == 2) {
-        split_cells<T, 2>(from, cells, size, to + zeros);
-    } else if (step == 1 && scale == 3) {
-        split_cells<T, 3>(from, cells, size, to + zeros);
-    } else if (step == 1 && scale == 4) {
-        split_cells<T, 4>(from, cells, size, to + zeros);
-    } else {
-        for (std::int64_t p = 0; p < scale; ++p) split_phase(from + p * step, scale * step, cells, to + p * size + zeros);
+    switch (step == 1 ? scale : 0) {
+        case 1: split_cells<T, 1>(from, cells, size, to + zeros); break;
+        case 2: split_cells<T, 2>(from, cells, size, to + zeros); break;
+        case 3: split_cells<T, 3>(from, cells, size, to + zeros); break;
+        case 4: split_cells<T, 4>(from, cells, size, to + zeros); break;
+        case 6: split_cells<T, 6>(from, cells, size, to + zeros); break;
+        case 8: split_cells<T, 8>(from, cells, size, to + zeros); break;
+        case 12: split_cells<T, 12>(from, cells, size, to + zeros); break;
+        default:
+            for (std::int64_t p = 0; p < scale; ++p) split_phase(from + p * step, scale * step, cells, to + p * size + zeros);
     }
     for (std::int64_t p = 0; p < scale; ++p) {
         Sum<T>* const line = to + p * size;

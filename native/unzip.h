@@ -24,7 +24,7 @@ UPSTROKE_INLINE Vector<S> every_third(const Vector<S>* samples, std::integer_seq
     return UPSTROKE_SHUFFLE(Index, two, samples[2], (3 * i + phase < 2 * n ? i : 3 * i + phase - n)...);
 }
 
-// In place, `scale` vectors of samples into as many phases; `scale` is a power of two, or three.
+// In place, `scale` vectors of samples into as many phases; `scale` is a power of two, or three times one.
 template <class S, int scale>
 UPSTROKE_INLINE void unzip(Vector<S>* samples) {
     using Lane = std::make_integer_sequence<int, lanes<S>>;
