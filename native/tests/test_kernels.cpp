@@ -390,6 +390,26 @@ void test_calls(const Case& at, const Trial& trial) {
     compare(at, "kernel gradient, whole call", slope_got, trial.slope, sums, sums);
 }
 
+// Kernels that are a product of one factor for each axis, some of them zero, as those of fixed kernels are.
+void draw_product(const Problem& problem, Array& kernel, Random& random) {
+    std::vector<std::vector<double>> factors(static_cast<std::size_t>(problem.axes));
+    for (int axis = 0; axis < problem.axes; ++axis) {
+        for (int64_t i = 0; i < problem.axis[axis].length; ++i) {
+            factors[static_cast<std::size_t>(axis)].push_back(random.one_in(4) ? 0.0 : random.value());
+        }
+    }
+    for (int64_t index = 0; index < kernel.size(); ++index) {
+        int64_t number = index;
+        double product = 1.0;
+        for (int axis = problem.axes - 1; axis >= 0; --axis) {
+            const int64_t length = problem.axis[axis].length;
+            product *= factors[static_cast<std::size_t>(axis)][static_cast<std::size_t>(number % length)];
+            number /= length;
+        }
+        kernel.set(index, product);
+    }
+}
+
 void test_problem(std::uint64_t seed, const Problem& problem) {
     Random random(seed + 1000003);
     Array x(problem.number, elements_of_x(problem));
@@ -400,6 +420,7 @@ void test_problem(std::uint64_t seed, const Problem& problem) {
     y.draw(random);
     kernel.draw(random);
     bias.draw(random);
+    if (random.one_in(3)) draw_product(problem, kernel, random);
 
     const std::vector<double> cells = x.values(), samples = y.values(), weights = kernel.values(), biases = bias.values();
     Expected up(y.size()), down(x.size()), slope(kernel.size());
@@ -438,6 +459,24 @@ void test_large_problems() {
         problem.number = static_cast<Number>(seed % 3);
         problem.threads = 3;
         test_problem(1000000000 + seed, problem);
+    }
+}
+
+// Rows longer than what is worked on at once.
+void test_wide_problems() {
+    for (std::uint64_t seed = 0; seed < 24; ++seed) {
+        Problem problem = {};
+        problem.batch = 1;
+        problem.channels = seed % 4 < 2 ? 2 : 3;
+        problem.tap_channels = seed % 2 == 0 ? 1 : problem.channels;
+        problem.axes = seed % 3 == 0 ? 1 : 2;
+        if (problem.axes == 2) problem.axis[0] = axis_of(3, 7, 2, 4, 0, Border::clamp);
+        const int64_t cells = seed % 3 == 0 ? 4200 : 1100;
+        problem.axis[problem.axes - 1] = axis_of(cells, 2 * cells - 1, 2, 6, 2, static_cast<Border>(seed % 5 % 3));
+        problem.channels_last = seed % 4 > 0;
+        problem.number = static_cast<Number>(seed / 3 % 3);
+        problem.threads = 2;
+        test_problem(2000000000 + seed, problem);
     }
 }
 
@@ -691,6 +730,7 @@ int main(int count, char** words) {
         test_problem(seed, draw_problem(random));
     }
     test_large_problems();
+    test_wide_problems();
     for (std::uint64_t seed = first; seed < first + problems && failures < most_failures; ++seed) {
         Random random(seed + 500000);
         test_shuffle(seed, draw_shuffle(random), random.between(0, 1));

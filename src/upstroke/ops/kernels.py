@@ -90,7 +90,7 @@ class Shuffle(Protocol):
 class Kernels(Protocol):
     """What native/module.cpp offers.
 
-    Its first three functions take the addresses of arrays without gaps: maps (batch, channels, *size), the channels
+    `upsample`, `adjoint` and `kernel_gradient` take the addresses of arrays without gaps: maps (batch, channels, *size), the channels
     outside or innermost, and kernel (kernel_channels, *length) and bias (channels), in float64 beside float64
     maps and in float32 beside others. They raise ValueError for addresses that hold no such numbers, and
     MemoryError where there was none.
