@@ -90,10 +90,10 @@ class Shuffle(Protocol):
 class Kernels(Protocol):
     """What native/module.cpp offers.
 
-    `upsample`, `adjoint` and `kernel_gradient` take the addresses of arrays without gaps: maps (batch, channels, *size), the channels
-    outside or innermost, and kernel (kernel_channels, *length) and bias (channels), in float64 beside float64
-    maps and in float32 beside others. They raise ValueError for addresses that hold no such numbers, and
-    MemoryError where there was none.
+    `upsample`, `adjoint` and `kernel_gradient` take the addresses of arrays without gaps: maps (batch,
+    channels, *size), the channels outside or innermost, and kernel (kernel_channels, *length) and bias
+    (channels), in float64 beside float64 maps and in float32 beside others. They raise ValueError for
+    addresses that hold no such numbers, and MemoryError where there was none.
     """
 
     Problem: MakeProblem
@@ -108,7 +108,6 @@ class Kernels(Protocol):
 
     def kernel_gradient(self, y: int, x: int, kernel: int, numbers: Numbers, /) -> None:
         """Write kernel, the gradient in it of the product of y with the upsampled x."""
-
 
     def instructions(self) -> str:
         """The set of instructions in use."""
