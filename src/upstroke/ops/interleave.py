@@ -101,9 +101,10 @@ def is_served(maps: Tensor) -> bool:
 
 def _is_ours(maps: Tensor) -> bool:
     """Whether the compiled kernels run: compiled code makes its own shuffles, a recording wants PyTorch's."""
-    return (
-        is_served(maps) and maps.is_contiguous() and not torch.compiler.is_compiling() and not is_recorded()
-    )
+    # asked first, so that tracing sees nothing of the rest
+    if torch.compiler.is_compiling():
+        return False
+    return is_served(maps) and maps.is_contiguous() and not is_recorded()
 
 
 def _applied(
