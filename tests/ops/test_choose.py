@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import depthwise_operators, sizes
 from upstroke import choose, upsample
 from upstroke.errors import OptionError, ShapeError
-from upstroke.ops import IMPLS, native
+from upstroke.ops import IMPLS, kernels
 from upstroke.ops.measured import Row
 from upstroke.polyphase import linear, transposed
 
@@ -54,7 +54,7 @@ def test_the_nearest_measured_case_decides(last, monkeypatch):
 
     rows = (row(64, 4096, transposed=3.0, shuffle=2.0), row(8, 64, transposed=0.25, shuffle=0.5, phases=4.0))
     monkeypatch.setattr(choice_of, "MEASURED", rows)
-    monkeypatch.setattr(native, "native", lambda: None)
+    monkeypatch.setattr(kernels, "native", lambda: None)
     choice_of._nearest.cache_clear()
     large = choose(linear(2), x_shape=(1, 60, 70, 60), channels_last=last)
     small = choose(linear(2), x_shape=(1, 7, 9, 7), channels_last=last)
