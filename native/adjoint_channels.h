@@ -6,12 +6,14 @@
 #include "adjoint_lines.h"
 #include "forms.h"
 #include "gather.h"
+#include "interleave.h"
 #include "lanes.h"
 #include "list.h"
 #include "prefetch.h"
 #include "problem.h"
 #include "scratch.h"
 #include "terms.h"
+#include "unzip.h"
 #include "volume.h"
 
 namespace upstroke {
@@ -39,8 +41,19 @@ struct ChannelSums {
     Sum<T>* carried;            // a vector for each of shifts - 1 cells, then those of the next channels
 };
 
+// So many vectors of neighbouring channels. Of two, numbers of half a word come apart into even and odd channels, which takes
+// half the work, and weights must lie in the same order.
+template <int vectors, class T>
+UPSTROKE_INLINE void load_channels(const T* from, Vector<Sum<T>>* to) {
+    if constexpr (vectors == 1) {
+        *to = load_vector(from);
+    } else {
+        load_phases<vectors>(from, to);
+    }
+}
+
 // `steps` steps from step `m` on, which make as many cells.
-template <class T, class To, int shifts, int steps>
+template <class T, class To, int shifts, int vectors, int steps>
 UPSTROKE_INLINE void sum_steps(const ChannelSums<T>& sums, std::int64_t m, To* to) {
     using S = Sum<T>;
     constexpr int n = lanes<S>;
@@ -54,55 +67,62 @@ UPSTROKE_INLINE void sum_steps(const ChannelSums<T>& sums, std::int64_t m, To* t
         }
     }
     S* carried = sums.carried;
-    for (std::int64_t c = 0;; c += n) {
+    for (std::int64_t c = 0;; c += vectors * n) {
         // The last vector ends with the last channel: what it has in common with the one before is made twice.
-        if (c > sums.width - n) c = sums.width - n;
-        Vector<S> values[shifts - 1 + steps];
-        for (int i = 0; i < shifts - 1; ++i) values[i] = load_vector(carried + i * n);
-        for (int i = 0; i < steps; ++i) values[shifts - 1 + i] = Vector<S>{};
+        if (c > sums.width - vectors * n) c = sums.width - vectors * n;
+        const bool own_weights = sums.weight_width == sums.width;
+        Vector<S> values[shifts - 1 + steps][vectors];
+        for (int v = 0; v < vectors; ++v) {
+            for (int i = 0; i < shifts - 1; ++i) values[i][v] = load_vector(carried + (i * vectors + v) * n);
+            for (int i = 0; i < steps; ++i) values[shifts - 1 + i][v] = Vector<S>{};
+        }
         for (std::int64_t g = 0; g < sums.groups; ++g) {
             for (std::int64_t p = 0; p < sums.scale; ++p) {
                 const std::int64_t at = sums.start + (m + g * shifts) * stride + p * sums.width + c;
-                const std::int64_t weight_at = g * shifts * shift + p * sums.weight_width + (sums.weight_width == sums.width ? c : 0);
+                const std::int64_t weight_at = g * shifts * shift + p * sums.weight_width + (own_weights ? c : 0);
                 for (std::int64_t r = 0; r < sums.count; ++r) {
                     const T* const from = sums.rows[r].samples + at;
                     const S* const weights = sums.rows[r].weights + weight_at;
-                    Vector<S> samples[steps];
-                    for (int i = 0; i < steps; ++i) samples[i] = load_vector(from + i * stride);
+                    Vector<S> samples[steps][vectors];
+                    for (int i = 0; i < steps; ++i) load_channels<vectors>(from + i * stride, samples[i]);
                     for (int t = 0; t < shifts; ++t) {
-                        const Vector<S> weight = load_vector(weights + t * shift);
-                        for (int i = 0; i < steps; ++i) values[shifts - 1 + i - t] += weight * samples[i];
+                        for (int v = 0; v < vectors; ++v) {
+                            const Vector<S> weight = load_vector(weights + t * shift + (own_weights ? v * n : 0));
+                            for (int i = 0; i < steps; ++i) values[shifts - 1 + i - t][v] += weight * samples[i][v];
+                        }
                     }
                 }
             }
         }
-        for (int i = 0; i < steps; ++i) store_vector(values[i], to + i * sums.width + c);
-        for (int i = 0; i < shifts - 1; ++i) store_vector(values[steps + i], carried + i * n);
-        carried += (shifts - 1) * n;
-        if (c == sums.width - n) break;
+        for (int i = 0; i < shifts - 1; ++i) {
+            for (int v = 0; v < vectors; ++v) store_vector(values[steps + i][v], carried + (i * vectors + v) * n);
+        }
+        for (int i = 0; i < steps; ++i) interleave<vectors, false>(values[i], to + i * sums.width + c);
+        carried += (shifts - 1) * vectors * n;
+        if (c == sums.width - vectors * n) break;
     }
 }
 
 // `cells` cells; `unused` has room for one.
-template <class T, class To, int shifts>
+template <class T, class To, int shifts, int vectors>
 void sum_cells(const ChannelSums<T>& sums, std::int64_t cells, To* unused, To* to) {
-    constexpr int steps = 4;
+    constexpr int steps = 4 / vectors;
     std::int64_t m = 0;
-    for (; m < shifts - 1; ++m) sum_steps<T, To, shifts, 1>(sums, m, unused);
+    for (; m < shifts - 1; ++m) sum_steps<T, To, shifts, vectors, 1>(sums, m, unused);
     const std::int64_t end = cells + shifts - 1;
-    for (; m + steps <= end; m += steps, to += steps * sums.width) sum_steps<T, To, shifts, steps>(sums, m, to);
-    for (; m < end; ++m, to += sums.width) sum_steps<T, To, shifts, 1>(sums, m, to);
+    for (; m + steps <= end; m += steps, to += steps * sums.width) sum_steps<T, To, shifts, vectors, steps>(sums, m, to);
+    for (; m < end; ++m, to += sums.width) sum_steps<T, To, shifts, vectors, 1>(sums, m, to);
 }
 
 constexpr std::int64_t most_shifts = 4;
 
-template <class T, class To>
+template <int vectors, class T, class To>
 void sum_cells(const ChannelSums<T>& sums, std::int64_t shifts, std::int64_t cells, To* unused, To* to) {
     switch (shifts) {
-        case 1: return sum_cells<T, To, 1>(sums, cells, unused, to);
-        case 2: return sum_cells<T, To, 2>(sums, cells, unused, to);
-        case 3: return sum_cells<T, To, 3>(sums, cells, unused, to);
-        default: return sum_cells<T, To, most_shifts>(sums, cells, unused, to);
+        case 1: return sum_cells<T, To, 1, vectors>(sums, cells, unused, to);
+        case 2: return sum_cells<T, To, 2, vectors>(sums, cells, unused, to);
+        case 3: return sum_cells<T, To, 3, vectors>(sums, cells, unused, to);
+        default: return sum_cells<T, To, most_shifts, vectors>(sums, cells, unused, to);
     }
 }
 
@@ -124,6 +144,8 @@ class AdjointChannels {
           form_(volume_, problem.tap_channels, 1, 1) {
         find_window();
         find_inner();
+        // With more shifts sums leave too few registers for a second vector.
+        paired_ = most_vectors == 2 && width_ % (2 * lanes<S>) == 0 && shifts_ < most_shifts;
     }
 
     bool run(std::int64_t first, std::int64_t last) {
@@ -174,6 +196,8 @@ class AdjointChannels {
     }
 
   private:
+    static constexpr int most_vectors = sizeof(T) < sizeof(S) ? 2 : 1;
+
     const Axis& axis(int a) const { return volume_.axis[a]; }
 
     // Samples with any weight, in whole groups of whole steps.
@@ -235,7 +259,7 @@ class AdjointChannels {
                     const std::int64_t u = read_of(axis(2), p, k) - window_first_;
                     if (u < 0 || u >= window_) continue;
                     for (std::int64_t c = 0; c < weight_width_; ++c) {
-                        const std::int64_t of = channels == 1 ? 0 : c;
+                        const std::int64_t of = channels == 1 ? 0 : channel_of(c);
                         const S weight = taps_[(((phase * scale + p) * channels + of) * outer_taps_ + tap) * taps + k];
                         weights_[(kernel * window_ + u) * weight_width_ + c] = weight;
                         is_used_[kernel] = is_used_[kernel] || weight != 0;
@@ -243,6 +267,13 @@ class AdjointChannels {
                 }
             }
         }
+    }
+
+    // Of the weight at a place.
+    std::int64_t channel_of(std::int64_t place) const {
+        if (!paired_) return place;
+        const std::int64_t lane = place % (2 * lanes<S>);
+        return place - lane + lane % lanes<S> * 2 + lane / lanes<S>;
     }
 
     // Of a kernel that is a product of factors those of the last axis, times those of every phase and tap of axis 0.
@@ -347,7 +378,13 @@ class AdjointChannels {
             const ChannelSums<T> sums{rows_.get(), rows_.count(), samples * static_cast<std::int64_t>(sizeof(T)) >= far_bytes,
                                       (first_read(axis(2), begin) + window_first_) * width_, axis(2).scale, width_, weight_width_, groups_,
                                       carried_};
-            sum_cells(sums, shifts_, end - begin, reinterpret_cast<To*>(unused_), to + (begin - first) * width_);
+            To* const unused = reinterpret_cast<To*>(unused_);
+            To* const begins = to + (begin - first) * width_;
+            if (paired_) {
+                sum_cells<most_vectors>(sums, shifts_, end - begin, unused, begins);
+            } else {
+                sum_cells<1>(sums, shifts_, end - begin, unused, begins);
+            }
         }
         for (std::int64_t j = end; j < last; ++j) sum_edge(j, to + (j - first) * width_);
     }
@@ -355,17 +392,30 @@ class AdjointChannels {
     template <class To>
     void sum_edge(std::int64_t cell, To* to) const {
         const std::int64_t edge = cell < inner_first_ ? cell : cell - (inner_last_ - inner_first_);
-        for (std::int64_t c = 0;; c += lanes<S>) {
-            if (c > width_ - lanes<S>) c = width_ - lanes<S>;
-            const std::int64_t of_channel = weight_width_ == width_ ? c : 0;
-            Vector<S> value = {};
-            for (std::int64_t i = edge_first_[edge]; i < edge_first_[edge + 1]; ++i) {
+        if (paired_) {
+            sum_edge<most_vectors>(edge_first_[edge], edge_first_[edge + 1], to);
+        } else {
+            sum_edge<1>(edge_first_[edge], edge_first_[edge + 1], to);
+        }
+    }
+
+    template <int vectors, class To>
+    void sum_edge(std::int64_t first, std::int64_t last, To* to) const {
+        constexpr int n = lanes<S>;
+        const bool own_weights = weight_width_ == width_;
+        for (std::int64_t c = 0;; c += vectors * n) {
+            if (c > width_ - vectors * n) c = width_ - vectors * n;
+            Vector<S> value[vectors] = {};
+            for (std::int64_t i = first; i < last; ++i) {
                 for (std::int64_t r = 0; r < rows_.count(); ++r) {
-                    value += load_vector(rows_[r].weights + edges_[i].weight + of_channel) * load_vector(rows_[r].samples + edges_[i].sample + c);
+                    const S* const weights = rows_[r].weights + edges_[i].weight + (own_weights ? c : 0);
+                    Vector<S> samples[vectors];
+                    load_channels<vectors>(rows_[r].samples + edges_[i].sample + c, samples);
+                    for (int v = 0; v < vectors; ++v) value[v] += load_vector(weights + (own_weights ? v * n : 0)) * samples[v];
                 }
             }
-            store_vector(value, to + c);
-            if (c == width_ - lanes<S>) break;
+            interleave<vectors, false>(value, to + c);
+            if (c == width_ - vectors * n) break;
         }
     }
 
@@ -385,6 +435,7 @@ class AdjointChannels {
     std::int64_t tile_ = 0;  // cells of a row that are worked on at once
     Form<S> form_;
     bool by_passes_ = false;
+    bool paired_ = false;  // whether vectors of channels go two by two
     const T* from_ = nullptr;
     T* to_ = nullptr;
     S* weights_ = nullptr;

@@ -73,11 +73,11 @@ int64_t products(const Problem& problem) {
 }
 
 Problem draw_problem(Random& random) {
-    static const int64_t channels[] = {1, 2, 3, 4, 8, 16, 17, 33};
+    static const int64_t channels[] = {1, 2, 3, 4, 8, 16, 17, 32, 33};
     Problem problem = {};
     do {
         problem.batch = random.between(1, 3);
-        problem.channels = channels[random.between(0, 7)];
+        problem.channels = channels[random.between(0, 8)];
         problem.tap_channels = random.one_in(2) ? 1 : problem.channels;
         problem.axes = static_cast<int>(random.between(1, 3));
         for (int axis = 0; axis < problem.axes; ++axis) problem.axis[axis] = draw_axis(random, axis == problem.axes - 1);
