@@ -72,7 +72,7 @@ def test_it_computes_what_pytorchs_layers_compute_with_their_weights(drawn):
     theirs = twin_of(layer)
     theirs.load_state_dict(layer.state_dict(), strict=True)
     expected = output(theirs, x)
-    assert type(layer[1]) is type(theirs[1])
+    assert isinstance(layer[1], type(theirs[1]))
     assert_same(layer(x).detach(), expected.detach())
     wanted = torch.autograd.grad(expected.square().sum(), theirs.parameters())
     actual = torch.autograd.grad(layer(x).square().sum(), layer.parameters())

@@ -21,7 +21,8 @@ Part = str
 # Numbers that are gathered at a time: enough for a fast matrix product, few beside the maps.
 GATHERED = 2**17
 
-# Numbers of a product that are made at a time, to be shuffled while they are in a cache.
+# Numbers of a product that are made at a time, to be shuffled while they are in a cache: by one thread, since
+# those of PyTorch wait for the next product without rest, and would be in the way of others.
 PRODUCED = 2**19
 
 
@@ -180,7 +181,7 @@ def _tiles(x: Tensor, weight: Tensor, call: Call, bias: Tensor | None = None) ->
                 torch.mm(kernels, some, out=product)
             else:
                 torch.addmm(each, kernels, some, out=product)
-            interleave_into(product.view(-1, *strip.cells), samples[strip.samples], call.stride)
+            interleave_into(product.view(-1, *strip.cells), samples[strip.samples], call.stride, threads=1)
     return y
 
 
@@ -283,7 +284,7 @@ def _tiles_input(y: Tensor, weight: Tensor, call: Call) -> Tensor:
     for cells, samples in zip(x, y, strict=True):
         for strip in _strips(call, kernels.shape[1]):
             phases = strip.of(buffer)
-            deinterleave_into(samples[strip.samples], phases.view(-1, *strip.cells), call.stride)
+            deinterleave_into(samples[strip.samples], phases.view(-1, *strip.cells), call.stride, threads=1)
             torch.mm(kernels, phases, out=cells.flatten(1)[:, strip.place])
     return x
 
@@ -353,7 +354,9 @@ def _tiles_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
         for cells, samples in zip(x, y, strict=True):
             for strip in _strips(call, rows):
                 phases = strip.of(buffer)
-                deinterleave_into(samples[strip.samples], phases.view(-1, *strip.cells), call.stride)
+                deinterleave_into(
+                    samples[strip.samples], phases.view(-1, *strip.cells), call.stride, threads=1
+                )
                 weight.addmm_(cells.flatten(1)[:, strip.place], phases.t())
     return weight.view(-1, y.shape[1], *call.kernel)
 

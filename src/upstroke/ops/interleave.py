@@ -54,8 +54,10 @@ def interleave_into(
     phases: Float[Tensor, "out_phases *cells"],
     samples: Float[Tensor, "out *samples"],
     scale: Sequence[int],
+    *,
+    threads: int | None = None,
 ) -> None:
-    """Write the samples that these phases are, which may be a part of a larger map.
+    """Write the samples that these phases are, which may be a part of a larger map; threads: at most so many.
 
     >>> y = torch.zeros(1, 6)
     >>> interleave_into(torch.tensor([[1.0], [10.0]]), y[:, 2:4], (2,))
@@ -66,15 +68,17 @@ def interleave_into(
     if kernels is None:
         samples.copy_(_interleaved(phases[None], scale)[0])
     else:
-        _run(kernels.interleave, phases, samples, scale)
+        _run(kernels.interleave, phases, samples, scale, threads)
 
 
 def deinterleave_into(
     samples: Float[Tensor, "out *samples"],
     phases: Float[Tensor, "out_phases *cells"],
     scale: Sequence[int],
+    *,
+    threads: int | None = None,
 ) -> None:
-    """Write the phases that these samples are; they may be a part of a larger map.
+    """Write the phases that these samples are; they may be a part of a larger map; threads: at most so many.
 
     >>> phases = torch.zeros(2, 1)
     >>> deinterleave_into(torch.tensor([[0.0, 0.0, 1.0, 10.0]])[:, 2:], phases, (2,))
@@ -86,7 +90,7 @@ def deinterleave_into(
     if kernels is None:
         phases.copy_(_deinterleaved(samples[None], scale)[0])
     else:
-        _run(kernels.deinterleave, phases, samples, scale)
+        _run(kernels.deinterleave, phases, samples, scale, threads)
 
 
 def is_served(maps: Tensor) -> bool:
@@ -154,7 +158,9 @@ def _can_run(phases: Tensor, samples: Tensor) -> bool:
     )
 
 
-def _run(kernel: Callable[..., None], phases: Tensor, samples: Tensor, scale: Sequence[int]) -> None:
+def _run(
+    kernel: Callable[..., None], phases: Tensor, samples: Tensor, scale: Sequence[int], threads: int | None
+) -> None:
     kernel(
         phases.data_ptr(),
         samples.data_ptr(),
@@ -164,7 +170,7 @@ def _run(kernel: Callable[..., None], phases: Tensor, samples: Tensor, scale: Se
         phases.stride(0),
         samples.stride()[:-1],
         samples.element_size(),
-        torch.get_num_threads(),
+        threads or torch.get_num_threads(),
     )
 
 
