@@ -167,8 +167,6 @@ template <class S> constexpr S smallest();
 template <> constexpr float smallest<float>() { return FLT_MIN; }
 template <> constexpr double smallest<double>() { return DBL_MIN; }
 
-inline std::int64_t floor_divide(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
-
 template <class T>
 class AdjointPlanar {
     using S = Sum<T>;
@@ -189,10 +187,10 @@ class AdjointPlanar {
         shifts_ = (used.last - used.first + last.scale - 1) / last.scale;
         lead_ = first_read(last, 0) + used.first;
         // Of line entries m: those with all their samples, and around them those with any.
-        whole_first_ = -floor_divide(lead_, last.scale);
-        whole_last_ = floor_divide(last.samples - lead_, last.scale);
-        any_first_ = floor_divide(-lead_, last.scale);
-        any_last_ = -floor_divide(lead_ - last.samples, last.scale);
+        whole_first_ = -floor_divided(lead_, last.scale);
+        whole_last_ = floor_divided(last.samples - lead_, last.scale);
+        any_first_ = floor_divided(-lead_, last.scale);
+        any_last_ = -floor_divided(lead_ - last.samples, last.scale);
     }
 
     // Whether lines are made a vector at a time; else they would be made number by number.

@@ -53,17 +53,5 @@ void fill_line(Sum<T>* line, const T* row, const Axis& axis, std::int64_t place,
     }
 }
 
-// Asks for memory that is read soon, so that it comes while sums are made.
-template <class T>
-inline void prefetch(const T* from, std::int64_t count) {
-#if defined(__GNUC__)
-    constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-    for (std::int64_t i = 0; i < count; i += line) __builtin_prefetch(from + i);
-#else
-    (void)from;
-    (void)count;
-#endif
-}
-
 }  // namespace
 }  // namespace upstroke

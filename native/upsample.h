@@ -8,6 +8,7 @@
 #include "kernels.h"
 #include "lines.h"
 #include "passes.h"
+#include "prefetch.h"
 #include "problem.h"
 #include "scratch.h"
 #include "stream.h"
@@ -285,7 +286,8 @@ class Upsampler {
     void prefetch_line(const T* row) {
         const std::int64_t first = place2_ > 0 ? place2_ : 0;
         const std::int64_t last = place2_ + places_ < axis(2).cells ? place2_ + places_ : axis(2).cells;
-        if (first < last) prefetch(row + first * volume_.width, (last - first) * volume_.width);
+        if (first >= last) return;
+        prefetch(address_of(row + first * volume_.width), (last - first) * volume_.width * static_cast<std::int64_t>(sizeof(T)));
     }
 
     const Volume& volume_;
