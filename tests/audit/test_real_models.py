@@ -98,7 +98,7 @@ def test_text_detector_sites():
         ("UP105", "p2o.ConvTranspose.0"),
         ("UP105", "p2o.ConvTranspose.2"),
     }
-    assert [len(join.sites) for join in report.joins] == [2, 2, 2, 4]
+    assert [len(join.reading.branching.sites) for join in report.joins] == [2, 2, 2, 4]
 
 
 @pytest.mark.parametrize("place", range(8))

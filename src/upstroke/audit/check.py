@@ -1,28 +1,29 @@
-"""Turn a model into the report of what every rule says of every upsampling site."""
+"""Turn a model into the report of what every rule says of everything that it judges."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from torch import nn
 
 from upstroke.audit.reading import Reading, read
 from upstroke.audit.record import record_of
-from upstroke.audit.rule import Rule, Severity, Verdict, chosen
-from upstroke.graph import Branching, Graph, joins, sites
+from upstroke.audit.rule import Rule, S, Severity, Subject, Verdict, chosen
+from upstroke.audit.subjects import JoinReading, ModelReading, OutputReading, ReductionReading
+from upstroke.graph import Graph, joins, reductions, sites
 
 __all__ = ["Finding", "Judged", "Report", "check"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One rule's finding at one site.
+    """One rule's finding at one subject.
 
     Attributes:
         rule: the rule.
-        site: name of the site.
+        site: name of what it was found at: an upsampling site, a join, a strided layer, an output, the model.
         severity: of this finding.
         verdict: what the rule said.
     """
@@ -34,21 +35,21 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Judged:
-    """A site with what was measured of it and what the rules said.
+class Judged(Generic[S]):
+    """A subject with what was measured of it and what the rules said.
 
     Attributes:
         reading: what was measured.
-        verdicts: by the rules' codes.
+        verdicts: by the codes of the rules that judge such subjects.
     """
 
-    reading: Reading
+    reading: S
     verdicts: Mapping[str, Verdict]
 
     @property
     def is_skipped(self) -> bool:
-        """Whether no rule could judge the site."""
-        return all(verdict.kind == "skipped" for verdict in self.verdicts.values())
+        """Whether rules were asked and none could judge it."""
+        return bool(self.verdicts) and all(verdict.kind == "skipped" for verdict in self.verdicts.values())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,28 +60,36 @@ class Report:
         graph: the model, as it was read.
         rules: that were asked.
         sites: every upsampling site, in the order in which they run.
-        joins: the joins that grown maps come to.
+        joins: every join of maps, in order.
+        reductions: every strided convolution and pool, in order.
+        outputs: the maps that the model gives.
+        model: the model as a whole.
     """
 
     graph: Graph
     rules: tuple[Rule, ...]
-    sites: tuple[Judged, ...]
-    joins: tuple[Branching, ...]
+    sites: tuple[Judged[Reading], ...]
+    joins: tuple[Judged[JoinReading], ...]
+    reductions: tuple[Judged[ReductionReading], ...]
+    outputs: tuple[Judged[OutputReading], ...]
+    model: Judged[ModelReading]
+
+    @property
+    def judged(self) -> tuple[Judged[Any], ...]:
+        """Everything that was judged: sites, joins, strided layers, outputs, the model."""
+        return (*self.sites, *self.joins, *self.reductions, *self.outputs, self.model)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All findings, in the order of the sites."""
-        return tuple(
-            Finding(
-                rule=rule,
-                site=judged.reading.site.name,
-                severity=judged.verdicts[rule.code].severity or rule.severity,
-                verdict=judged.verdicts[rule.code],
-            )
-            for judged in self.sites
-            for rule in self.rules
-            if judged.verdicts[rule.code].kind == "finding"
-        )
+        """All findings, in the order of what was judged."""
+        return tuple(finding for judged in self.judged for finding in self._findings_at(judged))
+
+    def _findings_at(self, judged: Judged[Any]) -> Iterator[Finding]:
+        for rule in self.rules:
+            verdict = judged.verdicts.get(rule.code)
+            if verdict is not None and verdict.kind == "finding":
+                severity = verdict.severity or rule.severity
+                yield Finding(rule=rule, site=judged.reading.name, severity=severity, verdict=verdict)
 
     def as_json(self) -> dict[str, Any]:
         """The record `upstroke.check/1`: plain data without NaN or infinity."""
@@ -95,8 +104,9 @@ def check(
     name: str = "",
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
+    conserve: bool = False,
 ) -> Report:
-    """Judge every upsampling site of a model by every rule.
+    """Judge the upsampling of a model by every rule.
 
     Args:
         model: a PyTorch module, which is run once; the path of an ONNX file, which is not; or a graph.
@@ -106,6 +116,8 @@ def check(
         name: what to call the model; by default the module's type or the file's name.
         select: codes of the rules to ask, or what they begin with; by default all.
         ignore: codes of rules not to ask.
+        conserve: whether the model promises to keep what comes in, so that the rules of conservation are
+            asked as well.
 
     Raises:
         FileError: the file is no model.
@@ -116,7 +128,7 @@ def check(
     >>> [finding.rule.code for finding in check(odd, torch.rand(1, 4, 8, 8)).findings]
     ['UP101', 'UP102', 'UP105']
     """
-    rules = chosen(select, ignore)
+    rules = chosen(select, ignore, conserve=conserve)
     graph = model if isinstance(model, Graph) else _graph(model, inputs, keywords)
     if name:
         graph = replace(graph, model=name)
@@ -125,7 +137,10 @@ def check(
         graph=graph,
         rules=rules,
         sites=tuple(_judged(read(site, graph), rules) for site in found),
-        joins=joins(graph, found),
+        joins=tuple(_judged(JoinReading(branching=each), rules) for each in joins(graph, found)),
+        reductions=tuple(_judged(ReductionReading(node=node), rules) for node in reductions(graph)),
+        outputs=tuple(_judged(OutputReading(tensor=name), rules) for name in graph.outputs),
+        model=_judged(ModelReading(graph=graph, sites=found), rules),
     )
 
 
@@ -144,11 +159,12 @@ def _graph(
     return read_onnx(Path(model), sizes=inputs)
 
 
-def _judged(reading: Reading, rules: Sequence[Rule]) -> Judged:
-    return Judged(reading=reading, verdicts={rule.code: _verdict(rule, reading) for rule in rules})
+def _judged(reading: S, rules: Sequence[Rule]) -> Judged[S]:
+    asked = (rule for rule in rules if isinstance(reading, rule.of))
+    return Judged(reading=reading, verdicts={rule.code: _verdict(rule, reading) for rule in asked})
 
 
-def _verdict(rule: Rule, reading: Reading) -> Verdict:
+def _verdict(rule: Rule, reading: Subject) -> Verdict:
     """Ask a rule; what could not be read is skipped, never ok."""
     skipped = Verdict(kind="skipped", words=reading.reason)
     if reading.reason and not rule.reads_steps:

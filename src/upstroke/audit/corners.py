@@ -11,6 +11,7 @@ __all__ = ["size_dependent_grid"]
 @rule(
     "UP202",
     "grid that depends on the size",
+    Reading,
     severity="warning",
     threshold=0.0,
     unit="pixels of its input",

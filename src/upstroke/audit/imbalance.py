@@ -23,6 +23,7 @@ def loudest(chain: ChainGain) -> float:
 @rule(
     "UP102",
     "unbalanced phases",
+    Reading,
     severity="error",
     threshold=THRESHOLD,
     unit="dB",
@@ -57,6 +58,7 @@ def unbalanced_phases(reading: Reading) -> Verdict:
 @rule(
     "UP105",
     "unbalanced and beyond repair",
+    Reading,
     severity="error",
     threshold=THRESHOLD,
     unit="dB",

@@ -10,6 +10,7 @@ __all__ = ["uneven_overlap"]
 @rule(
     "UP101",
     "uneven overlap",
+    Reading,
     severity="warning",
     threshold=0.0,
     unit="taps apart",

@@ -94,6 +94,11 @@ class Reading:
     trained: bool | None = None
 
     @property
+    def name(self) -> str:
+        """What the model calls the site."""
+        return self.site.name
+
+    @property
     def is_one_cell(self) -> bool:
         """Whether the map that comes in has one cell, so that nothing can repeat."""
         size = self.site.size_in

@@ -8,9 +8,19 @@ from torch import Tensor
 
 from upstroke._version import __version__
 from upstroke.audit.imbalance import loudest
+from upstroke.audit.reading import Reading
 from upstroke.audit.rule import Rule, Verdict
-from upstroke.graph import Branching, Graph, Site
-from upstroke.graph.steps import Convolution, Join, PixelShuffle, Resize, TransposedConvolution, Upsampling
+from upstroke.audit.subjects import JoinReading, OutputReading, ReductionReading
+from upstroke.graph import Graph, Site
+from upstroke.graph.steps import (
+    Convolution,
+    Join,
+    PixelShuffle,
+    Pool,
+    Resize,
+    TransposedConvolution,
+    Upsampling,
+)
 
 if TYPE_CHECKING:
     from upstroke.audit.check import Finding, Judged, Report
@@ -46,7 +56,10 @@ def record_of(report: "Report") -> dict[str, Plain]:
         "source": _source(report.graph),
         "rules": [_rule(rule) for rule in report.rules],
         "sites": [_site(judged, report.rules) for judged in report.sites],
-        "joins": [_join(branching) for branching in report.joins],
+        "joins": [_join(judged, report.rules) for judged in report.joins],
+        "reductions": [_reduction(judged, report.rules) for judged in report.reductions],
+        "outputs": [_output(judged, report.rules) for judged in report.outputs],
+        "verdicts": _verdicts(report.model, report.rules),
         "findings": [_finding(finding) for finding in findings],
         "skipped": [
             {
@@ -88,7 +101,7 @@ def _rule(rule: Rule) -> dict[str, Plain]:
     }
 
 
-def _site(judged: "Judged", rules: tuple[Rule, ...]) -> dict[str, Plain]:
+def _site(judged: "Judged[Reading]", rules: tuple[Rule, ...]) -> dict[str, Plain]:
     reading = judged.reading
     site, step = reading.site, reading.site.node.step
     was_read = not reading.reason
@@ -120,7 +133,7 @@ def _site(judged: "Judged", rules: tuple[Rule, ...]) -> dict[str, Plain]:
         "trained": reading.trained,
         "chain": [{"name": node.name, "operator": node.operator} for node in site.chain],
         "ends_at": None if site.ends is None else f"{site.ends.operator} {site.ends.name}",
-        "verdicts": {rule.code: _verdict(judged.verdicts[rule.code], rule) for rule in rules},
+        "verdicts": _verdicts(judged, rules),
         "skipped": reading.reason or None,
     }
 
@@ -171,13 +184,43 @@ def _channels(site: Site, channels: tuple[int, int]) -> tuple[int | None, int | 
     return channels if learned and channels != (0, 0) else (None, None)
 
 
-def _join(branching: Branching) -> dict[str, Plain]:
+def _join(judged: "Judged[JoinReading]", rules: tuple[Rule, ...]) -> dict[str, Plain]:
+    branching = judged.reading.branching
     node = branching.node
     return {
         "name": node.name,
         "operator": node.operator,
         "kind": node.step.kind if isinstance(node.step, Join) else None,
         "sites": [None if site is None else site.name for site in branching.sites],
+        "verdicts": _verdicts(judged, rules),
+    }
+
+
+def _reduction(judged: "Judged[ReductionReading]", rules: tuple[Rule, ...]) -> dict[str, Plain]:
+    node = judged.reading.node
+    assert isinstance(node.step, Convolution | Pool)
+    return {
+        "name": node.name,
+        "operator": node.operator,
+        "kernel": list(_kernel_of(node.step)),
+        "stride": list(node.step.stride),
+        "verdicts": _verdicts(judged, rules),
+    }
+
+
+def _kernel_of(step: Convolution | Pool) -> tuple[int, ...]:
+    return step.kernel if isinstance(step, Pool) else tuple(step.weight.shape[2:])
+
+
+def _output(judged: "Judged[OutputReading]", rules: tuple[Rule, ...]) -> dict[str, Plain]:
+    return {"name": judged.reading.name, "verdicts": _verdicts(judged, rules)}
+
+
+def _verdicts(judged: "Judged[Any]", rules: tuple[Rule, ...]) -> dict[str, Plain]:
+    return {
+        rule.code: _verdict(judged.verdicts[rule.code], rule)
+        for rule in rules
+        if rule.code in judged.verdicts
     }
 
 

@@ -1,14 +1,19 @@
-"""Define a rule, its verdict on a site, and the table that rules enter by being imported."""
+"""Define a rule, its verdict on what it judges, and the table that rules enter by being imported."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from upstroke.audit.reading import Reading
+from upstroke.audit.subjects import JoinReading, ModelReading, OutputReading, ReductionReading
 from upstroke.errors import OptionError
 
-__all__ = ["RULES", "SEVERITIES", "Rule", "Severity", "Verdict", "chosen", "rule"]
+__all__ = ["RULES", "SEVERITIES", "Rule", "Severity", "Subject", "Verdict", "chosen", "rule"]
+
+# What rules judge: an upsampling site, a join, an operation that makes maps smaller, an output, the model.
+Subject = Reading | JoinReading | ReductionReading | OutputReading | ModelReading
+S = TypeVar("S", bound=Subject)
 
 Severity = Literal["note", "warning", "error"]
 SEVERITIES: tuple[Severity, ...] = ("note", "warning", "error")
@@ -16,10 +21,10 @@ SEVERITIES: tuple[Severity, ...] = ("note", "warning", "error")
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a rule says of a site.
+    """What a rule says of one subject.
 
     Attributes:
-        kind: "ok", "finding", or "skipped" where the site could not be read.
+        kind: "ok", "finding", or "skipped" where the subject could not be read.
         words: why, in one sentence without a full stop.
         measure: the number behind it in the rule's unit; None where there is none.
         severity: of a finding, where it is not the rule's own.
@@ -35,10 +40,11 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One thing that is checked at every site.
+    """One thing that is checked at every subject of its kind.
 
     Attributes:
         code: by which it is selected and explained.
+        of: the type of what it judges.
         title: what it finds, in a few words.
         severity: of its findings.
         threshold: of its measure, in `unit`.
@@ -47,10 +53,12 @@ class Rule:
         remedy: what to do about a finding.
         reads_steps: whether the rule needs the layer's settings alone, so that it can judge a layer that no
             operator describes.
+        conserves: whether it is asked only of models that promise to conserve what comes in.
         judge: the rule itself.
     """
 
     code: str
+    of: type[Any]
     title: str
     severity: Severity
     threshold: float
@@ -58,7 +66,8 @@ class Rule:
     reason: str
     remedy: str
     reads_steps: bool
-    judge: Callable[[Reading], Verdict]
+    conserves: bool
+    judge: Callable[[Any], Verdict]
 
 
 _RULES: dict[str, Rule] = {}
@@ -68,6 +77,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(_RULES)
 def rule(
     code: str,
     title: str,
+    of: type[S],
     *,
     severity: Severity,
     threshold: float,
@@ -75,12 +85,14 @@ def rule(
     reason: str,
     remedy: str,
     reads_steps: bool = False,
-) -> Callable[[Callable[[Reading], Verdict]], Callable[[Reading], Verdict]]:
-    """Enter a function from a site's reading to a verdict into the table of rules."""
+    conserves: bool = False,
+) -> Callable[[Callable[[S], Verdict]], Callable[[S], Verdict]]:
+    """Enter a function from a subject's reading to a verdict into the table of rules."""
 
-    def enter(judge: Callable[[Reading], Verdict]) -> Callable[[Reading], Verdict]:
+    def enter(judge: Callable[[S], Verdict]) -> Callable[[S], Verdict]:
         _RULES[code] = Rule(
             code=code,
+            of=of,
             title=title,
             severity=severity,
             threshold=threshold,
@@ -88,6 +100,7 @@ def rule(
             reason=reason,
             remedy=remedy,
             reads_steps=reads_steps,
+            conserves=conserves,
             judge=judge,
         )
         return judge
@@ -95,8 +108,12 @@ def rule(
     return enter
 
 
-def chosen(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> tuple[Rule, ...]:
+def chosen(
+    select: Sequence[str] = (), ignore: Sequence[str] = (), *, conserve: bool = False
+) -> tuple[Rule, ...]:
     """The rules whose code starts as one of `select` does (all if there are none) and as none of `ignore`.
+
+    Rules about conservation are asked with `conserve`, or where `select` names them.
 
     Raises:
         OptionError: a code is the beginning of no rule's, or no rule is left.
@@ -110,7 +127,9 @@ def chosen(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> tuple[Rule
     left = tuple(
         _RULES[code]
         for code in sorted(_RULES)
-        if code.startswith(wanted) and not (unwanted and code.startswith(unwanted))
+        if code.startswith(wanted)
+        and not (unwanted and code.startswith(unwanted))
+        and (conserve or select or not _RULES[code].conserves)
     )
     if not left:
         asked, silenced = ", ".join(select) or "all", ", ".join(ignore)

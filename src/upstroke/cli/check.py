@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -63,6 +64,12 @@ def check(
     ignore: Annotated[
         list[str] | None, typer.Option("--ignore", metavar="CODES", help="Rules not to ask.")
     ] = None,
+    conserve: Annotated[
+        bool,
+        typer.Option(
+            "--conserve", help="Ask the rules of conservation too: the model promises to keep mass."
+        ),
+    ] = False,
     fail_on: Annotated[
         Literal["error", "warning", "note"],
         typer.Option("--fail-on", help="Least severity of a finding that makes the exit code 1."),
@@ -91,7 +98,16 @@ def check(
         msg = f"--weights belongs to package.module:factory; {subject} has its own; leave --weights out"
         raise OptionError(msg)
     with _without_noise():
-        report = _checked(subject, examples, weights, seed=seed, select=chosen, ignore=left_out, quiet=quiet)
+        report = _checked(
+            subject,
+            examples,
+            weights,
+            seed=seed,
+            select=chosen,
+            ignore=left_out,
+            conserve=conserve,
+            quiet=quiet,
+        )
     record = report.as_json()
     text = _rendered(record, form=form, output=output, verbose=verbose)
     deliver(text, output=output, overwrite=overwrite, quiet=quiet)
@@ -121,6 +137,7 @@ def _checked(
     seed: int,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
+    conserve: bool,
     quiet: bool,
 ) -> "Report":
     import torch
@@ -129,9 +146,10 @@ def _checked(
     from upstroke.files import read_state_dict
 
     # a mistyped code is said before the model is loaded
-    audit.chosen(select, ignore)
+    audit.chosen(select, ignore, conserve=conserve)
+    judge = partial(audit.check, select=select, ignore=ignore, conserve=conserve)
     if isinstance(subject, Path):
-        return audit.check(subject, sizes_for_file(examples), select=select, ignore=ignore)
+        return judge(subject, sizes_for_file(examples))
     state = None if weights is None else read_state_dict(weights)
     # what the model imports late is found there too, and weights drawn at random are the same in every run
     with current_folder_first(), torch.random.fork_rng(devices=()):
@@ -142,9 +160,7 @@ def _checked(
             for note in () if quiet else notes_on(state):
                 typer.echo(f"upstroke: {note}", err=True)
         inputs, keywords = tensors_for_module(module, examples, seed=seed)
-        return audit.check(
-            module, inputs, keywords=keywords, name=subject.words, select=select, ignore=ignore
-        )
+        return judge(module, inputs, keywords=keywords, name=subject.words)
 
 
 def _rendered(record: dict[str, Any], *, form: str, output: Path | None, verbose: bool) -> str:

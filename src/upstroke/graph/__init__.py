@@ -3,7 +3,7 @@
 from upstroke.graph.affine_of import affine_of, is_linear
 from upstroke.graph.form import Graph, Node, Shape
 from upstroke.graph.rearrange import pixel_shuffle_of, with_shuffles
-from upstroke.graph.sites import Branching, Site, joins, sites
+from upstroke.graph.sites import Branching, Site, joins, reductions, sites
 
 __all__ = [
     "Branching",
@@ -15,6 +15,7 @@ __all__ = [
     "is_linear",
     "joins",
     "pixel_shuffle_of",
+    "reductions",
     "sites",
     "with_shuffles",
 ]

@@ -11,6 +11,7 @@ from upstroke.graph.steps import (
     Join,
     PerChannel,
     PixelShuffle,
+    Pool,
     Resize,
     Same,
     TransposedConvolution,
@@ -19,7 +20,7 @@ from upstroke.graph.steps import (
 )
 from upstroke.polyphase import Affine, compose_affine
 
-__all__ = ["Branching", "Site", "joins", "sites"]
+__all__ = ["Branching", "Site", "joins", "reductions", "sites"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,6 +113,15 @@ def joins(graph: Graph, grown: Sequence[Site]) -> tuple[Branching, ...]:
             if any(branches):
                 found.append(Branching(node=node, sites=branches))
     return tuple(found)
+
+
+def reductions(graph: Graph) -> tuple[Node, ...]:
+    """Every convolution and pool that makes its map smaller, in the order in which they run."""
+    return tuple(
+        node
+        for node in graph.nodes
+        if isinstance(node.step, Convolution | Pool) and max(node.step.stride) > 1
+    )
 
 
 def _grows(node: Node) -> bool:
