@@ -1,5 +1,6 @@
 """Turn the modules that run while a model is recorded into names that a reader of its code knows."""
 
+from functools import cache
 from typing import Any
 
 from torch import nn
@@ -87,8 +88,13 @@ def layer_type(part: nn.Module) -> type[nn.Module] | None:
     >>> layer_type(nn.utils.parametrizations.weight_norm(nn.ConvTranspose2d(2, 2, 2))).__name__
     'ConvTranspose2d'
     """
-    for kind in type(part).__mro__:
-        family = kind.__module__.removeprefix("torch.nn.modules.")
-        if family != kind.__module__ and family not in ("module", "container", "transformer"):
-            return kind
+    return _layer_among(type(part))
+
+
+@cache
+def _layer_among(kind: type[nn.Module]) -> type[nn.Module] | None:
+    for each in kind.__mro__:
+        family = each.__module__.removeprefix("torch.nn.modules.")
+        if family != each.__module__ and family not in ("module", "container", "transformer"):
+            return each
     return None

@@ -1,10 +1,11 @@
 """Turn the operators that PyTorch runs, one by one, into nodes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from weakref import ReferenceType, ref
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,7 +13,6 @@ from torch._ops import OpOverload
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from upstroke.graph.form import Node, Shape
 from upstroke.graph.growth import grown, is_larger
@@ -31,6 +31,7 @@ _NORMS = ("cudnn_batch_norm", "miopen_batch_norm", "native_batch_norm")
 _STATISTICS = ("running_mean", "running_var")
 _COMPLEX = "a transposed convolution of complex numbers is not read"
 _TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
+_WHOLE = frozenset((*_TRANSPOSED, F.pad))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +44,14 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class _Map:
-    """The name of a map that a tensor holds, and since when."""
+    """The name of a map that a tensor holds, and since when.
+
+    The tensor is held weakly, so that a later one at the same place in memory is not taken for it.
+    """
 
     name: str
     time: int
+    tensor: ReferenceType[Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +88,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._running = running
         self._originals = originals
         self._unique = Unique()
-        self._maps: MutableMapping[Tensor, _Map] = WeakTensorKeyDictionary()
+        self._maps: dict[int, _Map] = {}
         self._writes: dict[int, tuple[StorageWeakRef, list[_Write]]] = {}
         self._spare: set[str] = set()
         self._own: set[str] = set()
@@ -101,10 +106,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if self._hidden or not hasattr(func, "_schema"):
             return func(*args, **kwargs)
-        names, defaults, targets = _arguments(func)
-        given = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
-        name = _short_name(func._schema.name)
-        for target in (*targets, *(_STATISTICS if name in _NORMS and given.get("training") else ())):
+        form = _form(func)
+        name, targets = form.name, form.targets
+        given = {**form.defaults, **dict(zip(form.names, args, strict=False)), **kwargs}
+        for target in (*targets, *_STATISTICS) if name in _NORMS and given.get("training") else targets:
             if isinstance(given.get(target), Tensor):
                 self._originals.before_writing(given[target])
         named = self._maps_among(given)
@@ -115,33 +120,54 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._begin(start, "constant")
             named, before = self._maps_among(given), [tuple(start.shape)]
             # a constant again for whoever else takes it
-            self._spare.add(self._maps.pop(start).name)
+            self._spare.add(self._maps.pop(id(start)).name)
         if named:
             written = [given[target] for target in targets if isinstance(given.get(target), Tensor)]
-            self._keep(func._schema.name, given, named, before, output, written)
-        drawn = isinstance(output, Tensor) and name in _DRAWS
+            self._keep(form, given, named, before, output, written)
+        drawn = name in _DRAWS and isinstance(output, Tensor)
         if drawn and output.numel() > 1 and not self._originals.keeps(output):
             self._begin(output, name)
         return output
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Whether PyTorch wraps every call of the above, so that compiled code does not compile it as well.
+
+        Compiled parts run uncompiled while they are recorded, so nothing does; the wrapper takes time.
+        """
+        return False
+
     def take(self, tensor: Tensor, name: str) -> None:
         """Take a tensor as a map that comes in."""
-        if tensor not in self._maps:
+        if self._held(tensor) is None:
             self.inputs += (self._named(tensor, name),)
 
     def _maps_among(self, given: Mapping[str, Any]) -> list[tuple[Tensor, str]]:
         """The arguments that are maps, each with its name."""
-        return [(tensor, name) for tensor in _tensors(given.values()) if (name := self.map_of(tensor))]
+        found = []
+        for value in given.values():
+            if isinstance(value, Tensor):
+                name = self.map_of(value)
+                if name is not None:
+                    found.append((value, name))
+            elif isinstance(value, list | tuple):
+                found += [(each, name) for each in _tensors(value) if (name := self.map_of(each))]
+        return found
+
+    def _held(self, tensor: Tensor) -> _Map | None:
+        """What this very tensor was last taken as."""
+        held = self._maps.get(id(tensor))
+        return held if held is not None and held.tensor() is tensor else None
 
     def _begin(self, tensor: Tensor, label: str) -> None:
         """Take a tensor that the model has of its own as a map, if it is none."""
         if self.map_of(tensor) is None:
             self.take(tensor, label)
-            self._own.add(self._maps[tensor].name)
+            self._own.add(self._maps[id(tensor)].name)
 
     def map_of(self, tensor: Tensor) -> str | None:
         """The name of the map that a tensor holds; None if it is a constant."""
-        held = self._maps.get(tensor)
+        held = self._held(tensor)
         if not self._writes:
             return held.name if held else None
         _, writes = self._writes.get(memory_of(tensor), (None, []))
@@ -190,7 +216,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _keep(
         self,
-        full_name: str,
+        form: "_Form",
         given: Mapping[str, Any],
         named: Sequence[tuple[Tensor, str]],
         before: Sequence[tuple[int, ...]],
@@ -198,8 +224,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         targets: Sequence[Tensor],
     ) -> None:
         """Add a node for each tensor that an operator gave; the first is what its step describes."""
-        results = [tensor for tensor in _tensors([output]) if tensor.numel()]
-        namespace, name = full_name.partition("::")[0], _short_name(full_name)
+        results = [tensor for tensor in _tensors((output,)) if tensor.numel()]
+        name = form.name
         if not results or name in HOLDS_NO_VALUES:
             return
         maps = {id(tensor): taken for tensor, taken in named}
@@ -209,7 +235,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             every = [taken for _, taken in named]
             taken = every if isinstance(step, Join) else list(dict.fromkeys(every))
-        shown = f"{namespace}.{_as_called(name, given)}"
+        shown = f"{form.namespace}.{_as_called(name, given)}"
         first = self._add(shown, taken, step, results[0])
         if len(taken) == 1 and _widens(before[0], results[0].shape):
             self.widened[first] = name in _BY_COPIES
@@ -233,7 +259,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _named(self, tensor: Tensor, label: str) -> str:
         name = self._unique(label)
         self._time += 1
-        self._maps[tensor] = _Map(name=name, time=self._time)
+        self._maps[id(tensor)] = _Map(name=name, time=self._time, tensor=ref(tensor))
         self.shapes[name] = tuple(tensor.shape)
         return name
 
@@ -241,7 +267,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # held weakly, so that no other memory gets the same place as long as this is known
         held = StorageWeakRef(target.untyped_storage())  # type: ignore[no-untyped-call]
         _, writes = self._writes.setdefault(memory_of(target), (held, []))
-        writes.append(_Write(map=self._maps[target], view=_view(target)))
+        writes.append(_Write(map=self._maps[id(target)], view=_view(target)))
 
     def _written(self, tensor: Tensor, parts: Sequence[str]) -> str:
         """Add a node for a tensor that maps were written into through views of it."""
@@ -270,6 +296,8 @@ class Whole(TorchFunctionMode):
     ) -> Any:  # noqa: ANN401 - whatever a function gives
         """Run a function, and tell the recorder if it was one of these."""
         kwargs = kwargs or {}
+        if func not in _WHOLE:
+            return func(*args, **kwargs)
         if func in _TRANSPOSED:
             taken = args[0] if args else kwargs["input"]
             if not taken.is_complex():
@@ -278,8 +306,6 @@ class Whole(TorchFunctionMode):
                 output = func(*args, **kwargs)
             self._recorder.add_unread(func.__name__, taken, _COMPLEX, output)
             return output
-        if func is not F.pad:
-            return func(*args, **kwargs)
         given = {"mode": "constant", **dict(zip(("input", "pad", "mode"), args, strict=False)), **kwargs}
         if given["mode"] != "circular":
             return func(*args, **kwargs)
@@ -289,14 +315,35 @@ class Whole(TorchFunctionMode):
         return output
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Form:
+    """What is known of an operator before it is called.
+
+    Attributes:
+        namespace, name: the name without the underscore of an operator that works in place.
+        names: of its arguments.
+        defaults: of those that have one.
+        targets: names of the arguments that it writes to.
+    """
+
+    namespace: str
+    name: str
+    names: tuple[str, ...]
+    defaults: dict[str, Any]
+    targets: tuple[str, ...]
+
+
 @cache
-def _arguments(func: OpOverload) -> tuple[tuple[str, ...], dict[str, Any], tuple[str, ...]]:
-    """Names of an operator's arguments, the defaults they have, and which of them it writes to."""
+def _form(func: OpOverload) -> _Form:
     arguments = func._schema.arguments
-    return (
-        tuple(argument.name for argument in arguments),
-        {argument.name: argument.default_value for argument in arguments if argument.has_default_value()},
-        tuple(
+    return _Form(
+        namespace=func._schema.name.partition("::")[0],
+        name=_short_name(func._schema.name),
+        names=tuple(argument.name for argument in arguments),
+        defaults={
+            argument.name: argument.default_value for argument in arguments if argument.has_default_value()
+        },
+        targets=tuple(
             argument.name for argument in arguments if argument.alias_info and argument.alias_info.is_write
         ),
     )
