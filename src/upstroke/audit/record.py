@@ -8,6 +8,8 @@ from torch import Tensor
 
 from upstroke._version import __version__
 from upstroke.audit.imbalance import loudest
+from upstroke.audit.network import network_of
+from upstroke.audit.pictures import coverage_of_reduction, pictures_of
 from upstroke.audit.reading import Reading
 from upstroke.audit.rule import Rule, Verdict
 from upstroke.audit.subjects import JoinReading, OutputReading, ReductionReading
@@ -60,6 +62,7 @@ def record_of(report: "Report") -> dict[str, Plain]:
         "reductions": [_reduction(judged, report.rules) for judged in report.reductions],
         "outputs": [_output(judged, report.rules) for judged in report.outputs],
         "verdicts": _verdicts(report.model, report.rules),
+        "network": network_of(report),
         "findings": [_finding(finding) for finding in findings],
         "skipped": [
             {
@@ -133,6 +136,7 @@ def _site(judged: "Judged[Reading]", rules: tuple[Rule, ...]) -> dict[str, Plain
         "trained": reading.trained,
         "chain": [{"name": node.name, "operator": node.operator} for node in site.chain],
         "ends_at": None if site.ends is None else f"{site.ends.operator} {site.ends.name}",
+        **pictures_of(reading),
         "verdicts": _verdicts(judged, rules),
         "skipped": reading.reason or None,
     }
@@ -204,6 +208,7 @@ def _reduction(judged: "Judged[ReductionReading]", rules: tuple[Rule, ...]) -> d
         "operator": node.operator,
         "kernel": list(_kernel_of(node.step)),
         "stride": list(node.step.stride),
+        "coverage": coverage_of_reduction(node.step),
         "verdicts": _verdicts(judged, rules),
     }
 
