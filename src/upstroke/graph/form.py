@@ -1,9 +1,10 @@
 """Define the one form that models are read into: nodes in order, joined by named tensors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
+from upstroke.graph.measured import Measured, Unmeasured
 from upstroke.graph.steps import Step
 
 __all__ = ["Graph", "Node", "Shape"]
@@ -41,6 +42,7 @@ class Graph:
         inputs: names of the maps that come in.
         outputs: names of the maps that go out.
         shapes: of maps, as far as they are known; an axis of unknown size is None.
+        measured: where the samples of maps were found to sit, if that was asked for.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     shapes: Mapping[str, Shape]
+    measured: Mapping[str, Measured | Unmeasured] = field(default_factory=dict)
 
     @cached_property
     def makers(self) -> Mapping[str, Node]:

@@ -17,6 +17,7 @@ from upstroke.graph.rearrange import with_shuffles
 from upstroke.graph.steps import PixelShuffle, Resize, TransposedConvolution, Unread, Upsampling
 from upstroke.graph.torch_names import Running, Unique
 from upstroke.graph.torch_recorder import Origin, Recorder, Whole
+from upstroke.graph.torch_shadow import Positions
 from upstroke.graph.torch_spellings import with_plain_axes, with_repeats
 from upstroke.graph.torch_state import left_as_it_was
 
@@ -32,6 +33,7 @@ def record(
     *,
     kwargs: Mapping[str, Any] | None = None,
     name: str = "",
+    geometry: bool = False,
 ) -> Graph:
     """The graph of what a module does to its inputs, seen in one forward pass in evaluation mode.
 
@@ -47,6 +49,7 @@ def record(
         inputs: what it is called with, tensors of any type and other values.
         kwargs: further arguments, by name.
         name: what the model is called; by default the name of its class.
+        geometry: whether to find on the way where the samples of every map sit, for `Graph.measured`.
 
     Raises:
         OptionError: this is no module that can be seen into, its weights are on the meta device, or it cannot
@@ -64,7 +67,8 @@ def record(
     given = dict(kwargs or {})
     tensors = [*_tensors_in(list(inputs)), *_tensors_in(given)]
     with left_as_it_was(module, tensors) as originals, Running(module) as running:
-        recorder = Recorder(running, originals)
+        positions = Positions() if geometry else None
+        recorder = Recorder(running, originals, positions)
         for tensor in _tensors_in(list(inputs)):
             recorder.take(tensor, "input")
         for key, value in given.items():
@@ -75,7 +79,11 @@ def record(
                 output = module(*inputs, **given)
         except (Exception, SystemExit) as error:
             raise _refusal(error, [*inputs, *given.values()], running.path) from error
-        names = [recorder.map_of(tensor) for tensor in _tensors_in(output)]
+        ends = [(recorder.map_of(tensor), tensor) for tensor in _tensors_in(output)]
+    names = [name for name, _ in ends]
+    for label, tensor in ends if positions else ():
+        if label is not None and positions is not None:
+            positions.read(label, tensor)
     outputs = tuple(dict.fromkeys(each for each in names if each is not None))
     nodes = recorder.nodes_for(outputs)
     graph = Graph(
@@ -85,6 +93,7 @@ def record(
         inputs=recorder.inputs_for(nodes, outputs),
         outputs=outputs,
         shapes=recorder.shapes,
+        measured=positions.measured if positions else {},
     )
     graph = with_shuffles(with_plain_axes(with_repeats(graph, recorder.widened)))
     return _with_growers_named(graph, recorder.origins, name)

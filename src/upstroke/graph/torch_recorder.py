@@ -18,6 +18,7 @@ from upstroke.graph.form import Node, Shape
 from upstroke.graph.growth import grown, is_larger
 from upstroke.graph.steps import Join, Other, Same, Step, Unread
 from upstroke.graph.torch_names import Running, Unique
+from upstroke.graph.torch_shadow import Positions
 from upstroke.graph.torch_state import Originals, memory_of
 from upstroke.graph.torch_steps import HOLDS_NO_VALUES, Call, grown_of, pad_of, step_of
 
@@ -78,7 +79,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         widened: maps that are others with axes of length one widened, and whether by nothing but copies.
     """
 
-    def __init__(self, running: Running, originals: Originals) -> None:
+    def __init__(self, running: Running, originals: Originals, positions: Positions | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.nodes: list[Node] = []
         self.inputs: tuple[str, ...] = ()
@@ -87,6 +88,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.widened: dict[str, bool] = {}
         self._running = running
         self._originals = originals
+        self._positions = positions
         self._unique = Unique()
         self._maps: dict[int, _Map] = {}
         self._writes: dict[int, tuple[StorageWeakRef, list[_Write]]] = {}
@@ -124,6 +126,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if named:
             written = [given[target] for target in targets if isinstance(given.get(target), Tensor)]
             self._keep(form, given, named, before, output, written)
+            if self._positions is not None:
+                self._positions.saw(func, args, kwargs, given, named, output)
+                for result in _tensors([output]):
+                    held = self._held(result)
+                    if held is not None:
+                        self._positions.read(held.name, result)
         drawn = name in _DRAWS and isinstance(output, Tensor)
         if drawn and output.numel() > 1 and not self._originals.keeps(output):
             self._begin(output, name)
@@ -141,6 +149,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Take a tensor as a map that comes in."""
         if self._held(tensor) is None:
             self.inputs += (self._named(tensor, name),)
+            if self._positions is not None:
+                self._positions.begin(self._maps[id(tensor)].name, tensor)
 
     def _maps_among(self, given: Mapping[str, Any]) -> list[tuple[Tensor, str]]:
         """The arguments that are maps, each with its name."""
@@ -189,7 +199,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = self.map_of(tensor)
         if name is not None:
             step = pad_of(pad, tensor.ndim - 2, border="circular")
-            self._add("aten._pad_circular", (name,), step, output)
+            label = self._add("aten._pad_circular", (name,), step, output)
+            if self._positions is not None:
+                self._positions.padded(tensor, pad, output)
+                self._positions.read(label, output)
 
     @contextmanager
     def hidden(self) -> Iterator[None]:

@@ -1,0 +1,322 @@
+"""Define where the samples of a map sit along every axis of the model's input, together with the joins of maps."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from upstroke.graph.measured import Measured, Unmeasured, read_off
+from upstroke.graph.ramp import CLOSE, Ramp, expanded, literally, narrowed, offset_of, ramp_of
+
+__all__ = ["Lost", "Shadow", "Track", "concatenated", "joined", "mixed", "moved", "pooled", "shadow_of"]
+
+MIXED = "all positions are mixed"
+CUT = "one position is taken out"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Track:
+    """Where samples sit along one axis of the input: on average, and by their leftmost and rightmost branch.
+
+    Attributes:
+        axis: which axis of the input.
+        mean, first, last: their positions.
+    """
+
+    axis: int
+    mean: Ramp
+    first: Ramp
+    last: Ramp
+
+    def each(self, change: Callable[[Ramp], Ramp]) -> "Track":
+        """The track with every ramp changed; ramps that are one stay one."""
+        done: dict[int, Ramp] = {}
+        for ramp in (self.mean, self.first, self.last):
+            if id(ramp) not in done:
+                done[id(ramp)] = change(ramp)
+        mean, first, last = (done[id(ramp)] for ramp in (self.mean, self.first, self.last))
+        return replace(self, mean=mean, first=first, last=last)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shadow:
+    """Where the samples of a map sit.
+
+    Attributes:
+        tracks: one for each axis of the input, the batch left out, along which the map is located.
+        origin: which input of the model that is, the first being 0.
+    """
+
+    tracks: tuple[Track, ...]
+    origin: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the map."""
+        return tuple(self.tracks[0].mean.values.shape)
+
+    @cached_property
+    def reading(self) -> Measured | Unmeasured:
+        """Offset and spacing."""
+        return read_off([(track.mean, track.first, track.last) for track in self.tracks])
+
+    def each(self, change: Callable[[Ramp], Ramp]) -> "Shadow":
+        """The shadow with every ramp changed."""
+        return replace(self, tracks=tuple(track.each(change) for track in self.tracks))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lost:
+    """A map whose samples are not located.
+
+    Attributes:
+        reason: why, in a few words without a full stop.
+    """
+
+    reason: str
+
+    @property
+    def reading(self) -> Unmeasured:
+        """That there is none."""
+        return Unmeasured(reason=self.reason)
+
+
+def shadow_of(shape: Sequence[int], origin: int) -> Shadow | None:
+    """The shadow of an input; None if it has at most one sample."""
+    if len(shape) < 3 or math.prod(shape[2:]) <= 1:
+        return None
+    ramps = {dim: ramp_of(shape, dim) for dim in range(1, len(shape))}
+    tracks = (Track(axis=dim, mean=ramp, first=ramp, last=ramp) for dim, ramp in ramps.items())
+    return Shadow(tracks=tuple(tracks), origin=origin)
+
+
+def moved(shadow: Shadow, move: Callable[[Tensor], Tensor]) -> Shadow | Lost:
+    """The shadow of a map whose samples are moved, by the same call."""
+    return _where_varied(shadow, [track.each(lambda ramp: literally(ramp, move)) for track in shadow.tracks], CUT)
+
+
+def mixed(shadow: Shadow, dim: int, channels: int, groups: int = 1) -> Shadow | Lost:
+    """The shadow of a map each of whose channels is a mean over all channels of its group."""
+    return _where_varied(shadow, [_mixed(track, dim, channels, groups) for track in shadow.tracks], MIXED)
+
+
+def pooled(shadow: Shadow, dims: Sequence[int], *, keep: bool, reason: str) -> Shadow | Lost:
+    """The shadow of a map that is a mean over whole axes; lost where it was located along these alone."""
+    tracks = [_reduced(track, dims) for track in shadow.tracks]
+    if not keep:
+        tracks = [
+            track.each(lambda ramp: literally(ramp, lambda values: _without(values, dims))) for track in tracks
+        ]
+    return _where_varied(shadow, tracks, reason)
+
+
+def joined(shadows: Sequence[Shadow | Lost], shape: Sequence[int]) -> Shadow | Lost:
+    """The shadow of a map that is made sample by sample of several: a mean of those that are located."""
+    located = [each for each in shadows if isinstance(each, Shadow)]
+    if not located:
+        return shadows[0]
+    branches = [each for each in located if not _is_spread(each, shape)] or located
+    origin = min(each.origin for each in branches)
+    branches = [_on(each, shape) for each in branches if each.origin == origin]
+    axes = sorted({track.axis for each in branches for track in each.tracks})
+    rows = [[track for each in branches for track in each.tracks if track.axis == axis] for axis in axes]
+    return Shadow(tracks=tuple(_joined(tracks, shape) for tracks in rows), origin=origin)
+
+
+def concatenated(shadows: Sequence[Shadow | Lost | None], sizes: Sequence[int], dim: int, shape: Sequence[int]) -> Shadow | Lost | None:
+    """The shadow of maps put side by side along an axis; None stands for a constant."""
+    located = [each for each in shadows if isinstance(each, Shadow)]
+    if not located:
+        return next((each for each in shadows if each is not None), None)
+    origin = min(each.origin for each in located)
+    own = [
+        {track.axis: track for track in each.tracks} if isinstance(each, Shadow) and each.origin == origin else {}
+        for each in shadows
+    ]
+    axes = sorted({axis for tracks in own for axis in tracks})
+    rows = [[tracks.get(axis) for tracks in own] for axis in axes]
+    return Shadow(tracks=tuple(_beside(parts, sizes, dim, shape) for parts in rows), origin=origin)
+
+
+def _mixed(track: Track, dim: int, channels: int, groups: int) -> Track:
+    def mix(ramp: Ramp) -> Ramp:
+        small = narrowed(ramp.values)
+        shape = [channels if axis == dim else size for axis, size in enumerate(ramp.values.shape)]
+        at = None if ramp.dim == dim else ramp.dim
+        if small.shape[dim] == 1:
+            return replace(ramp, values=small.expand(*shape), dim=at)
+        parted = small.unflatten(dim, (groups, -1))  # type: ignore[no-untyped-call]
+        means = parted.nanmean(dim + 1, keepdim=True)
+        repeated = [channels // groups if axis == dim + 1 else size for axis, size in enumerate(means.shape)]
+        values = means.expand(*repeated).flatten(dim, dim + 1) if groups > 1 else means.squeeze(dim + 1)
+        step = ramp.step
+        if step.ndim and step.shape[dim] > 1:
+            step = step.nanmean(dim, keepdim=True)
+        return replace(ramp, values=expanded(values, shape), dim=at, step=step)
+
+    return track.each(mix)
+
+
+def _reduced(track: Track, dims: Sequence[int]) -> Track:
+    def reduce(ramp: Ramp) -> Ramp:
+        shape = [1 if axis in dims else size for axis, size in enumerate(ramp.values.shape)]
+        at = None if ramp.dim in dims else ramp.dim
+        values = narrowed(ramp.values).nanmean(tuple(dims), keepdim=True)
+        return replace(ramp, values=expanded(values, shape), dim=at, step=_scalar(ramp.step))
+
+    return track.each(reduce)
+
+
+def _level(ramp: Ramp) -> float:
+    """Where the middle of a map sits, averaged over the phases and channels."""
+    if ramp.dim is None:
+        return float(ramp.values.nanmean())
+    size = ramp.values.shape[ramp.dim]
+    spacing = float(_scalar(ramp.step)) / ramp.period
+    return offset_of(ramp, spacing) + spacing * (size - 1) / 2
+
+
+def _where_varied(shadow: Shadow, tracks: Sequence[Track], reason: str) -> Shadow | Lost:
+    """The shadow without the tracks that no longer tell samples apart."""
+    left = [
+        track
+        for track in tracks
+        if track.mean.dim is not None or any(size > 1 for size in narrowed(track.mean.values).shape)
+    ]
+    return replace(shadow, tracks=tuple(left)) if left else Lost(reason=reason)
+
+
+def _same(one: Ramp, two: Ramp) -> bool:
+    """Whether two ramps say the same of the same map."""
+    if one is two:
+        return True
+    if one.values.shape != two.values.shape or one.dim != two.dim:
+        return False
+    a, b = torch.broadcast_tensors(narrowed(one.values), narrowed(two.values))
+    if not bool((((a - b).abs() < CLOSE) | (a.isnan() & b.isnan())).all()):
+        return False
+    return bool((one.step / one.period - two.step / two.period).abs().max() < CLOSE)
+
+
+def _without(values: Tensor, dims: Sequence[int]) -> Tensor:
+    for dim in sorted(dims, reverse=True):
+        values = values.squeeze(dim)
+    return values
+
+
+def _is_spread(shadow: Shadow, shape: Sequence[int]) -> bool:
+    """Whether a map has one sample along every spatial axis, of which the other has more."""
+    own = shadow.shape
+    size = own[max(0, len(own) - len(shape) + 2) :] if len(shape) > 2 else own
+    return math.prod(size) == 1 and math.prod(shape[2:]) > 1
+
+
+def _on(shadow: Shadow, shape: Sequence[int]) -> Shadow:
+    """The shadow broadcast to a shape."""
+    if shadow.shape == tuple(shape):
+        return shadow
+    more = len(shape) - len(shadow.shape)
+
+    def widen(ramp: Ramp) -> Ramp:
+        dim = None if ramp.dim is None else ramp.dim + more
+        values = ramp.values.expand(*shape)
+        if dim is not None and ramp.values.shape[dim - more] != shape[dim]:
+            dim = None
+        return replace(ramp, values=values, dim=dim, step=ramp.step if ramp.step.ndim == 0 else ramp.step.nanmean())
+
+    return shadow.each(widen)
+
+
+def _joined(tracks: Sequence[Track], shape: Sequence[int]) -> Track:
+    if all(_same(tracks[0].mean, each.mean) for each in tracks[1:]) and all(
+        each.first is each.mean and each.last is each.mean for each in tracks
+    ):
+        return tracks[0]
+    mean = _met([track.mean for track in tracks], shape)
+
+    def of_one(ramp: Ramp) -> Ramp:
+        return replace(ramp, values=ramp.values.expand(*shape))
+
+    return _between(tracks, mean, of_one)
+
+
+def _between(tracks: Sequence[Track], mean: Ramp, of_one: Callable[[Ramp], Ramp]) -> Track:
+    """The track of what several make, with the first of their first branches and the last of their last."""
+    lows, highs = [_level(track.first) for track in tracks], [_level(track.last) for track in tracks]
+    if max(highs) - min(lows) < CLOSE:
+        return Track(axis=tracks[0].axis, mean=mean, first=mean, last=mean)
+    first, last = tracks[lows.index(min(lows))].first, tracks[highs.index(max(highs))].last
+    return Track(axis=tracks[0].axis, mean=mean, first=of_one(first), last=of_one(last))
+
+
+def _met(ramps: Sequence[Ramp], shape: Sequence[int]) -> Ramp:
+    dims = {ramp.dim for ramp in ramps if ramp.dim is not None}
+    dim = dims.pop() if len(dims) == 1 else None
+    period = math.lcm(*(ramp.period for ramp in ramps))
+    together = torch.broadcast_tensors(*(narrowed(ramp.values) for ramp in ramps))
+    values = torch.stack(together).nanmean(0)
+    steps = torch.stack(torch.broadcast_tensors(*(ramp.step * (period / ramp.period) for ramp in ramps)))
+    return Ramp(values=expanded(values, shape), dim=dim, period=period, step=steps.mean(0))
+
+
+def _beside(parts: Sequence[Track | None], sizes: Sequence[int], dim: int, shape: Sequence[int]) -> Track:
+    known = [part for part in parts if part is not None]
+    alike = all(_alike(known[0].mean, part.mean, dim) for part in known[1:])
+    single = all(part.first is part.mean and part.last is part.mean for part in known)
+    if len(known) == len(parts) and alike and single and known[0].mean.dim != dim:
+        ramp = known[0].mean
+        if narrowed(ramp.values).shape[dim] == 1:
+            ramp = replace(ramp, values=narrowed(ramp.values).expand(*shape))
+            return Track(axis=known[0].axis, mean=ramp, first=ramp, last=ramp)
+    mean = _put_beside([part and part.mean for part in parts], sizes, dim, shape)
+    if known[0].mean.dim == dim:
+        first, last = ([part and getattr(part, mood) for part in parts] for mood in ("first", "last"))
+        ends = mean if single else _put_beside(first, sizes, dim, shape)
+        return Track(axis=known[0].axis, mean=mean, first=ends, last=mean if single else _put_beside(last, sizes, dim, shape))
+
+    def of_one(ramp: Ramp) -> Ramp:
+        small = narrowed(ramp.values).nanmean(dim, keepdim=True)
+        return replace(ramp, values=small.expand(*shape), step=_scalar(ramp.step))
+
+    return _between(known, mean, of_one)
+
+
+def _alike(one: Ramp, two: Ramp, dim: int) -> bool:
+    """Whether two maps are located alike, whatever their lengths along an axis along which neither varies."""
+    a, b = narrowed(one.values), narrowed(two.values)
+    if a.shape[dim] != 1 or b.shape[dim] != 1:
+        return False
+    return _same(replace(one, values=one.values.narrow(dim, 0, 1)), replace(two, values=two.values.narrow(dim, 0, 1)))
+
+
+def _put_beside(ramps: Sequence[Ramp | None], sizes: Sequence[int], dim: int, shape: Sequence[int]) -> Ramp:
+    known = [ramp for ramp in ramps if ramp is not None]
+    dims = {ramp.dim for ramp in known}
+    at = dims.pop() if len(dims) == 1 else None
+    period = math.lcm(*(ramp.period for ramp in known))
+    step = torch.stack([_scalar(ramp.step) / ramp.period for ramp in known]).mean() * period
+    smalls = [None if ramp is None else narrowed(ramp.values) for ramp in ramps]
+    rows = [max(small.shape[axis] for small in smalls if small is not None) for axis in range(len(shape))]
+    pieces, steps = [], []
+    for ramp, small, size in zip(ramps, smalls, sizes, strict=True):
+        rows[dim] = size
+        if ramp is None or small is None:
+            pieces.append(torch.full(rows, math.nan, dtype=torch.float64))
+        else:
+            pieces.append(small.expand(*rows))
+        own = [size if axis == dim else 1 for axis in range(len(shape))]
+        steps.append((step if ramp is None else _scalar(ramp.step) * (period / ramp.period)).expand(*own))
+    values = expanded(torch.cat(pieces, dim), shape)
+    if at == dim:
+        return literally(Ramp(values=values, dim=None, period=1, step=step / period), lambda given: given)
+    each = torch.cat(steps, dim)
+    if bool((each - step).abs().max() < CLOSE):
+        each = step
+    return Ramp(values=values, dim=at, period=period, step=each)
+
+
+def _scalar(step: Tensor) -> Tensor:
+    return step if step.ndim == 0 else step.nanmean()
