@@ -18,11 +18,22 @@ from upstroke.probe.noise import MeasuredSubgrid, measured_subgrid_variance
 from upstroke.probe.periodic import on_period
 from upstroke.probe.ramp import MeasuredGrid, measured_grid
 from upstroke.probe.shift import measured_equivariance
+from upstroke.probe.whole import MeasuredOutput, MeasuredValues, measured_values
+from upstroke.probe.whole_answers import Middle
+from upstroke.probe.whole_constant import ConstantPattern
+from upstroke.probe.whole_drift import AxisDrift
+from upstroke.probe.whole_noise import NoisePattern
 
 __all__ = [
+    "AxisDrift",
+    "ConstantPattern",
     "Impulses",
     "MeasuredGrid",
+    "MeasuredOutput",
     "MeasuredSubgrid",
+    "MeasuredValues",
+    "Middle",
+    "NoisePattern",
     "measured_bias",
     "measured_block_mean_error",
     "measured_centroid",
@@ -38,6 +49,7 @@ __all__ = [
     "measured_response",
     "measured_subgrid_variance",
     "measured_total",
+    "measured_values",
     "middle_samples",
     "on_period",
 ]
