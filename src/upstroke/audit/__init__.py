@@ -3,7 +3,7 @@
 from upstroke.audit.check import Finding, Judged, Report, check
 from upstroke.audit.corners import size_dependent_grid
 from upstroke.audit.imbalance import beyond_repair, unbalanced_phases
-from upstroke.audit.overlap import uneven_overlap
+from upstroke.audit.overlap import uneven_gradient, uneven_overlap
 from upstroke.audit.pages import page_of
 from upstroke.audit.rule import RULES, SEVERITIES, Rule, Severity, Verdict, chosen
 
@@ -22,5 +22,6 @@ __all__ = [
     "page_of",
     "size_dependent_grid",
     "unbalanced_phases",
+    "uneven_gradient",
     "uneven_overlap",
 ]

@@ -11,7 +11,13 @@ from torch import nn
 from upstroke.audit.reading import Reading, read
 from upstroke.audit.record import record_of
 from upstroke.audit.rule import Rule, S, Severity, Subject, Verdict, chosen
-from upstroke.audit.subjects import JoinReading, ModelReading, OutputReading, ReductionReading
+from upstroke.audit.subjects import (
+    JoinReading,
+    ModelReading,
+    OutputReading,
+    ReductionReading,
+    read_reduction,
+)
 from upstroke.graph import Graph, joins, reductions, sites
 
 __all__ = ["Finding", "Judged", "Report", "check"]
@@ -138,7 +144,7 @@ def check(
         rules=rules,
         sites=tuple(_judged(read(site, graph), rules) for site in found),
         joins=tuple(_judged(JoinReading(branching=each), rules) for each in joins(graph, found)),
-        reductions=tuple(_judged(ReductionReading(node=node), rules) for node in reductions(graph)),
+        reductions=tuple(_judged(read_reduction(node, graph), rules) for node in reductions(graph)),
         outputs=tuple(_judged(OutputReading(tensor=name), rules) for name in graph.outputs),
         model=_judged(ModelReading(graph=graph, sites=found), rules),
     )

@@ -12,6 +12,7 @@ __all__ = ["beyond_repair", "loudest", "unbalanced_phases"]
 
 # 1 % of the constant: regular patterns of that contrast on a flat field are within what eyes see.
 THRESHOLD = -40.0
+BALANCE = "repair: changes its weights by the least that makes its phases answer a constant alike"
 NOTE: Severity = "note"
 
 
@@ -33,6 +34,7 @@ def loudest(chain: ChainGain) -> float:
         "upstroke.nn.project_(layer, balanced=True), or use upstroke.nn.ResizeConv, which is balanced by "
         "its form"
     ),
+    fix=BALANCE,
 )
 def unbalanced_phases(reading: Reading) -> Verdict:
     """Measure the images of a constant behind the chain of linear stages."""
@@ -67,6 +69,7 @@ def unbalanced_phases(reading: Reading) -> Verdict:
         "let a convolution follow, or make this layer balanced with upstroke.nn.constrain(layer, "
         "balanced=True): nothing behind it can take the pattern out"
     ),
+    fix=BALANCE,
 )
 def beyond_repair(reading: Reading) -> Verdict:
     """Find an unbalanced site from which an output is reached without anything that mixes neighbours."""

@@ -101,6 +101,7 @@ def _rule(rule: Rule) -> dict[str, Plain]:
         "unit": rule.unit,
         "reason": rule.reason,
         "remedy": rule.remedy,
+        "fix": rule.fix or None,
     }
 
 
@@ -254,7 +255,7 @@ def _finding(finding: "Finding") -> dict[str, Plain]:
         "threshold": rule.threshold,
         "message": finding.verdict.words,
         "remedy": rule.remedy,
-        "fix": None,
+        "fix": finding.verdict.fix or rule.fix or None,
     }
 
 

@@ -29,6 +29,7 @@ class Verdict:
         measure: the number behind it in the rule's unit; None where there is none.
         severity: of a finding, where it is not the rule's own.
         note: whether the words of an ok verdict are worth a reader's time.
+        fix: what `upstroke fix` would do about a finding, where it is not that of the rule.
     """
 
     kind: Literal["ok", "finding", "skipped"]
@@ -36,6 +37,7 @@ class Verdict:
     measure: float | None = None
     severity: Severity | None = None
     note: bool = False
+    fix: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,8 @@ class Rule:
         unit: of its measure.
         reason: why the threshold lies where it does.
         remedy: what to do about a finding.
+        fix: what `upstroke fix` would do about it, beginning with "exact: " where the model computes what it
+            did and with "repair: " where it does not; empty where nothing can be done.
         reads_steps: whether the rule needs the layer's settings alone, so that it can judge a layer that no
             operator describes.
         conserves: whether it is asked only of models that promise to conserve what comes in.
@@ -65,6 +69,7 @@ class Rule:
     unit: str
     reason: str
     remedy: str
+    fix: str
     reads_steps: bool
     conserves: bool
     judge: Callable[[Any], Verdict]
@@ -84,6 +89,7 @@ def rule(
     unit: str,
     reason: str,
     remedy: str,
+    fix: str = "",
     reads_steps: bool = False,
     conserves: bool = False,
 ) -> Callable[[Callable[[S], Verdict]], Callable[[S], Verdict]]:
@@ -99,6 +105,7 @@ def rule(
             unit=unit,
             reason=reason,
             remedy=remedy,
+            fix=fix,
             reads_steps=reads_steps,
             conserves=conserves,
             judge=judge,

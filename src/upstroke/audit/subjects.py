@@ -1,10 +1,19 @@
 """Turn what a graph holds beside its upsampling sites into what the rules need to know of it."""
 
+import math
 from dataclasses import dataclass
 
-from upstroke.graph import Branching, Graph, Node, Site
+import torch
 
-__all__ = ["JoinReading", "ModelReading", "OutputReading", "ReductionReading"]
+from upstroke.diagnose import Coverage, coverage
+from upstroke.graph import Branching, Graph, Node, Site
+from upstroke.graph.steps import Convolution, Pool
+from upstroke.polyphase import transposed
+
+__all__ = ["JoinReading", "ModelReading", "OutputReading", "ReductionReading", "read_reduction"]
+
+# Phases, and elements of a kernel with its holes, beyond which taps are not counted.
+MOST = 2**20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,10 +41,13 @@ class ReductionReading:
     Attributes:
         node: the operation.
         reason: why it could not be read; empty where it could.
+        covered: windows that read each phase of the input, which are the taps of its gradient; an axis on
+            which the output has one sample is one phase, because nothing repeats there.
     """
 
     node: Node
     reason: str = ""
+    covered: Coverage | None = None
 
     @property
     def name(self) -> str:
@@ -79,3 +91,25 @@ class ModelReading:
     def name(self) -> str:
         """What the model is called."""
         return self.graph.model
+
+
+def read_reduction(node: Node, graph: Graph) -> ReductionReading:
+    """Count the taps of the adjoint of a strided layer, which is a transposed convolution of its shape."""
+    step = node.step
+    assert isinstance(step, Convolution | Pool)
+    kernel = step.kernel if isinstance(step, Pool) else tuple(step.weight.shape[2:])
+    dilation = (1,) * len(kernel) if isinstance(step, Pool) else step.dilation
+    length = math.prod(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
+    if length > MOST or math.prod(step.stride) > MOST:
+        return ReductionReading(
+            node=node, reason="its kernel with its holes is larger than any that is counted"
+        )
+    size = graph.size(node.output) or (None,) * len(kernel)
+    stride = tuple(1 if samples == 1 else s for samples, s in zip(size, step.stride, strict=True))
+    shape = transposed(
+        torch.ones(1, 1, *kernel),
+        stride=stride,
+        padding=tuple(left for left, _ in step.padding),
+        dilation=dilation,
+    )
+    return ReductionReading(node=node, covered=coverage(shape))

@@ -1,8 +1,9 @@
 """Turn numbers that several rules speak of into words."""
 
-__all__ = ["ONE_CELL", "level"]
+__all__ = ["ONE_CELL", "ONE_OUTPUT", "level"]
 
 ONE_CELL = "the map that comes in has one cell (1x1), so nothing repeats and no pattern can form"
+ONE_OUTPUT = "its map has one sample, so nothing repeats and its gradient has no pattern"
 
 
 def level(decibel: float, *, of: str = "it") -> str:
