@@ -15,6 +15,7 @@ from upstroke.errors import OptionError, ShapeError
 from upstroke.graph.form import Graph, Node
 from upstroke.graph.rearrange import with_shuffles
 from upstroke.graph.steps import PixelShuffle, Resize, TransposedConvolution, Unread, Upsampling
+from upstroke.graph.torch_interleaved import with_interleaved
 from upstroke.graph.torch_names import Running, Unique
 from upstroke.graph.torch_recorder import Origin, Recorder, Whole
 from upstroke.graph.torch_shadow import Positions
@@ -95,6 +96,7 @@ def record(
         shapes=recorder.shapes,
         measured=positions.measured if positions else {},
     )
+    graph = with_interleaved(graph, recorder.stacked, recorder.written)
     graph = with_shuffles(with_plain_axes(with_repeats(graph, recorder.widened)))
     return _with_growers_named(graph, recorder.origins, name)
 

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from upstroke.graph.form import Node, Shape
 from upstroke.graph.growth import grown, is_larger
 from upstroke.graph.steps import Join, Other, Same, Step, Unread
+from upstroke.graph.torch_interleaved import STACKS, Interleaved, Stacked, View, stacked_by, strides_of
 from upstroke.graph.torch_names import Running, Unique
 from upstroke.graph.torch_shadow import Positions
 from upstroke.graph.torch_state import Originals, memory_of
@@ -25,6 +26,8 @@ from upstroke.graph.torch_steps import HOLDS_NO_VALUES, Call, grown_of, pad_of, 
 __all__ = ["Origin", "Recorder", "Whole"]
 
 _BY_COPIES = ("expand", "repeat")
+# What one writes to through these is no map of its own.
+_PARTS = ("as_strided", "select", "slice")
 # What these give is no constant of the model: a generator starts from it.
 _DRAWS = frozenset({"normal", "rand", "rand_like", "randn", "randn_like", "uniform"})
 # These write the statistics of the batch without saying so in their schemas.
@@ -60,7 +63,7 @@ class _Write:
     """A map written to a part of some memory: through which view, and when."""
 
     map: _Map
-    view: tuple[object, ...]
+    view: View
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -77,6 +80,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         shapes: of every map.
         origins: of every map that a node gives.
         widened: maps that are others with axes of length one widened, and whether by nothing but copies.
+        stacked: maps that are others beside each other, or among zeros, along axes of their own.
+        written: maps that others were written into in turns.
     """
 
     def __init__(self, running: Running, originals: Originals, positions: Positions | None = None) -> None:
@@ -86,6 +91,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.shapes: dict[str, Shape] = {}
         self.origins: dict[str, Origin] = {}
         self.widened: dict[str, bool] = {}
+        self.stacked: dict[str, Stacked] = {}
+        self.written: dict[str, Interleaved] = {}
         self._running = running
         self._originals = originals
         self._positions = positions
@@ -93,6 +100,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._maps: dict[int, _Map] = {}
         self._writes: dict[int, tuple[StorageWeakRef, list[_Write]]] = {}
         self._spare: set[str] = set()
+        self._parts: set[str] = set()
+        self._views: dict[str, dict[str, View]] = {}
         self._own: set[str] = set()
         self._time = 0
         self._hidden = False
@@ -186,7 +195,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return held.name if held else None
         if since[-1].view == _view(tensor):
             return since[-1].map.name
-        return self._written(tensor, [*([held.name] if held else []), *(write.map.name for write in since)])
+        return self._written(tensor, held, since)
 
     def add_unread(self, operator: str, tensor: Tensor, reason: str, output: Tensor) -> None:
         """Keep an upsampler that cannot be read, in place of the calls that PyTorch makes of it."""
@@ -219,10 +228,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return tuple(name for name in self.inputs if name in taken or name not in self._own)
 
     def nodes_for(self, outputs: Sequence[str]) -> tuple[Node, ...]:
-        """The nodes, without those that nothing takes: places of a maximum, constants grown for nothing."""
-        kept, taken = [], set(outputs)
+        """The nodes, without those that nothing takes.
+
+        These are places of a maximum, constants grown for nothing, and parts of a map that are written to.
+        """
+        kept, taken, spare = [], set(outputs), self._spare | self._parts
         for node in reversed(self.nodes):
-            if node.output in taken or node.output not in self._spare:
+            if node.output in taken or node.output not in spare:
                 kept.append(node)
                 taken |= set(node.inputs)
         return tuple(reversed(kept))
@@ -252,6 +264,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         first = self._add(shown, taken, step, results[0])
         if len(taken) == 1 and _widens(before[0], results[0].shape):
             self.widened[first] = name in _BY_COPIES
+        if name in _PARTS:
+            self._parts.add(first)
+        stacked = stacked_by(name, given, maps, results[0]) if name in STACKS else None
+        if stacked is not None:
+            self.stacked[first] = stacked
         self._spare |= {self._add(shown, taken, Other(), other) for other in results[1:]}
         for target in targets:
             if any(target is result for result in results):
@@ -282,15 +299,29 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         _, writes = self._writes.setdefault(memory_of(target), (held, []))
         writes.append(_Write(map=self._maps[id(target)], view=_view(target)))
 
-    def _written(self, tensor: Tensor, parts: Sequence[str]) -> str:
+    def _written(self, tensor: Tensor, held: _Map | None, since: Sequence[_Write]) -> str:
         """Add a node for a tensor that maps were written into through views of it."""
         after = tuple(tensor.shape)
+        views = {write.map.name: write.view for write in since}
+        earlier = self._views.get(held.name) if held else None
+        if held and earlier:  # in this one a part of the same was missing
+            views, held = {**earlier, **views}, None
+        parts = [*([held.name] if held else []), *views]
         shapes = [self.shapes[part] for part in parts]
         comparable = [tuple(size or 0 for size in shape) for shape in shapes if len(shape) == len(after)]
         step: Step = Other()
-        if comparable and all(is_larger(shape, after) for shape in comparable):
+        larger = bool(comparable) and all(is_larger(shape, after) for shape in comparable)
+        if larger:
             step = Unread(reason=grown("writing into parts of a larger map", comparable[0], after))
-        return self._add("aten.copy_", dict.fromkeys(parts), step, tensor)
+        name = self._add("aten.copy_", dict.fromkeys(parts), step, tensor)
+        if larger and held is None:
+            self._views[name] = views
+            self._parts.add(name)
+            with self.hidden():
+                turns = strides_of(tensor, views)
+            if turns is not None:
+                self.written[name] = turns
+        return name
 
 
 class Whole(TorchFunctionMode):
@@ -390,5 +421,5 @@ def _widens(before: Sequence[int], after: Sequence[int]) -> bool:
     return all(was in (1, now) for was, now in zip(before, after, strict=True))
 
 
-def _view(tensor: Tensor) -> tuple[object, ...]:
+def _view(tensor: Tensor) -> View:
     return tuple(tensor.shape), tensor.stride(), tensor.storage_offset(), tensor.dtype
