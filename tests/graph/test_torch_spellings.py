@@ -197,7 +197,7 @@ def sampled(x):
 KERNEL = torch.rand(2, 3)
 
 UNREAD = {
-    "grid_sampler_2d grows 5x7 to 10x14 in a way that is not read": sampled,
+    "grid_sample grows 5x7 to 10x14 in a way that is not read": sampled,
     "repeat grows 5x7 to 10x14 in a way that is not read": lambda x: x.repeat(1, 1, 2, 2),
     "mul grows 5x7 to 10x21 in a way that is not read": lambda x: torch.kron(x, KERNEL),
     "expand grows 5x7 to 10x14 in a way that is not read": lambda x: (

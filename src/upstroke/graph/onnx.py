@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["read_onnx"]
 
 BODIES = {"If", "Loop", "Scan", "SequenceMap"}
+# None of these makes a map larger along space; what a body has beside them might.
+HARMLESS = frozenset(
+    """
+    Abs Add And Cast CastLike Ceil Clip Constant Conv Div Dropout Elu Equal Erf Exp Floor Gelu Gemm Greater
+    GreaterOrEqual GRU Identity LayerNormalization LeakyRelu Less LessOrEqual Log LSTM MatMul Max Min Mul Neg Not Or
+    Pow Reciprocal ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu RNN Shape Sigmoid Size Slice Softmax
+    Softplus Split Sqrt Squeeze Sub Sum Tanh Unsqueeze Where Xor
+    """.split()
+)
+UPSAMPLERS = ("ConvTranspose", "DepthToSpace", "Resize", "Upsample")
 
 
 def read_onnx(
@@ -108,8 +118,30 @@ def _step(proto: "onnx.NodeProto", call: Call, versions: dict[str, int]) -> Step
     if proto.domain not in ("", "ai.onnx"):
         return Other()
     if proto.op_type in BODIES:
-        return Unread(reason=f"{proto.op_type} runs a body of its own, which is not looked into")
+        return _body(proto)
     return step_of(call)
+
+
+def _body(proto: "onnx.NodeProto") -> Step:
+    """What a node with bodies of its own is: unread, with the upsamplers in them, unless nothing there grows."""
+    inside = list(_inside(proto))
+    if all(node.op_type in HARMLESS or node.op_type in BODIES for node in inside):
+        return Other()
+    found = [
+        f"{node.op_type} {node.name or node.output[0]}" for node in inside if node.op_type in UPSAMPLERS
+    ]
+    named = f"; in it: {', '.join(found)}" if found else ""
+    return Unread(reason=f"{proto.op_type} runs a body of its own, which is not looked into{named}")
+
+
+def _inside(proto: "onnx.NodeProto") -> "Iterator[onnx.NodeProto]":
+    """All nodes in the bodies of a node."""
+    for attribute in proto.attribute:
+        # 5 is a graph, 10 a list of them
+        for body in (attribute.g, *attribute.graphs) if attribute.type in (5, 10) else ():
+            for node in body.node:
+                yield node
+                yield from _inside(node)
 
 
 def _attributes(proto: "onnx.NodeProto") -> dict[str, Any]:

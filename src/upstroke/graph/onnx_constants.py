@@ -18,9 +18,11 @@ __all__ = ["Constants", "constants_of", "fold"]
 # What exporters put between a stored number and its use.
 FOLDABLE = """
     Add And Cast CastLike Ceil Concat ConstantOfShape DequantizeLinear Div Equal Expand Flatten Floor Gather
-    Greater Identity Less Max Min Mod Mul Neg Not Or Pow Range Reciprocal ReduceProd Reshape Round Slice Sqrt
-    Squeeze Sub Transpose Unsqueeze Where
+    Greater Identity Less Max Min Mod Mul Neg Not Or Pow QuantizeLinear Range Reciprocal ReduceProd Reshape
+    Round Slice Sqrt Squeeze Sub Transpose Unsqueeze Where
 """
+# onnx's reference knows these from that version on; before it they did the same to fewer types.
+KNOWN_SINCE = {"DequantizeLinear": 19, "QuantizeLinear": 19}
 # A result may be as long as the longest of what it is made of, or this long.
 SMALL = 2**16
 # All results together may be several times as long as all weights, or this long.
@@ -173,7 +175,10 @@ def _is_modest(node: "onnx.NodeProto", names: list[str], constants: Constants) -
     except (ArithmeticError, LookupError, TypeError, ValueError):
         # its inputs are not those of its operator, so that it has no value
         return False
-    return length <= max(SMALL, *map(math.prod, shapes), 0) and constants.allow(length)
+    parts = [*map(math.prod, shapes)]
+    if node.op_type == "Concat":
+        parts.append(sum(constants.length(name) for name in set(names)))
+    return length <= max(SMALL, *parts, 0) and constants.allow(length)
 
 
 def _evaluated(
@@ -187,7 +192,8 @@ def _evaluated(
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
 
     graph = helper.make_graph([node], "one", [declared(name) for name in inputs], [declared(node.output[0])])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)])
+    known = max(version, KNOWN_SINCE.get(node.op_type, version))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", known)])
     try:
         with numpy.errstate(all="ignore"):
             (value,) = ReferenceEvaluator(model).run(None, inputs)

@@ -54,7 +54,7 @@ def longest(node: "onnx.NodeProto", shapes: Sequence[Sequence[int]], values: Seq
         return math.prod(indices) * _room([*taken[:axis], *taken[axis + 1 :]])
     if node.op_type == "ReduceProd":
         return _room(shapes[0])
-    if node.op_type == "DequantizeLinear":
+    if node.op_type in ("DequantizeLinear", "QuantizeLinear"):
         taken, *others = shapes
         axis = numbers.get("axis", 1) % max(1, len(taken))
         laid = [_laid(shape, len(taken), axis, numbers.get("block_size", 0)) for shape in others]

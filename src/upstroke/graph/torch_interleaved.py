@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -316,7 +316,8 @@ def _stuffed(turns: Interleaved) -> Upsampling:
     """The operator that puts each sample where its turns are, and zeros elsewhere."""
     ones = torch.tensor([float(slot is not ZEROS) for slot in turns.slots], dtype=torch.float64)
     kernel = ones.reshape(1, 1, *turns.scale)
-    ndim, zero = len(turns.scale), cast(Border, "zero")
+    ndim = len(turns.scale)
+    zero: Border = "zero"
     operator = from_kernel_form(
         KernelForm(kernel=kernel, support=kernel[0, 0] > 0, crop=(0,) * ndim),
         scale=turns.scale,

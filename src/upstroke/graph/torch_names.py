@@ -1,6 +1,5 @@
 """Turn the modules that run while a model is recorded into names that a reader of its code knows."""
 
-from functools import cache
 from typing import Any
 
 from torch import nn
@@ -14,6 +13,8 @@ __all__ = ["Running", "Unique", "layer_type"]
 # What a layer such as Conv2d does around its own work, unless it is made for just that.
 _AUXILIARY = Pad | Reshape | Same | Transpose
 _MADE_FOR_THAT = ("torch.nn.modules.padding", "torch.nn.modules.flatten")
+# The answers of layer_type, which is asked for every operator that runs.
+_LAYERS: dict[type[nn.Module], type[nn.Module] | None] = {}
 
 
 class Unique:
@@ -88,10 +89,12 @@ def layer_type(part: nn.Module) -> type[nn.Module] | None:
     >>> layer_type(nn.utils.parametrizations.weight_norm(nn.ConvTranspose2d(2, 2, 2))).__name__
     'ConvTranspose2d'
     """
-    return _layer_among(type(part))
+    kind = type(part)
+    if kind not in _LAYERS:
+        _LAYERS[kind] = _layer_among(kind)
+    return _LAYERS[kind]
 
 
-@cache
 def _layer_among(kind: type[nn.Module]) -> type[nn.Module] | None:
     for each in kind.__mro__:
         family = each.__module__.removeprefix("torch.nn.modules.")

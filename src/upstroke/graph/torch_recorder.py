@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 from weakref import ReferenceType, ref
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._ops import OpOverload
@@ -262,7 +263,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             taken = every if isinstance(step, Join) else list(dict.fromkeys(every))
         shown = f"{form.namespace}.{_as_called(name, given)}"
         first = self._add(shown, taken, step, results[0])
-        if len(taken) == 1 and _widens(before[0], results[0].shape):
+        # a comparison makes a table of yes and no, as masks are
+        if len(taken) == 1 and _widens(before[0], results[0].shape) and results[0].dtype != torch.bool:
             self.widened[first] = name in _BY_COPIES
         if name in _PARTS:
             self._parts.add(first)
@@ -422,4 +424,4 @@ def _widens(before: Sequence[int], after: Sequence[int]) -> bool:
 
 
 def _view(tensor: Tensor) -> View:
-    return tuple(tensor.shape), tensor.stride(), tensor.storage_offset(), tensor.dtype
+    return tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset()), tensor.dtype

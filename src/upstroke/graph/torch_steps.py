@@ -53,12 +53,13 @@ _POINTWISE = frozenset(
         "sinh", "softplus", "softshrink", "sqrt", "square", "tan", "tanh", "threshold", "trunc",
     }
 )  # fmt: skip
-# Larger only because a matrix is wider, a window is listed, something is put beside the map, or half a
+# Larger only because a matrix is wider, a table of distances has a column for each of the others, a window is listed, something is put beside the map, or half a
 # spectrum is made whole again.
 _NOT_SPATIAL = frozenset(
     {
-        "_fft_c2c", "_fft_c2r", "_fft_r2c", "_scaled_dot_product_flash_attention_for_cpu",
-        "_softmax", "addmm", "baddbmm", "bmm", "cat", "constant_pad_nd", "embedding", "expand", "linear",
+        "_cdist_forward", "_euclidean_dist", "_fft_c2c", "_fft_c2r", "_fft_r2c", "_scaled_dot_product_flash_attention_for_cpu",
+        "_softmax", "addmm", "baddbmm", "bmm", "cat", "constant_pad_nd", "embedding", "expand", "grid_sampler_2d",
+        "grid_sampler_3d", "linear",
         "matmul", "mm", "native_layer_norm", "stack",
     }
 )  # fmt: skip
@@ -296,7 +297,23 @@ def _index_select(call: Call) -> Step:
 
 def _index(call: Call) -> Step:
     placed = [(dim, index) for dim, index in enumerate(call.given["indices"]) if index is not None]
-    return _nearest_by_index(call, *placed[0]) if len(placed) == 1 else Other()
+    if len(placed) == 1:
+        return _nearest_by_index(call, *placed[0])
+    taken = call.map_in()
+    if taken is None or taken.ndim != call.output.ndim or [dim for dim, _ in placed] != [*range(2, taken.ndim)]:
+        return Other()
+    # a mesh: the index of each axis is as long as its result along that axis alone
+    steps = []
+    for place, (dim, index) in enumerate(placed):
+        flat = (1,) * (len(placed) - 1 - place)
+        if tuple(index.shape) not in [(len(index.flatten()), *flat), (*(1,) * place, index.numel(), *flat)]:
+            return Other()
+        steps.append(_nearest_by_index(call, dim, index.flatten()))
+    scales = [step.scale for step in steps if isinstance(step, Resize)]
+    if len(scales) < len(placed):
+        return Other()
+    scale = tuple(max(factors) for factors in zip(*scales, strict=True))
+    return Resize(mode="nearest", scale=scale, coordinates="asymmetric", given=False)
 
 
 def _nearest_by_index(call: Call, dim: int, index: Tensor) -> Step:
@@ -318,6 +335,16 @@ def _col2im(call: Call) -> Step:
     if max(call.given["stride"]) == 1:
         return Other()
     return Unread(reason="fold lays columns side by side on a larger map in a way that is not read")
+
+
+def _grid_sampler(call: Call) -> Step:
+    """Samples at places that the input says are no upsampling, unless there are whole times as many."""
+    before, after = _space_in(call), tuple(call.output.shape[2:])
+    uneven = len(before) != len(after) or any(now % was for was, now in zip(before, after, strict=False))
+    if call.is_map(call.given["grid"]) and uneven:
+        return Other()
+    larger = is_larger(call.before[0], tuple(call.output.shape))
+    return Unread(reason=grown("grid_sample", call.before[0], tuple(call.output.shape))) if larger else Other()
 
 
 def _view(call: Call) -> Step:
@@ -528,6 +555,7 @@ _READERS: dict[str, Callable[[Call], Step]] = {
     "index_select": _index_select,
     "index": _index,
     "col2im": _col2im,
+    **dict.fromkeys(("grid_sampler_2d", "grid_sampler_3d"), _grid_sampler),
     **dict.fromkeys(("view", "_unsafe_view", "_reshape_alias", "reshape", "squeeze", "unsqueeze"), _view),
     "permute": _permute,
     **dict.fromkeys(("transpose", "t"), _transpose),
