@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -50,41 +51,52 @@ class _Line:
     spacing: float
 
 
-def read_off(tracks: Sequence[tuple[Ramp, Ramp, Ramp]]) -> Measured | Unmeasured:
-    """Read offset and spacing off the positions of a map's samples.
+class _Track(Protocol):
+    """Positions along one axis of the input: by the mean, and by the first and last branch."""
 
-    Args:
-        tracks: for each axis of the input, positions by mean, first and last branch.
-    """
-    shape = tracks[0][0].values.shape
-    spatial = _of_space(tracks, len(shape))
+    @property
+    def axis(self) -> int: ...
+    @property
+    def mean(self) -> Ramp: ...
+    @property
+    def first(self) -> Ramp: ...
+    @property
+    def last(self) -> Ramp: ...
+
+
+def read_off(tracks: Sequence[_Track]) -> Measured | Unmeasured:
+    """Read offset and spacing off the positions of a map's samples, one track for each axis of the input."""
+    spatial = _of_space(tracks, tracks[0].mean.values.ndim)
     if not spatial:
         return Unmeasured(reason="its samples are not laid out along the axes of the input")
-    lines: list[list[_Line]] = []
-    for track in spatial:
-        read = [_line(ramp) for ramp in track]
-        for each in read:
-            if isinstance(each, Unmeasured):
-                return each
-        lines.append([each for each in read if isinstance(each, _Line)])
+    lines: dict[int, _Line] = {}
+    for ramp in (ramp for track in spatial for ramp in (track.mean, track.first, track.last)):
+        if id(ramp) not in lines:
+            line = _line(ramp)
+            if isinstance(line, Unmeasured):
+                return line
+            lines[id(ramp)] = line
     return Measured(
-        offset=tuple(mean.offset for mean, _, _ in lines),
-        spacing=tuple(mean.spacing for mean, _, _ in lines),
-        first=tuple(first.offset for _, first, _ in lines),
-        last=tuple(last.offset for _, _, last in lines),
+        offset=tuple(lines[id(track.mean)].offset for track in spatial),
+        spacing=tuple(lines[id(track.mean)].spacing for track in spatial),
+        first=tuple(lines[id(track.first)].offset for track in spatial),
+        last=tuple(lines[id(track.last)].offset for track in spatial),
     )
 
 
-def _of_space(tracks: Sequence[tuple[Ramp, Ramp, Ramp]], ndim: int) -> list[tuple[Ramp, Ramp, Ramp]]:
+def _of_space(tracks: Sequence[_Track], ndim: int) -> list[_Track]:
     """The tracks along the map's spatial axes, in the order of these; none if one of them has no track."""
-    placed = {track[0].dim: track for track in tracks if track[0].dim is not None}
-    usual = range(2, ndim)
-    if usual and all(dim in placed for dim in usual):
-        return [placed[dim] for dim in usual]
-    # channels may stand last, or may have been axes themselves
-    if len(placed) == ndim - 2:
-        return [placed[dim] for dim in sorted(placed)]
-    return []
+    placed = {track.mean.dim: track for track in tracks if track.mean.dim is not None}
+    if sum(track.axis > 1 for track in tracks) > sum(track.axis > 1 for track in placed.values()):
+        return []
+    usual = [placed[dim] for dim in range(2, ndim) if dim in placed]
+    # channels may have been taken away, so that space begins where they were
+    if ndim == 3 and 1 in placed and placed[1].axis > 1 and usual:
+        return [placed[1], *usual]
+    if ndim > 2 and len(usual) == ndim - 2:
+        return usual
+    # or they stand last
+    return [placed[dim] for dim in sorted(placed)] if len(placed) == ndim - 2 else []
 
 
 def _line(ramp: Ramp) -> _Line | Unmeasured:

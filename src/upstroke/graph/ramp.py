@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -281,9 +282,15 @@ def _found(values: Tensor, dims: Sequence[int], before: Ramp) -> Ramp:
     (dim,) = dims
     small = narrowed(values)
     size = small.shape[dim]
+    # one line of samples is enough to say which periods there can be
+    others = [axis for axis in range(small.ndim) if axis != dim and small.shape[axis] > 1]
+    line = (small.nanmean(others) if others else small).flatten().numpy()
     for period in range(1, min(size, LONGEST_PERIOD)):
-        step = small.narrow(dim, period, 1) - small.narrow(dim, 0, 1)
-        mean = step.nanmean()
-        if bool(mean > CLOSE) and bool(((step - mean).abs() < CLOSE).all()) and _repeats(small, dim, period, mean):
-            return Ramp(values=values, dim=dim, period=period, step=mean)
+        jumps = line[period:] - line[:-period]
+        jumps = jumps[~numpy.isnan(jumps)]
+        if not jumps.size or jumps.min() < CLOSE or jumps.max() - jumps.min() > CLOSE:
+            continue
+        step = torch.tensor(float(jumps.mean()), dtype=torch.float64)
+        if _repeats(small, dim, period, step):
+            return Ramp(values=values, dim=dim, period=period, step=step)
     return lost

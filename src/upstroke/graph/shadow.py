@@ -61,7 +61,7 @@ class Shadow:
     @cached_property
     def reading(self) -> Measured | Unmeasured:
         """Offset and spacing."""
-        return read_off([(track.mean, track.first, track.last) for track in self.tracks])
+        return read_off(self.tracks)
 
     def each(self, change: Callable[[Ramp], Ramp]) -> "Shadow":
         """The shadow with every ramp changed."""
@@ -118,6 +118,8 @@ def joined(shadows: Sequence[Shadow | Lost], shape: Sequence[int]) -> Shadow | L
     located = [each for each in shadows if isinstance(each, Shadow)]
     if not located:
         return shadows[0]
+    if len(located) == 1 and located[0].shape == tuple(shape):
+        return located[0]
     branches = [each for each in located if not _is_spread(each, shape)] or located
     origin = min(each.origin for each in branches)
     branches = [_on(each, shape) for each in branches if each.origin == origin]
@@ -171,12 +173,10 @@ def _reduced(track: Track, dims: Sequence[int]) -> Track:
 
 
 def _level(ramp: Ramp) -> float:
-    """Where the middle of a map sits, averaged over the phases and channels."""
+    """Where sample 0 sits, averaged over the phases and channels."""
     if ramp.dim is None:
         return float(ramp.values.nanmean())
-    size = ramp.values.shape[ramp.dim]
-    spacing = float(_scalar(ramp.step)) / ramp.period
-    return offset_of(ramp, spacing) + spacing * (size - 1) / 2
+    return offset_of(ramp, float(_scalar(ramp.step)) / ramp.period)
 
 
 def _where_varied(shadow: Shadow, tracks: Sequence[Track], reason: str) -> Shadow | Lost:
