@@ -3,12 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from upstroke.graph.ramp import Ramp, rest_of
+from upstroke.graph.ramp import Ramp, Track, rest_of
 
 __all__ = ["Measured", "Unmeasured", "read_off"]
 
@@ -51,20 +49,7 @@ class _Line:
     spacing: float
 
 
-class _Track(Protocol):
-    """Positions along one axis of the input: by the mean, and by the first and last branch."""
-
-    @property
-    def axis(self) -> int: ...
-    @property
-    def mean(self) -> Ramp: ...
-    @property
-    def first(self) -> Ramp: ...
-    @property
-    def last(self) -> Ramp: ...
-
-
-def read_off(tracks: Sequence[_Track]) -> Measured | Unmeasured:
+def read_off(tracks: Sequence[Track]) -> Measured | Unmeasured:
     """Read offset and spacing off the positions of a map's samples, one track for each axis of the input."""
     spatial = _of_space(tracks, tracks[0].mean.values.ndim)
     if not spatial:
@@ -84,7 +69,7 @@ def read_off(tracks: Sequence[_Track]) -> Measured | Unmeasured:
     )
 
 
-def _of_space(tracks: Sequence[_Track], ndim: int) -> list[_Track]:
+def _of_space(tracks: Sequence[Track], ndim: int) -> list[Track]:
     """The tracks along the map's spatial axes, in the order of these; none if one of them has no track."""
     placed = {track.mean.dim: track for track in tracks if track.mean.dim is not None}
     if sum(track.axis > 1 for track in tracks) > sum(track.axis > 1 for track in placed.values()):

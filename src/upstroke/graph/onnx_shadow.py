@@ -15,7 +15,7 @@ from upstroke.graph.onnx_call import Call
 from upstroke.graph.onnx_file import model_from_file, model_from_memory, need_onnx, opset_versions
 from upstroke.graph.onnx_shapes import constants_and_shapes, inputs_of
 from upstroke.graph.ramp import reshaped
-from upstroke.graph.shadow import Lost, Shadow, concatenated, joined, mixed, moved, pooled, shadow_of
+from upstroke.graph.shadow import Lost, Result, Shadow, concatenated, joined, mixed, moved, pooled, shadow_of
 from upstroke.graph.shadow_windows import POOLED, nearest, padded, resized, transposed, windows
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["measured_onnx"]
 
-_Result = Shadow | Lost | None
-_Shadows = Mapping[str, Shadow | Lost | None]
+_Shadows = Mapping[str, Result]
 
 UNKNOWN = "its size is not known; give the sizes of the inputs"
 COMPUTED = "its numbers are computed while the model runs"
@@ -38,9 +37,9 @@ def measured_onnx(
 ) -> Mapping[str, Measured | Unmeasured]:
     """Where the samples of every map of an ONNX model sit, by the name of the map.
 
-    Every kernel is taken as its uniform mean over extent and inputs, pools as means, norms and functions of one
-    sample as nothing at all, joins as means of the maps that are located; whatever only moves samples is done
-    to their positions. The sizes of all maps must follow from those of the inputs.
+    Every kernel is taken as its uniform mean over extent and inputs, pools as means, norms and functions of
+    one sample as nothing at all, joins as means of the maps that are located; whatever only moves samples is
+    done to their positions. The sizes of all maps must follow from those of the inputs.
 
     Args:
         source: a path, or a model that onnx has loaded, which stays as it is.
@@ -103,7 +102,7 @@ def _with_one_each(model: "onnx.ModelProto") -> dict[str, tuple[int, ...]] | Non
     return sizes or None
 
 
-def _begun(shape: Shape | None, origin: int) -> _Result:
+def _begun(shape: Shape | None, origin: int) -> Result:
     if shape is None or len(shape) < 3:
         return None
     known = [size for size in shape if size is not None]
@@ -113,11 +112,16 @@ def _begun(shape: Shape | None, origin: int) -> _Result:
 def _attributes(proto: "onnx.NodeProto") -> dict[str, Any]:
     from onnx import helper
 
-    values = {each.name: helper.get_attribute_value(each) for each in proto.attribute if not each.ref_attr_name}
-    return {name: value.decode("utf-8", "replace") if isinstance(value, bytes) else value for name, value in values.items()}
+    values = {
+        each.name: helper.get_attribute_value(each) for each in proto.attribute if not each.ref_attr_name
+    }
+    return {
+        name: value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        for name, value in values.items()
+    }
 
 
-def _results(call: Call, found: _Shadows, count: int) -> list[_Result]:
+def _results(call: Call, found: _Shadows, count: int) -> list[Result]:
     """A shadow for each output of a node."""
     came = [found[name] for name in call.maps]
     placed = [each for each in came if each is not None]
@@ -138,10 +142,10 @@ class _NotFollowedError(Exception):
     """The samples of a node are not located; the message is the reason."""
 
 
-def _first(call: Call, found: _Shadows) -> _Result:
-    if call.operator in _SAME:
+def _first(call: Call, found: _Shadows) -> Result:
+    if call.operator in _SAME.split():
         return _given(call, found)
-    if call.operator in _POINTWISE:
+    if call.operator in _POINTWISE.split():
         maps = [each for name in call.maps if (each := found[name]) is not None]
         return joined(maps, _shape(call))
     reader = _READERS.get(call.operator)
@@ -197,7 +201,7 @@ def _left(call: Call, total: Sequence[int]) -> tuple[int, ...]:
     return tuple(max(0, each) // 2 if how == "SAME_UPPER" else -(-max(0, each) // 2) for each in total)
 
 
-def _window(call: Call, found: _Shadows) -> _Result:
+def _window(call: Call, found: _Shadows) -> Result:
     shadow, shape, kernel = _given(call, found), _shape(call), _kernel(call)
     ones = (1,) * len(kernel)
     stride, dilation = (tuple(call.attributes.get(name, ones)) for name in ("strides", "dilations"))
@@ -214,7 +218,7 @@ def _window(call: Call, found: _Shadows) -> _Result:
     )
 
 
-def _transposed(call: Call, found: _Shadows) -> _Result:
+def _transposed(call: Call, found: _Shadows) -> Result:
     shadow, shape, kernel = _given(call, found), _shape(call), _kernel(call)
     ones = (1,) * len(kernel)
     stride, dilation = (tuple(call.attributes.get(name, ones)) for name in ("strides", "dilations"))
@@ -233,12 +237,12 @@ def _transposed(call: Call, found: _Shadows) -> _Result:
     return transposed(mix, 2, kernel=kernel, stride=stride, dilation=dilation, left=left, size=shape[2:])
 
 
-def _global_pool(call: Call, found: _Shadows) -> _Result:
+def _global_pool(call: Call, found: _Shadows) -> Result:
     shadow = _given(call, found)
     return shadow if math.prod(shadow.shape[2:]) == 1 else Lost(reason=POOLED)
 
 
-def _resize(call: Call, found: _Shadows) -> _Result:
+def _resize(call: Call, found: _Shadows) -> Result:
     shadow, shape = _given(call, found), _shape(call)
     old = call.operator == "Upsample" or call.version < 11
     place = 1 if old else 2
@@ -250,7 +254,9 @@ def _resize(call: Call, found: _Shadows) -> _Result:
     factors = dict(zip((axis % len(shape) for axis in axes), said, strict=True)) if said else {}
     for dim, (before, after) in enumerate(zip(shadow.shape, shape, strict=True)):
         if before != after or factors.get(dim, 1) != 1:
-            factor = Fraction(factors[dim]).limit_denominator(1000) if dim in factors else Fraction(after, before)
+            factor = (
+                Fraction(factors[dim]).limit_denominator(1000) if dim in factors else Fraction(after, before)
+            )
             shadow = _resized(call, shadow, dim, after, factor, old=old)
     return shadow
 
@@ -304,18 +310,18 @@ def _rounded(place: Fraction, rounding: str) -> int:
     return math.floor(place) if rounding == "floor" else math.ceil(place)
 
 
-def _reshape(call: Call, found: _Shadows) -> _Result:
+def _reshape(call: Call, found: _Shadows) -> Result:
     shape = _shape(call)
     return moved(_given(call, found), lambda values: reshaped(values, shape))
 
 
-def _transpose(call: Call, found: _Shadows) -> _Result:
+def _transpose(call: Call, found: _Shadows) -> Result:
     shadow = _given(call, found)
     order = call.attributes.get("perm", range(len(shadow.shape))[::-1])
     return moved(shadow, lambda values: values.permute(*order))
 
 
-def _slice(call: Call, found: _Shadows) -> _Result:
+def _slice(call: Call, found: _Shadows) -> Result:
     shadow = _given(call, found)
     starts, ends = _numbers(call, 1, "starts"), _numbers(call, 2, "ends")
     if starts is None or ends is None:
@@ -336,7 +342,7 @@ def _slice(call: Call, found: _Shadows) -> _Result:
     return moved(shadow, cut)
 
 
-def _split(call: Call, found: _Shadows, count: int) -> list[_Result]:
+def _split(call: Call, found: _Shadows, count: int) -> list[Result]:
     try:
         shadow = _given(call, found)
         axis = call.attributes.get("axis", 0) % len(shadow.shape)
@@ -350,7 +356,7 @@ def _split(call: Call, found: _Shadows, count: int) -> list[_Result]:
     ]
 
 
-def _concatenate(call: Call, found: _Shadows) -> _Result:
+def _concatenate(call: Call, found: _Shadows) -> Result:
     shape = _shape(call)
     axis = call.attributes["axis"] % len(shape)
     sizes = []
@@ -362,7 +368,7 @@ def _concatenate(call: Call, found: _Shadows) -> _Result:
     return concatenated([found.get(name) for name in call.inputs], sizes, axis, shape)
 
 
-def _pad(call: Call, found: _Shadows) -> _Result:
+def _pad(call: Call, found: _Shadows) -> Result:
     shadow = _given(call, found)
     amounts = _numbers(call, 1, "paddings" if "paddings" in call.attributes else "pads")
     if amounts is None:
@@ -378,7 +384,7 @@ def _pad(call: Call, found: _Shadows) -> _Result:
     return shadow
 
 
-def _gather(call: Call, found: _Shadows) -> _Result:
+def _gather(call: Call, found: _Shadows) -> Result:
     shadow, indices = _given(call, found), call.constant(1)
     if indices is None:
         return Lost(reason=COMPUTED)
@@ -387,16 +393,16 @@ def _gather(call: Call, found: _Shadows) -> _Result:
     return moved(shadow, lambda values: reshaped(values.index_select(axis, places), shape))
 
 
-def _expand(call: Call, found: _Shadows) -> _Result:
+def _expand(call: Call, found: _Shadows) -> Result:
     return joined([_given(call, found)], _shape(call))
 
 
-def _tile(call: Call, found: _Shadows) -> _Result:
+def _tile(call: Call, found: _Shadows) -> Result:
     shadow, counts = _given(call, found), _numbers(call, 1)
     return Lost(reason=COMPUTED) if counts is None else moved(shadow, lambda values: values.repeat(*counts))
 
 
-def _depth_to_space(call: Call, found: _Shadows) -> _Result:
+def _depth_to_space(call: Call, found: _Shadows) -> Result:
     shadow, shape, block = _given(call, found), _shape(call), call.attributes["blocksize"]
     batch, channels, height, width = shape
     crd = call.attributes.get("mode", "DCR") == "CRD"
@@ -406,14 +412,14 @@ def _depth_to_space(call: Call, found: _Shadows) -> _Result:
     return moved(shadow, lambda values: reshaped(reshaped(values, parted + size).permute(order), shape))
 
 
-def _space_to_depth(call: Call, found: _Shadows) -> _Result:
+def _space_to_depth(call: Call, found: _Shadows) -> Result:
     shadow, shape, block = _given(call, found), _shape(call), call.attributes["blocksize"]
     batch, channels, height, width = shadow.shape
     parted = [batch, channels, height // block, block, width // block, block]
     return moved(shadow, lambda values: reshaped(reshaped(values, parted).permute(0, 3, 5, 1, 2, 4), shape))
 
 
-def _reduce(call: Call, found: _Shadows) -> _Result:
+def _reduce(call: Call, found: _Shadows) -> Result:
     shadow = _given(call, found)
     one = call.operator in ("ArgMax", "ArgMin")
     axes = [call.attributes.get("axis", 0)] if one else _numbers(call, 1, "axes")
@@ -423,7 +429,7 @@ def _reduce(call: Call, found: _Shadows) -> _Result:
     return pooled(shadow, dims, keep=bool(call.attributes.get("keepdims", 1)), reason=POOLED)
 
 
-def _product(call: Call, found: _Shadows) -> _Result:
+def _product(call: Call, found: _Shadows) -> Result:
     """A matrix product: with a constant a mean over what is summed; with another map everything is mixed."""
     left, right = (found.get(name) for name in call.inputs[:2])
     if left is not None and right is not None:
@@ -442,31 +448,27 @@ def _product(call: Call, found: _Shadows) -> _Result:
     return mixed(shadow, rank - 1, shape[-1]) if place == 0 else mixed(shadow, rank - 2, shape[-2])
 
 
-_SAME = frozenset(
-    """
+_SAME = """
     BatchNormalization Cast CastLike DequantizeLinear Dropout GroupNormalization Identity
     InstanceNormalization LayerNormalization LogSoftmax LpNormalization LRN MeanVarianceNormalization
     QuantizeLinear RMSNormalization Softmax Hardmax Clip
-    """.split()
-)
-_POINTWISE = frozenset(
-    """
-    Abs Acos Acosh Add And Asin Asinh Atan Atanh BitwiseAnd BitwiseNot BitwiseOr BitwiseXor BitShift Ceil Celu Cos
-    Cosh Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish IsInf IsNaN LeakyRelu Less
-    LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu Shrink Sigmoid Sign
-    Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor
-    """.split()
-)
+"""
+_POINTWISE = """
+    Abs Acos Acosh Add And Asin Asinh Atan Atanh BitwiseAnd BitwiseNot BitwiseOr BitwiseXor BitShift Ceil Celu
+    Cos Cosh Div Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid HardSwish IsInf IsNaN
+    LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow Reciprocal Relu Round Selu
+    Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor
+"""
 _REDUCTIONS = """
     ArgMax ArgMin ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd
     ReduceSum ReduceSumSquare
-""".split()
-_READERS: dict[str, Callable[[Call, _Shadows], _Result]] = {
+"""
+_READERS: dict[str, Callable[[Call, _Shadows], Result]] = {
     **dict.fromkeys(("Conv", "MaxPool", "AveragePool", "LpPool"), _window),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), _global_pool),
     **dict.fromkeys(("Resize", "Upsample"), _resize),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
-    **dict.fromkeys(_REDUCTIONS, _reduce),
+    **dict.fromkeys(_REDUCTIONS.split(), _reduce),
     **dict.fromkeys(("MatMul", "Gemm"), _product),
     "ConvTranspose": _transposed,
     "Transpose": _transpose,

@@ -1,4 +1,4 @@
-"""Define where the samples of a map sit along one axis of the model's input, as a ramp that goes on outside."""
+"""Define where a map's samples sit along one axis of the model's input: a ramp that goes on outside it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,7 +9,20 @@ import numpy
 import torch
 from torch import Tensor
 
-__all__ = ["Ramp", "along", "expanded", "literally", "narrowed", "offset_of", "ramp_of", "refound", "reshaped", "rest_of", "smoothed"]
+__all__ = [
+    "Ramp",
+    "Track",
+    "along",
+    "expanded",
+    "literally",
+    "narrowed",
+    "offset_of",
+    "ramp_of",
+    "refound",
+    "reshaped",
+    "rest_of",
+    "smoothed",
+]
 
 # Positions are small sums of small fractions in float64, so what differs by more than this is different.
 CLOSE = 1e-6
@@ -21,8 +34,8 @@ LONGEST_PERIOD = 512
 class Ramp:
     """Where samples sit along one axis of the input, in input pixels.
 
-    Along `dim` positions repeat in steps: position(i + period) = position(i) + step, inside the map and out of
-    it. That is what a padded map is read by: outside, the ramp goes on.
+    Along `dim` positions repeat in steps: position(i + period) = position(i) + step, inside the map and
+    outside. That is what a padded map is read by: outside, the ramp goes on.
 
     Attributes:
         values: the position of every sample of the map, float64; NaN where it is not located. An axis along
@@ -36,6 +49,30 @@ class Ramp:
     dim: int | None
     period: int
     step: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Track:
+    """Where samples sit along one axis of the input: on average, and by their leftmost and rightmost branch.
+
+    Attributes:
+        axis: which axis of the input.
+        mean, first, last: their positions.
+    """
+
+    axis: int
+    mean: Ramp
+    first: Ramp
+    last: Ramp
+
+    def each(self, change: Callable[[Ramp], Ramp]) -> "Track":
+        """The track with every ramp changed; ramps that are one stay one."""
+        done: dict[int, Ramp] = {}
+        for ramp in (self.mean, self.first, self.last):
+            if id(ramp) not in done:
+                done[id(ramp)] = change(ramp)
+        mean, first, last = (done[id(ramp)] for ramp in (self.mean, self.first, self.last))
+        return replace(self, mean=mean, first=first, last=last)
 
 
 def ramp_of(shape: Sequence[int], dim: int) -> Ramp:
@@ -90,8 +127,8 @@ def rest_of(ramp: Ramp, spacing: float) -> Tensor:
 def along(ramp: Ramp, dim: int, index: Tensor, weights: Tensor, ratio: Fraction) -> Ramp:
     """The ramp of samples that are means of cells along one axis, of cells outside the map too.
 
-    sample n = sum over k of weights[n, k] * cell index[n, k] / sum over k of weights[n, k], over the cells that
-    are located and whose weight is not 0.
+    sample n = sum over k of weights[n, k] * cell index[n, k] / sum over k of weights[n, k], over the cells
+    that are located.
 
     Args:
         ramp: of the cells.
@@ -141,12 +178,12 @@ def literally(ramp: Ramp, move: Callable[[Tensor], Tensor]) -> Ramp:
     line = line.reshape([-1 if axis == ramp.dim else 1 for axis in range(count)])
     places = narrowed(expanded(move(line.expand(ramp.values.shape)), moved.shape))
     dims = [axis for axis, size in enumerate(places.shape) if size > 1]
-    if len(dims) == 1:
-        jumps = places.flatten().diff()
-        jump = int(jumps[0])
-        if jump > 0 and bool((jumps == jump).all()):
-            kept = replace(ramp, values=values, dim=dims[0], step=_scalar(ramp.step))
-            return _measured_step(_stepping(kept, Fraction(jump)))
+    jumps = {axis: jump for axis in dims if (jump := _jump(places, axis)) > 0 and axis in _varying(values)}
+    if jumps:
+        # of an axis that was parted in several the first, along which its samples are furthest apart
+        axis = max(jumps, key=lambda each: jumps[each])
+        kept = replace(ramp, values=values, dim=axis, step=_scalar(ramp.step))
+        return _measured_step(_stepping(kept, Fraction(jumps[axis])))
     if not dims and ramp.values.shape[ramp.dim] == 1 and values.ndim == count:
         # one sample: it stays on its axis, unless axes changed places
         return replace(ramp, values=values, step=_scalar(ramp.step))
@@ -180,6 +217,13 @@ def reshaped(values: Tensor, shape: Sequence[int]) -> Tensor:
         rows += new if varies else [1] * len(new)
         start = ends
     return small.reshape(rows).expand(*shape)
+
+
+def _jump(places: Tensor, dim: int) -> int:
+    """How far apart the cells are that neighbours along an axis come from; 0 if that differs."""
+    jumps = places.diff(dim=dim)
+    first = jumps.flatten()[0]
+    return int(first) if bool((jumps == first).all()) else 0
 
 
 def _cells(ramp: Ramp, dim: int, index: Tensor) -> Tensor:
@@ -259,7 +303,9 @@ def _measured_step(ramp: Ramp) -> Ramp:
         return ramp
     step = values.narrow(ramp.dim, ramp.period, 1) - values.narrow(ramp.dim, 0, 1)
     step = torch.where(step.isnan(), ramp.step, step)
-    return replace(ramp, step=step if bool((step - step.flatten()[0]).abs().max() > CLOSE) else step.flatten()[0])
+    return replace(
+        ramp, step=step if bool((step - step.flatten()[0]).abs().max() > CLOSE) else step.flatten()[0]
+    )
 
 
 def _varying(values: Tensor) -> list[int]:

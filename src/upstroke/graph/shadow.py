@@ -1,4 +1,4 @@
-"""Define where the samples of a map sit along every axis of the model's input, together with the joins of maps."""
+"""Define where the samples of a map sit along every axis of the model's input, and those of joined maps."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,36 +9,23 @@ import torch
 from torch import Tensor
 
 from upstroke.graph.measured import Measured, Unmeasured, read_off
-from upstroke.graph.ramp import CLOSE, Ramp, expanded, literally, narrowed, offset_of, ramp_of
+from upstroke.graph.ramp import CLOSE, Ramp, Track, expanded, literally, narrowed, offset_of, ramp_of
 
-__all__ = ["Lost", "Shadow", "Track", "concatenated", "joined", "mixed", "moved", "pooled", "shadow_of"]
+__all__ = [
+    "Lost",
+    "Result",
+    "Shadow",
+    "concatenated",
+    "joined",
+    "mixed",
+    "moved",
+    "pooled",
+    "shadow_of",
+]
 
 MIXED = "all positions are mixed"
+SPREAD = "one position is spread over the map"
 CUT = "one position is taken out"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Track:
-    """Where samples sit along one axis of the input: on average, and by their leftmost and rightmost branch.
-
-    Attributes:
-        axis: which axis of the input.
-        mean, first, last: their positions.
-    """
-
-    axis: int
-    mean: Ramp
-    first: Ramp
-    last: Ramp
-
-    def each(self, change: Callable[[Ramp], Ramp]) -> "Track":
-        """The track with every ramp changed; ramps that are one stay one."""
-        done: dict[int, Ramp] = {}
-        for ramp in (self.mean, self.first, self.last):
-            if id(ramp) not in done:
-                done[id(ramp)] = change(ramp)
-        mean, first, last = (done[id(ramp)] for ramp in (self.mean, self.first, self.last))
-        return replace(self, mean=mean, first=first, last=last)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,6 +71,10 @@ class Lost:
         return Unmeasured(reason=self.reason)
 
 
+# None stands for a constant, or for a map of at most one sample that starts from the model's own numbers.
+Result = Shadow | Lost | None
+
+
 def shadow_of(shape: Sequence[int], origin: int) -> Shadow | None:
     """The shadow of an input; None if it has at most one sample."""
     if len(shape) < 3 or math.prod(shape[2:]) <= 1:
@@ -95,7 +86,9 @@ def shadow_of(shape: Sequence[int], origin: int) -> Shadow | None:
 
 def moved(shadow: Shadow, move: Callable[[Tensor], Tensor]) -> Shadow | Lost:
     """The shadow of a map whose samples are moved, by the same call."""
-    return _where_varied(shadow, [track.each(lambda ramp: literally(ramp, move)) for track in shadow.tracks], CUT)
+    return _where_varied(
+        shadow, [track.each(lambda ramp: literally(ramp, move)) for track in shadow.tracks], CUT
+    )
 
 
 def mixed(shadow: Shadow, dim: int, channels: int, groups: int = 1) -> Shadow | Lost:
@@ -108,8 +101,12 @@ def pooled(shadow: Shadow, dims: Sequence[int], *, keep: bool, reason: str) -> S
     tracks = [_reduced(track, dims) for track in shadow.tracks]
     if not keep:
         tracks = [
-            track.each(lambda ramp: literally(ramp, lambda values: _without(values, dims))) for track in tracks
+            track.each(lambda ramp: literally(ramp, lambda values: _without(values, dims)))
+            for track in tracks
         ]
+    # channels of an input tell samples apart, but not their places
+    if any(axis > 1 for axis in dims) and all(track.mean.dim in (1, None) for track in tracks):
+        return Lost(reason=reason)
     return _where_varied(shadow, tracks, reason)
 
 
@@ -122,20 +119,27 @@ def joined(shadows: Sequence[Shadow | Lost], shape: Sequence[int]) -> Shadow | L
         return located[0]
     branches = [each for each in located if not _is_spread(each, shape)] or located
     origin = min(each.origin for each in branches)
-    branches = [_on(each, shape) for each in branches if each.origin == origin]
+    broadcast = [_on(each, shape) for each in branches if each.origin == origin]
+    branches = [each for each in broadcast if isinstance(each, Shadow)]
+    if not branches:
+        return broadcast[0]
     axes = sorted({track.axis for each in branches for track in each.tracks})
     rows = [[track for each in branches for track in each.tracks if track.axis == axis] for axis in axes]
     return Shadow(tracks=tuple(_joined(tracks, shape) for tracks in rows), origin=origin)
 
 
-def concatenated(shadows: Sequence[Shadow | Lost | None], sizes: Sequence[int], dim: int, shape: Sequence[int]) -> Shadow | Lost | None:
+def concatenated(
+    shadows: Sequence[Shadow | Lost | None], sizes: Sequence[int], dim: int, shape: Sequence[int]
+) -> Shadow | Lost | None:
     """The shadow of maps put side by side along an axis; None stands for a constant."""
     located = [each for each in shadows if isinstance(each, Shadow)]
     if not located:
         return next((each for each in shadows if each is not None), None)
     origin = min(each.origin for each in located)
     own = [
-        {track.axis: track for track in each.tracks} if isinstance(each, Shadow) and each.origin == origin else {}
+        {track.axis: track for track in each.tracks}
+        if isinstance(each, Shadow) and each.origin == origin
+        else {}
         for each in shadows
     ]
     axes = sorted({axis for tracks in own for axis in tracks})
@@ -195,10 +199,15 @@ def _same(one: Ramp, two: Ramp) -> bool:
         return True
     if one.values.shape != two.values.shape or one.dim != two.dim:
         return False
-    a, b = torch.broadcast_tensors(narrowed(one.values), narrowed(two.values))
+    a, b = _together([narrowed(one.values), narrowed(two.values)])
     if not bool((((a - b).abs() < CLOSE) | (a.isnan() & b.isnan())).all()):
         return False
     return bool((one.step / one.period - two.step / two.period).abs().max() < CLOSE)
+
+
+def _together(tensors: Sequence[Tensor]) -> list[Tensor]:
+    shape = [max(sizes) for sizes in zip(*(tensor.shape for tensor in tensors), strict=True)]
+    return [tensor.expand(shape) for tensor in tensors]
 
 
 def _without(values: Tensor, dims: Sequence[int]) -> Tensor:
@@ -214,7 +223,7 @@ def _is_spread(shadow: Shadow, shape: Sequence[int]) -> bool:
     return math.prod(size) == 1 and math.prod(shape[2:]) > 1
 
 
-def _on(shadow: Shadow, shape: Sequence[int]) -> Shadow:
+def _on(shadow: Shadow, shape: Sequence[int]) -> Shadow | Lost:
     """The shadow broadcast to a shape."""
     if shadow.shape == tuple(shape):
         return shadow
@@ -225,9 +234,11 @@ def _on(shadow: Shadow, shape: Sequence[int]) -> Shadow:
         values = ramp.values.expand(*shape)
         if dim is not None and ramp.values.shape[dim - more] != shape[dim]:
             dim = None
-        return replace(ramp, values=values, dim=dim, step=ramp.step if ramp.step.ndim == 0 else ramp.step.nanmean())
+        return replace(
+            ramp, values=values, dim=dim, step=ramp.step if ramp.step.ndim == 0 else ramp.step.nanmean()
+        )
 
-    return shadow.each(widen)
+    return _where_varied(shadow, [track.each(widen) for track in shadow.tracks], SPREAD)
 
 
 def _joined(tracks: Sequence[Track], shape: Sequence[int]) -> Track:
@@ -252,13 +263,19 @@ def _between(tracks: Sequence[Track], mean: Ramp, of_one: Callable[[Ramp], Ramp]
     return Track(axis=tracks[0].axis, mean=mean, first=of_one(first), last=of_one(last))
 
 
+def _steps(ramps: Sequence[Ramp], period: int) -> list[Tensor]:
+    """The steps of several ramps over one period."""
+    steps = [ramp.step * (period / ramp.period) for ramp in ramps]
+    return steps if len({step.ndim for step in steps}) == 1 else [_scalar(step) for step in steps]
+
+
 def _met(ramps: Sequence[Ramp], shape: Sequence[int]) -> Ramp:
     dims = {ramp.dim for ramp in ramps if ramp.dim is not None}
     dim = dims.pop() if len(dims) == 1 else None
     period = math.lcm(*(ramp.period for ramp in ramps))
-    together = torch.broadcast_tensors(*(narrowed(ramp.values) for ramp in ramps))
+    together = _together([narrowed(ramp.values) for ramp in ramps])
     values = torch.stack(together).nanmean(0)
-    steps = torch.stack(torch.broadcast_tensors(*(ramp.step * (period / ramp.period) for ramp in ramps)))
+    steps = torch.stack(_together(_steps(ramps, period)))
     return Ramp(values=expanded(values, shape), dim=dim, period=period, step=steps.mean(0))
 
 
@@ -271,11 +288,13 @@ def _beside(parts: Sequence[Track | None], sizes: Sequence[int], dim: int, shape
         if narrowed(ramp.values).shape[dim] == 1:
             ramp = replace(ramp, values=narrowed(ramp.values).expand(*shape))
             return Track(axis=known[0].axis, mean=ramp, first=ramp, last=ramp)
-    mean = _put_beside([part and part.mean for part in parts], sizes, dim, shape)
+    mean = _put_beside([None if part is None else part.mean for part in parts], sizes, dim, shape)
     if known[0].mean.dim == dim:
-        first, last = ([part and getattr(part, mood) for part in parts] for mood in ("first", "last"))
-        ends = mean if single else _put_beside(first, sizes, dim, shape)
-        return Track(axis=known[0].axis, mean=mean, first=ends, last=mean if single else _put_beside(last, sizes, dim, shape))
+        if single:
+            return Track(axis=known[0].axis, mean=mean, first=mean, last=mean)
+        first = _put_beside([None if part is None else part.first for part in parts], sizes, dim, shape)
+        last = _put_beside([None if part is None else part.last for part in parts], sizes, dim, shape)
+        return Track(axis=known[0].axis, mean=mean, first=first, last=last)
 
     def of_one(ramp: Ramp) -> Ramp:
         small = narrowed(ramp.values).nanmean(dim, keepdim=True)
@@ -289,7 +308,9 @@ def _alike(one: Ramp, two: Ramp, dim: int) -> bool:
     a, b = narrowed(one.values), narrowed(two.values)
     if a.shape[dim] != 1 or b.shape[dim] != 1:
         return False
-    return _same(replace(one, values=one.values.narrow(dim, 0, 1)), replace(two, values=two.values.narrow(dim, 0, 1)))
+    return _same(
+        replace(one, values=one.values.narrow(dim, 0, 1)), replace(two, values=two.values.narrow(dim, 0, 1))
+    )
 
 
 def _put_beside(ramps: Sequence[Ramp | None], sizes: Sequence[int], dim: int, shape: Sequence[int]) -> Ramp:

@@ -45,7 +45,7 @@ def transposed(
     left: Sequence[int],
     size: Sequence[int],
 ) -> Shadow:
-    """The shadow of what a transposed convolution makes: each sample is the mean of the cells that reach it."""
+    """The shadow of what a transposed convolution makes: means of the cells that reach each sample."""
     for axis, (k, s, d, crop, out) in enumerate(zip(kernel, stride, dilation, left, size, strict=True)):
         if (k, s, crop) != (1, 1, 0) or shadow.shape[first + axis] != out:
             reach = torch.arange(out)[:, None] + crop - torch.arange(k) * d
@@ -60,7 +60,14 @@ def nearest(shadow: Shadow, dim: int, cells: Tensor, ratio: Fraction) -> Shadow:
 
 
 def resized(
-    shadow: Shadow, dim: int, places: Tensor, ratio: Fraction, *, mode: Mode, a: float = -0.75, widened: float = 1
+    shadow: Shadow,
+    dim: int,
+    places: Tensor,
+    ratio: Fraction,
+    *,
+    mode: Mode,
+    a: float = -0.75,
+    widened: float = 1,
 ) -> Shadow:
     """The shadow of samples that a kernel interpolates.
 

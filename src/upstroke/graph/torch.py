@@ -80,11 +80,9 @@ def record(
                 output = module(*inputs, **given)
         except (Exception, SystemExit) as error:
             raise _refusal(error, [*inputs, *given.values()], running.path) from error
-        ends = [(recorder.map_of(tensor), tensor) for tensor in _tensors_in(output)]
-    names = [name for name, _ in ends]
-    for label, tensor in ends if positions else ():
-        if label is not None and positions is not None:
-            positions.read(label, tensor)
+        names = [recorder.map_of(tensor) for tensor in _tensors_in(output)]
+        if positions is not None:
+            positions.read_all(zip(names, _tensors_in(output), strict=True))
     outputs = tuple(dict.fromkeys(each for each in names if each is not None))
     nodes = recorder.nodes_for(outputs)
     graph = Graph(
@@ -94,7 +92,7 @@ def record(
         inputs=recorder.inputs_for(nodes, outputs),
         outputs=outputs,
         shapes=recorder.shapes,
-        measured=positions.measured if positions else {},
+        measured=positions.measured_among(nodes, outputs) if positions else {},
     )
     graph = with_interleaved(graph, recorder.stacked, recorder.written)
     graph = with_shuffles(with_plain_axes(with_repeats(graph, recorder.widened)))

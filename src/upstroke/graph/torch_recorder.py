@@ -203,6 +203,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = self.map_of(tensor)
         if name is not None:
             self._add(f"aten.{operator}", (name,), Unread(reason=reason), output)
+            if self._positions is not None:
+                self._positions.lose(output, reason)
 
     def add_pad(self, tensor: Tensor, pad: Sequence[int], output: Tensor) -> None:
         """Keep a circular pad, which would be seen as a heap of copies."""
