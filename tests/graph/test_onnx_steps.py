@@ -12,15 +12,21 @@ from upstroke.errors import OptionError, ShapeError
 from upstroke.graph import sites
 from upstroke.graph.onnx import read_onnx
 from upstroke.graph.steps import (
+    Concatenation,
     Convolution,
+    Expansion,
     Other,
     Pad,
     PerChannel,
+    PixelUnshuffle,
     Pointwise,
     Pool,
+    Reduction,
     Reshape,
     Resize,
     Same,
+    Softmax,
+    Stays,
     Transpose,
     TransposedConvolution,
     Unread,
@@ -74,9 +80,9 @@ def test_functions_with_a_constant_are_pointwise(kind, value):
         ("Cast", {"to": TensorProto.INT32}, Pointwise),
         ("Flatten", {}, Reshape),
         ("Transpose", {"perm": [0, 2, 3, 1]}, Transpose),
-        ("GlobalAveragePool", {}, Other),
-        ("Softmax", {}, Other),
-        ("SpaceToDepth", {"blocksize": 1}, Other),
+        ("GlobalAveragePool", {}, Reduction),
+        ("Softmax", {}, Softmax),
+        ("SpaceToDepth", {"blocksize": 1}, PixelUnshuffle),
         ("Sum", {}, Same),
     ],
 )
@@ -93,16 +99,16 @@ def test_kinds(kind, attributes, wanted):
         ("Mul", {}, "multiply"),
         ("Concat", {"axis": 1}, "concatenate"),
         ("Concat", {"axis": -3}, "concatenate"),
-        ("Div", {}, None),
+        ("Div", {}, "multiply"),
         ("Concat", {"axis": 2}, None),
-        ("Max", {}, None),
+        ("Max", {}, "choose"),
     ],
 )
 def test_two_maps(kind, attributes, wanted):
     graph = read_onnx(model([node(kind, ["x", "z"], "y", **attributes)], {"x": MAP, "z": MAP}))
     (only,) = graph.nodes
     assert only.inputs == ("x", "z")
-    assert only.step.kind == wanted if wanted else isinstance(only.step, Other)
+    assert only.step.kind == wanted if wanted else isinstance(only.step, Concatenation)
 
 
 def test_a_map_times_itself_is_a_function():
@@ -110,15 +116,15 @@ def test_a_map_times_itself_is_a_function():
 
 
 @pytest.mark.parametrize("shape", [(7,), (5, 1), (2, 1, 1, 1), (1, 4, 5, 7), (4, 1), (1, 1, 1, 1, 1)])
-def test_a_constant_that_is_not_per_channel_is_other(shape):
+def test_a_constant_that_is_not_per_channel_leaves_samples_where_they_are(shape):
     assert isinstance(
-        only_step([node("Add", ["x", "c"], "y")], weights={"c": normal(0, *shape).numpy()}), Other
+        only_step([node("Add", ["x", "c"], "y")], weights={"c": normal(0, *shape).numpy()}), Stays
     )
 
 
-def test_one_channel_that_is_copied_is_other():
+def test_one_channel_that_is_copied_is_not_per_channel():
     weights = {"c": normal(0, 3, 1, 1).numpy()}
-    assert isinstance(only_step([node("Mul", ["x", "c"], "y")], shape=(2, 1, 5, 7), weights=weights), Other)
+    assert isinstance(only_step([node("Mul", ["x", "c"], "y")], shape=(2, 1, 5, 7), weights=weights), Stays)
 
 
 def test_pools():
@@ -366,7 +372,9 @@ def test_what_grows_unread_is_said():
 
 def test_copies_of_an_only_sample_are_no_growth():
     weights = {"r": np.array([1, 1, 5, 7])}
-    assert isinstance(only_step([node("Tile", ["x", "r"], "y")], shape=(2, 4, 1, 1), weights=weights), Other)
+    assert isinstance(
+        only_step([node("Tile", ["x", "r"], "y")], shape=(2, 4, 1, 1), weights=weights), Expansion
+    )
 
 
 def test_bodies_are_not_looked_into():
@@ -410,7 +418,7 @@ def test_large_results_are_not_computed():
     nodes = [node("ConstantOfShape", ["s"], "huge"), node("Add", ["x", "huge"], "y")]
     built = model(nodes, {"x": MAP}, weights={"s": np.array([2**40, 2**20])})
     (only,) = read_onnx(built).nodes
-    assert isinstance(only.step, Other)
+    assert isinstance(only.step, Stays)
 
 
 def two_inputs():

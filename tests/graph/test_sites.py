@@ -167,6 +167,10 @@ def test_joins_name_the_last_site_of_each_branch():
         ("mix", conv((8, 4)), "cat"),
         ("add", Join(kind="add"), "mix skip"),
     )
-    (found,) = joins(graph, sites(graph))
-    assert found.node.name == "cat"
-    assert [site and site.name for site in found.sites] == ["up", None]
+    found = joins(graph, sites(graph))
+    assert [branching.node.name for branching in found] == ["cat", "add"]
+    assert [[site and site.name for site in each.sites] for each in found] == [["up", None], [None, None]]
+    assert [branching.reason for branching in found] == [
+        "smooth has no place (its shape is not known); skip has no place (its shape is not known)",
+        "mix has no place (its shape is not known); skip has no place (its shape is not known)",
+    ]

@@ -14,7 +14,7 @@ from drawn_layers import FAMILIES, SIZES, random_map, seeded, sequences, single_
 from tolerance import assert_same
 from upstroke import from_module, upsample
 from upstroke.graph import affine_of, joins, sites
-from upstroke.graph.steps import Convolution, Other, Pad, PerChannel, Pointwise, TransposedConvolution, Unread
+from upstroke.graph.steps import Convolution, Pad, PerChannel, Pointwise, TransposedConvolution, Unread
 from upstroke.graph.torch import record
 from upstroke.polyphase import compose_affine
 
@@ -214,10 +214,10 @@ NOT_PER_CHANNEL = {
 
 
 @pytest.mark.parametrize("spelling", NOT_PER_CHANNEL)
-def test_what_differs_from_place_to_place_is_something_else(spelling):
+def test_what_differs_from_place_to_place_leaves_samples_where_they_are(spelling):
     graph = record(Function(NOT_PER_CHANNEL[spelling]), [torch.rand(2, 4, 5, 7)])
     steps = [node.step for node in graph.nodes]
-    assert any(isinstance(step, Other) for step in steps)
+    assert any(isinstance(step, Stays) for step in steps)
     assert not any(isinstance(step, PerChannel | Unread) for step in steps)
 
 

@@ -8,10 +8,11 @@ from upstroke.graph.form import Graph, Node, Shape
 from upstroke.graph.onnx_call import Call
 from upstroke.graph.onnx_constants import Constants
 from upstroke.graph.onnx_file import has_schema, model_from_file, model_from_memory, need_onnx, opset_versions
+from upstroke.graph.onnx_positions import others_of
 from upstroke.graph.onnx_shapes import constants_and_shapes, inputs_of
 from upstroke.graph.onnx_steps import step_of
 from upstroke.graph.rearrange import with_shuffles
-from upstroke.graph.steps import Join, Other, Step, Unread
+from upstroke.graph.steps import Concatenation, Join, Other, Product, Step, Unread
 
 if TYPE_CHECKING:
     import onnx
@@ -101,15 +102,33 @@ def _nodes(
             shapes=shapes,
         )
         step = _step(proto, call, versions)
-        several = isinstance(step, Join | Other | Unread)
         name = _unique(proto.name or f"{proto.op_type}:{outputs[0]}", outputs[0], taken)
         yield Node(
             name=name,
             operator=_operator(proto),
-            inputs=tuple(each for each in reads if each in computed) if several else call.maps[:1],
+            inputs=_taken(step, call, reads),
             output=outputs[0],
             step=step,
         )
+        for place, other in enumerate(outputs[1:], start=1) if proto.op_type == "Split" else ():
+            name = _unique(f"{name}:{other}", other, taken)
+            rest = others_of(call, place)
+            yield Node(
+                name=name,
+                operator=_operator(proto),
+                inputs=_taken(rest, call, reads),
+                output=other,
+                step=rest,
+            )
+
+
+def _taken(step: Step, call: Call, reads: Sequence[str]) -> tuple[str, ...]:
+    """The maps that a step takes: one, unless it is of several."""
+    if isinstance(step, Join | Concatenation | Product):
+        return call.maps
+    if isinstance(step, Other | Unread):
+        return tuple(each for each in reads if each in call.computed)
+    return call.maps[:1]
 
 
 def _step(proto: "onnx.NodeProto", call: Call, versions: dict[str, int]) -> Step:

@@ -4,7 +4,17 @@ import torch
 from torch import Tensor
 
 from upstroke.graph.onnx_call import Call, CannotReadError, as_tensor
-from upstroke.graph.steps import Join, Other, PerChannel, Pointwise, Same, Step
+from upstroke.graph.onnx_positions import parts_of
+from upstroke.graph.steps import (
+    Concatenation,
+    Join,
+    Other,
+    PerChannel,
+    Pointwise,
+    Same,
+    Stays,
+    Step,
+)
 
 __all__ = [
     "batch_normalization",
@@ -22,7 +32,7 @@ JOINS: dict[str, Step] = {
     "Add": Join(kind="add"),
     "Sub": Join(kind="add"),
     "Mul": Join(kind="multiply"),
-    "Div": Other(),
+    "Div": Join(kind="multiply"),
 }
 FLOATS = (1, 10, 11, 16)
 
@@ -35,7 +45,7 @@ def two_operands(call: Call) -> Step:
     place = 0 if call.inputs[0] in call.computed else 1
     number = _per_channel(call, map_at=place)
     if number is None:
-        return Other()
+        return Stays()
     if call.operator == "Add":
         return PerChannel(gain=None, shift=number)
     if call.operator == "Sub":
@@ -74,18 +84,23 @@ def concatenation(call: Call) -> Step:
     """Concat along the channels; along another axis, or with constants, it is no join of maps."""
     shape = call.shape() or call.shapes.get(call.outputs[0])
     axis = call.attributes.get("axis", 1)
-    if axis < 0 and shape is not None:
+    if axis < 0:
+        if shape is None:
+            return Other()
         axis += len(shape)
+    if len(call.inputs) == 1:
+        return Same()
+    parts = parts_of(call, axis)
     if axis != 1 or len(call.maps) != len(call.inputs):
-        return Other()
-    return Join(kind="concatenate") if len(call.maps) > 1 else Same()
+        return Concatenation(axis=axis, parts=parts)
+    return Join(kind="concatenate", parts=parts)
 
 
 def sum_of(call: Call) -> Step:
-    """Sum of maps."""
-    if len(call.maps) < len(call.inputs):
-        return Other()
-    return Join(kind="add") if len(call.maps) > 1 else Same()
+    """Sum, or Mean, of maps."""
+    if len(call.maps) > 1:
+        return Join(kind="add")
+    return Same() if len(call.inputs) == 1 else Stays()
 
 
 def function(call: Call) -> Step:
@@ -95,11 +110,11 @@ def function(call: Call) -> Step:
 
 def comparison(call: Call) -> Step:
     """A function of two operands that is one of each sample alone if the other operand is one number."""
+    if len(call.maps) > 1:
+        return Join(kind="choose") if call.operator in ("Max", "Min") else Other()
     others = [name for name in call.inputs if name and name not in call.computed]
-    alone = len(call.maps) == 1 and all(
-        name in call.constants and call.constants[name].size == 1 for name in others
-    )
-    return Pointwise() if alone else Other()
+    alone = all(name in call.constants and call.constants[name].size == 1 for name in others)
+    return Pointwise() if alone else Stays()
 
 
 def cast(call: Call) -> Step:

@@ -15,9 +15,10 @@ from upstroke.graph.onnx_arithmetic import (
     two_operands,
 )
 from upstroke.graph.onnx_call import Call, CannotReadError
+from upstroke.graph.onnx_positions import POSITIONS, why_lost
 from upstroke.graph.onnx_resize import depth_to_space, resize, upsample
 from upstroke.graph.onnx_windows import convolution, pad, pool, transposed_convolution
-from upstroke.graph.steps import Other, Reshape, Same, Step, Transpose, Unread
+from upstroke.graph.steps import Expansion, Mixing, Other, Reshape, Same, Step, Transpose, Unread
 
 __all__ = ["step_of"]
 
@@ -52,6 +53,7 @@ def _transpose(call: Call) -> Step:
 
 
 READERS: Mapping[str, Callable[[Call], Step]] = {
+    **POSITIONS,
     "Add": two_operands,
     "AveragePool": pool,
     "BatchNormalization": batch_normalization,
@@ -66,6 +68,7 @@ READERS: Mapping[str, Callable[[Call], Step]] = {
     "Flatten": _reshape,
     "Identity": _same,
     "MaxPool": pool,
+    "Mean": sum_of,
     "Mul": two_operands,
     "Neg": negation,
     "Pad": pad,
@@ -81,7 +84,10 @@ READERS: Mapping[str, Callable[[Call], Step]] = {
     **dict.fromkeys(COMPARISONS.split(), comparison),
 }
 # In all others the map is the first input.
-EITHER_OPERAND = {"Add", "Sub", "Mul", "Div", "Sum", "Concat", *COMPARISONS.split()}
+EITHER_OPERAND = {
+    *("Add", "Sub", "Mul", "Div", "Sum", "Mean", "Concat", "Gather", "Gemm", "MatMul", "Where"),
+    *COMPARISONS.split(),
+}
 
 
 def step_of(call: Call) -> Step:
@@ -93,17 +99,17 @@ def step_of(call: Call) -> Step:
         try:
             step = reader(call)
         except CannotReadError as error:
-            return Unread(reason=str(error)) if error.grows else Other()
+            return Unread(reason=str(error)) if error.grows else Other(reason=str(error))
         except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError):
             return Unread(reason=f"its inputs and attributes are not those of a {call.operator}")
-    return _unless_it_grows(call) if isinstance(step, Other) else step
+    return _unless_it_grows(call, step) if isinstance(step, Other | Mixing | Expansion) else step
 
 
-def _unless_it_grows(call: Call) -> Step:
+def _unless_it_grows(call: Call, step: Step) -> Step:
     if call.operator in GROWERS:
         return Unread(reason=f"{call.operator} grows maps by what their values say")
     before = call.shapes.get(call.maps[0]) if call.maps else None
     after = call.shapes.get(call.outputs[0])
     if call.operator in NO_GROWTH or before is None or after is None or not is_larger(before, after):
-        return Other()
+        return Other(reason=why_lost(call.operator)) if isinstance(step, Other) and not step.reason else step
     return Unread(reason=grown(call.operator, before, after))

@@ -52,15 +52,17 @@ def transposed_convolution(call: Call) -> Step:
 
 
 def pool(call: Call) -> Step:
-    """MaxPool and AveragePool; one with holes in its windows is no step of its own."""
+    """MaxPool and AveragePool; one with holes in its windows is as wide as they reach."""
     kernel = call.numbers("kernel_shape", ())
-    if not 1 <= len(kernel) <= 3 or max(call.numbers("dilations", (1,))) > 1:
+    if not 1 <= len(kernel) <= 3:
         return Other()
-    stride = call.numbers("strides", (1,) * len(kernel))
+    stride, dilation = (call.numbers(name, (1,) * len(kernel)) for name in ("strides", "dilations"))
+    if max(dilation) > 1 and call.operator != "MaxPool":
+        return Other()
     return Pool(
-        kernel=kernel,
+        kernel=tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)),
         stride=stride,
-        padding=_sides(call, kernel, stride, (1,) * len(kernel)),
+        padding=_sides(call, kernel, stride, dilation),
         kind="max" if call.operator == "MaxPool" else "mean",
     )
 

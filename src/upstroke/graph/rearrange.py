@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from upstroke.graph.form import Graph, Node, Shape
+from upstroke.graph.layout import regrouped, sizes_of
 from upstroke.graph.steps import PixelShuffle, Reshape, Same, Transpose, Unread
 
 __all__ = ["mixes_into_space", "pixel_shuffle_of", "with_shuffles"]
 
-# Stands for the one axis of a shape whose size is unknown; a prime that no factor of a known size can be.
-UNKNOWN = 2**31 - 1
 # A shuffle is spelled in at most 8 steps; a copy may stand behind each.
 _LONGEST_RUN = 16
 
@@ -27,6 +26,11 @@ class _Factor:
     axis: int
     size: int
     inner: int
+
+    def split(self, outer: int) -> "tuple[_Factor, _Factor]":
+        """The outer part, of this size, and the inner one."""
+        rest = self.size // outer
+        return replace(self, size=outer, inner=self.inner * rest), replace(self, size=rest)
 
 
 def pixel_shuffle_of(steps: Sequence[_Move], shapes: Sequence[Shape]) -> PixelShuffle | None:
@@ -48,7 +52,7 @@ def pixel_shuffle_of(steps: Sequence[_Move], shapes: Sequence[Shape]) -> PixelSh
         return None
     if any(shape.count(None) > 1 for shape in shapes):
         return None
-    sizes = [tuple(UNKNOWN if size is None else size for size in shape) for shape in shapes]
+    sizes = [sizes_of(shape) for shape in shapes]
     axes = _followed(steps, sizes)
     return None if axes is None else _shuffle_from(axes, sizes[0])
 
@@ -73,7 +77,7 @@ def mixes_into_space(steps: Sequence[_Move], shapes: Sequence[Shape]) -> bool:
     """
     if any(shape.count(None) > 1 for shape in shapes):
         return False
-    sizes = [tuple(UNKNOWN if size is None else size for size in shape) for shape in shapes]
+    sizes = [sizes_of(shape) for shape in shapes]
     dealt: dict[int, list[tuple[int, bool]]] = {}
     for factors in (_followed(steps, sizes) or [])[1:]:
         outer, inner = (factors[0].axis, factors[-1].axis) if factors else (0, 0)
@@ -103,10 +107,10 @@ def _followed(steps: Sequence[_Move], sizes: Sequence[tuple[int, ...]]) -> list[
         if isinstance(step, Transpose):
             axes = [axes[axis] for axis in step.order]
         elif isinstance(step, Reshape):
-            regrouped = _regrouped([factor for axis in axes for factor in axis], shape)
-            if regrouped is None:
+            dealt = regrouped([factor for axis in axes for factor in axis], shape, split=_Factor.split)
+            if dealt is None:
                 return None
-            axes = regrouped
+            axes = dealt
     return [_merged(axis) for axis in axes]
 
 
@@ -208,31 +212,6 @@ def _mixture(steps: Sequence[_Move], shapes: Sequence[Shape], spelling: str) -> 
         return None
     plain = "–".join(word.removeprefix("aten.").removeprefix("_unsafe_") for word in spelling.split("–"))
     return Unread(reason=f"the rearrangement {plain} mixes channels into space in a way that is not read")
-
-
-def _regrouped(factors: Sequence[_Factor], shape: Sequence[int]) -> list[list[_Factor]] | None:
-    """Deal factors out to axes of these sizes, splitting them where an axis ends inside one."""
-    left = list(reversed(factors))
-    axes: list[list[_Factor]] = []
-    for size in shape:
-        axis: list[_Factor] = []
-        wanted = size
-        while wanted > 1:
-            if not left:
-                return None
-            factor = left.pop()
-            if wanted % factor.size == 0:
-                axis.append(factor)
-                wanted //= factor.size
-                continue
-            if factor.size % wanted:
-                return None
-            rest = factor.size // wanted
-            axis.append(replace(factor, size=wanted, inner=factor.inner * rest))
-            left.append(replace(factor, size=rest))
-            wanted = 1
-        axes.append(axis)
-    return None if left else axes
 
 
 def _merged(axis: Sequence[_Factor]) -> list[_Factor]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
 
 from upstroke.errors import NotRepresentableError
 from upstroke.graph.affine_of import affine_of, is_linear
 from upstroke.graph.form import Graph, Node
+from upstroke.graph.places import Lost, Place, Survey, survey
 from upstroke.graph.steps import (
     Convolution,
     Join,
@@ -18,9 +21,10 @@ from upstroke.graph.steps import (
     Unread,
     Upsampling,
 )
+from upstroke.grid import drift
 from upstroke.polyphase import Affine, compose_affine
 
-__all__ = ["Branching", "Site", "joins", "reductions", "sites"]
+__all__ = ["Branch", "Branching", "Site", "joins", "reductions", "sites"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,16 +90,46 @@ class Site:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Branch:
+    """A map that comes to a join and brings positions to it.
+
+    Attributes:
+        tensor: its name.
+        site: the last upsampling site on the way to it since the last join, or None.
+        place: where its samples sit, or why nobody can say.
+    """
+
+    tensor: str
+    site: Site | None
+    place: Place | Lost
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Branching:
     """A join of maps.
 
     Attributes:
         node: the operation that joins them.
-        sites: per map that comes in, the last upsampling site on the way to it, or None.
+        branches: the maps that bring positions to it, in order; those that are copied to every position, such
+            as the gates of squeeze-and-excitation, are none.
+        drift: how far apart on each axis the samples of the two furthest branches sit, in pixels of the map
+            that positions are counted on, every map that was mixed into a branch by itself; None where there
+            is nothing to compare. Positive: those of the first sit further right. A branch that a site grew
+            comes before one that none did.
+        mean_drift: the same of what the branches are on average.
+        reason: why there is no drift; empty where there is.
     """
 
     node: Node
-    sites: tuple[Site | None, ...]
+    branches: tuple[Branch, ...]
+    drift: tuple[Fraction, ...] | None
+    mean_drift: tuple[Fraction, ...] | None
+    reason: str
+
+    @property
+    def sites(self) -> tuple[Site | None, ...]:
+        """Per branch, the last upsampling site on the way to it, or None."""
+        return tuple(branch.site for branch in self.branches)
 
 
 def sites(graph: Graph) -> tuple[Site, ...]:
@@ -104,15 +138,67 @@ def sites(graph: Graph) -> tuple[Site, ...]:
 
 
 def joins(graph: Graph, grown: Sequence[Site]) -> tuple[Branching, ...]:
-    """Every join at which a map arrives that one of these sites grew since the last join."""
+    """Every join of two or more maps that bring positions to it, in order.
+
+    Args:
+        graph: the model.
+        grown: its upsampling sites.
+    """
     known = {site.node.output: site for site in grown}
-    found = []
-    for node in graph.nodes:
-        if isinstance(node.step, Join) and len(node.inputs) > 1:
-            branches = tuple(_last_site(name, graph, known) for name in node.inputs)
-            if any(branches):
-                found.append(Branching(node=node, sites=branches))
-    return tuple(found)
+    found = survey(graph)
+    return tuple(
+        _branching(node, found, graph, known)
+        for node in graph.nodes
+        if len(found.branches.get(node.output, ())) > 1
+    )
+
+
+def _branching(node: Node, found: Survey, graph: Graph, known: dict[str, Site]) -> Branching:
+    branches = tuple(
+        Branch(tensor=name, site=_last_site(name, graph, known), place=found.places[name])
+        for name in (node.inputs[place] for place in found.branches[node.output])
+    )
+    located = [
+        branch.place
+        for branch in sorted(branches, key=lambda branch: branch.site is None)
+        if isinstance(branch.place, Place)
+    ]
+    reason = _incomparable(branches, located)
+    if reason:
+        return Branching(node=node, branches=branches, drift=None, mean_drift=None, reason=reason)
+    pairs = list(combinations(located, 2))
+    each = [(drift(a.first, b.last), drift(a.last, b.first)) for a, b in pairs]
+    return Branching(
+        node=node,
+        branches=branches,
+        drift=_widest([distance for both in each for distance in both]),
+        mean_drift=_widest([drift(a.grid, b.grid) for a, b in pairs]),
+        reason="",
+    )
+
+
+def _incomparable(branches: Sequence[Branch], located: Sequence[Place]) -> str:
+    """Why branches have no drift; empty if they have."""
+    lost = [branch for branch in branches if isinstance(branch.place, Lost)]
+    if len(located) < 2:
+        return "; ".join(
+            f"{branch.tensor} has no place ({branch.place.reason})"
+            for branch in lost
+            if isinstance(branch.place, Lost)
+        )
+    origins = list(dict.fromkeys(place.origin for place in located))
+    if len(origins) > 1:
+        return f"different origins: {', '.join(origins)}"
+    spacings = list(dict.fromkeys(place.grid.spacing for place in located))
+    if len(spacings) > 1:
+        shown = " and ".join(f"({', '.join(map(str, spacing))})" for spacing in spacings)
+        return f"different spacings: {shown} pixels"
+    return ""
+
+
+def _widest(distances: Sequence[tuple[Fraction, ...]]) -> tuple[Fraction, ...]:
+    """On each axis the distance that is largest in absolute value."""
+    return tuple(max(axis, key=abs) for axis in zip(*distances, strict=True))
 
 
 def reductions(graph: Graph) -> tuple[Node, ...]:

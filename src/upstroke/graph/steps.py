@@ -8,28 +8,44 @@ from torch import Tensor
 from upstroke.polyphase import Border, Margin, Polyphase
 
 __all__ = [
+    "Columns",
+    "Concatenation",
     "Convolution",
     "Coordinates",
+    "Expansion",
+    "Filter",
     "Join",
+    "Lookup",
+    "Mixing",
     "Other",
     "Pad",
+    "Part",
     "PerChannel",
     "PixelShuffle",
+    "PixelUnshuffle",
     "Pointwise",
     "Pool",
+    "Product",
+    "Reduction",
     "Reshape",
     "Resize",
+    "Roll",
     "Rounding",
     "Same",
+    "Slice",
+    "Softmax",
+    "Stays",
     "Step",
     "Transpose",
     "TransposedConvolution",
     "Unread",
     "Upsampling",
+    "Windows",
 ]
 
 Coordinates = Literal["half_pixel", "asymmetric", "align_corners"]
 Rounding = Literal["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
+JoinKind = Literal["concatenate", "add", "multiply", "choose"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,6 +68,21 @@ class Convolution:
     dilation: tuple[int, ...]
     groups: int = 1
     border: Border | None = "zero"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Filter:
+    """A convolution with weights that the model computes from its input.
+
+    Attributes:
+        kernel, stride, dilation: per axis.
+        padding: (left, right) per axis.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[Margin, ...]
+    dilation: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -190,20 +221,182 @@ class Pointwise:
     """A function of each sample alone that is not linear, such as ReLU."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One of the tensors that a concatenation lays side by side.
+
+    Attributes:
+        length: along the axis, if known.
+        is_map: whether it is a map; a constant otherwise.
+    """
+
+    length: int | None
+    is_map: bool
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Join:
     """Several maps become one.
 
     Attributes:
-        kind: how.
+        kind: how; a concatenation is one of channels, and a choice takes each sample from one of the maps.
+        parts: of a concatenation, in order, constants among them; empty where they are the maps alone.
     """
 
-    kind: Literal["concatenate", "add", "multiply"]
+    kind: JoinKind
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Concatenation:
+    """Maps, and constants among them, laid side by side along another axis than the channels of (N, C, ...).
+
+    Attributes:
+        axis: along which, of the output.
+        parts: in order.
+        is_new: whether the axis is one that the parts do not have.
+    """
+
+    axis: int
+    parts: tuple[Part, ...]
+    is_new: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stays:
+    """Every sample stays where it is and depends on more than itself: on statistics, or on where it is.
+
+    A normalisation by the data's own statistics, a constant added that varies over the map.
+    """
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Softmax:
+    """Numbers along an axis become their shares.
+
+    Attributes:
+        axis: along which.
+    """
+
+    axis: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mixing:
+    """New numbers made of all that stands along one axis, at every place of the others alike.
+
+    Attributes:
+        axis: along which.
+        what: makes them, such as a linear layer.
+    """
+
+    axis: int
+    what: str = "a linear layer"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Product:
+    """The matrix product of two maps over the last axis of the first and the last but one of the second."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reduction:
+    """One number for all that stands along some axes: a mean, a sum, a maximum.
+
+    Attributes:
+        axes: along which.
+        is_kept: whether the axes stay, with length one.
+    """
+
+    axes: tuple[int, ...]
+    is_kept: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Slice:
+    """A part of a map.
+
+    Attributes:
+        cuts: per axis that is cut: the axis, the first index that is taken, and the distance to the next.
+        is_dropped: whether one index alone is taken, and the axis with it.
+    """
+
+    cuts: tuple[tuple[int, int, int], ...]
+    is_dropped: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Roll:
+    """Samples moved along axes, those that leave at one end coming in at the other.
+
+    Attributes:
+        moves: pairs of an axis and how far its samples move to the right.
+    """
+
+    moves: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Windows:
+    """Windows cut along one axis, each laid along a new last axis.
+
+    Attributes:
+        axis: along which; afterwards it counts windows.
+        stride: how far apart they start.
+    """
+
+    axis: int
+    stride: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Columns:
+    """Windows cut from a map (N, C, *space), each a column: (N, C * window, windows).
+
+    Attributes:
+        kernel, stride, dilation: per axis.
+        padding: on the left, per axis.
+        count: windows per axis.
+    """
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: tuple[int, ...]
+    count: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PixelUnshuffle:
+    """Blocks of samples become channels (space to depth).
+
+    Attributes:
+        scale: size of a block, per axis.
+    """
+
+    scale: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Expansion:
+    """Copies along axes of length one and along new first ones, as many as the output's shape says."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lookup:
+    """Every number is a row of a table, which is laid along a new last axis."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Other:
-    """Something known that is none of the above: attention, a normalisation by the data's own statistics."""
+    """Something known that is none of these.
+
+    Attributes:
+        reason: why nobody can say where its samples sit, without a full stop; empty where there is no more to
+            say than its name.
+    """
+
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -219,10 +412,12 @@ class Unread:
 
 Step = (
     Convolution
+    | Filter
     | TransposedConvolution
     | Resize
     | Upsampling
     | PixelShuffle
+    | PixelUnshuffle
     | Reshape
     | Transpose
     | PerChannel
@@ -230,7 +425,19 @@ Step = (
     | Pool
     | Same
     | Pointwise
+    | Stays
+    | Softmax
+    | Mixing
+    | Product
+    | Reduction
+    | Slice
+    | Roll
+    | Windows
+    | Columns
+    | Expansion
+    | Lookup
     | Join
+    | Concatenation
     | Other
     | Unread
 )

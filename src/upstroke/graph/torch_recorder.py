@@ -17,12 +17,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from upstroke.graph.form import Node, Shape
 from upstroke.graph.growth import grown, is_larger
-from upstroke.graph.steps import Join, Other, Same, Step, Unread
+from upstroke.graph.steps import Concatenation, Join, Other, Same, Step, Unread
 from upstroke.graph.torch_interleaved import STACKS, Interleaved, Stacked, View, stacked_by, strides_of
 from upstroke.graph.torch_names import Running, Unique
 from upstroke.graph.torch_shadow import Positions
 from upstroke.graph.torch_state import Originals, memory_of
-from upstroke.graph.torch_steps import HOLDS_NO_VALUES, Call, grown_of, pad_of, step_of
+from upstroke.graph.torch_steps import HOLDS_NO_VALUES, Call, grown_of, others_of, pad_of, step_of
 
 __all__ = ["Origin", "Recorder", "Whole"]
 
@@ -257,12 +257,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not results or name in HOLDS_NO_VALUES:
             return
         maps = {id(tensor): taken for tensor, taken in named}
-        step = step_of(Call(name=name, given=given, maps=maps, before=before, output=results[0]))
+        call = Call(name=name, given=given, maps=maps, before=before, output=results[0])
+        step = step_of(call)
         if isinstance(step, Same) and name == "copy":
             taken = [maps[id(given["src"])]]
         else:
             every = [taken for _, taken in named]
-            taken = every if isinstance(step, Join) else list(dict.fromkeys(every))
+            taken = every if isinstance(step, Join | Concatenation) else list(dict.fromkeys(every))
         shown = f"{form.namespace}.{_as_called(name, given)}"
         first = self._add(shown, taken, step, results[0])
         # a comparison makes a table of yes and no, as masks are
@@ -273,7 +274,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         stacked = stacked_by(name, given, maps, results[0]) if name in STACKS else None
         if stacked is not None:
             self.stacked[first] = stacked
-        self._spare |= {self._add(shown, taken, Other(), other) for other in results[1:]}
+        self._spare |= {
+            self._add(shown, taken, others_of(call, results, place), other)
+            for place, other in enumerate(results[1:], start=1)
+        }
         for target in targets:
             if any(target is result for result in results):
                 self._note_write(target)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -10,11 +10,16 @@ from torch import Tensor
 
 from upstroke.graph.growth import grown, is_larger
 from upstroke.graph.steps import (
+    Concatenation,
     Convolution,
     Coordinates,
+    Expansion,
+    Filter,
     Join,
+    Mixing,
     Other,
     Pad,
+    Part,
     PerChannel,
     PixelShuffle,
     Pointwise,
@@ -23,15 +28,20 @@ from upstroke.graph.steps import (
     Resize,
     Rounding,
     Same,
+    Stays,
     Step,
     Transpose,
     TransposedConvolution,
     Unread,
     Upsampling,
 )
+from upstroke.graph.torch_call import Call
+from upstroke.graph.torch_call import taken as taken_by
+from upstroke.graph.torch_positions import READERS as POSITIONS
+from upstroke.graph.torch_positions import adaptive, others_of, picked, slice_of, why_lost
 from upstroke.polyphase import Border, KernelForm, Margin, from_kernel_form
 
-__all__ = ["HOLDS_NO_VALUES", "Call", "grown_of", "pad_of", "step_of"]
+__all__ = ["HOLDS_NO_VALUES", "Call", "grown_of", "others_of", "pad_of", "step_of"]
 
 # What these make has a map's shape and none of its values.
 HOLDS_NO_VALUES = frozenset(
@@ -69,34 +79,6 @@ _NOT_SPATIAL = frozenset(
 _OURS = ("conv_transpose", "upsample")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Call:
-    """One call of an operator of PyTorch, in which at least one argument is a map.
-
-    Attributes:
-        name: the operator without namespace, overload and the underscore of an in-place one.
-        given: every argument by its name, defaults filled in.
-        maps: the map that each argument is, by id, for all tensors that are derived from the model's inputs.
-        before: shapes of the maps that come in.
-        output: the first tensor that it gives.
-    """
-
-    name: str
-    given: Mapping[str, Any]
-    maps: Mapping[int, str]
-    before: Sequence[tuple[int, ...]]
-    output: Tensor
-
-    def is_map(self, value: object) -> bool:
-        """Whether an argument is derived from the model's inputs."""
-        return id(value) in self.maps
-
-    def map_in(self) -> Tensor | None:
-        """The argument that operators call self or input, and ours x, if it is a map."""
-        value = _taken(self.given)
-        return value if isinstance(value, Tensor) and self.is_map(value) else None
-
-
 def step_of(call: Call) -> Step:
     """The step that a call is; Unread if it grows a map in a way that no step describes."""
     try:
@@ -104,12 +86,12 @@ def step_of(call: Call) -> Step:
     except (KeyError, TypeError, ValueError, IndexError):
         # a form of the operator with other arguments than those known here
         step = Other()
-    if isinstance(step, Other) and call.name not in _NOT_SPATIAL:
+    if isinstance(step, Other | Mixing | Expansion) and call.name not in _NOT_SPATIAL:
         after = tuple(call.output.shape)
         comparable = [shape for shape in call.before if len(shape) == len(after)]
         if comparable and all(is_larger(shape, after) for shape in comparable):
             return Unread(reason=grown(call.name, comparable[0], after))
-    return step
+    return Other(reason=why_lost(call.name)) if isinstance(step, Other) and not step.reason else step
 
 
 def grown_of(name: str, given: Mapping[str, Any], output: object) -> Tensor | None:
@@ -118,7 +100,7 @@ def grown_of(name: str, given: Mapping[str, Any], output: object) -> Tensor | No
     resizes = name.lstrip("_").startswith("upsample_")
     if not backwards and not resizes and name not in ("pixel_shuffle", *_OURS):
         return None
-    taken = _taken(given)
+    taken = taken_by(given)
     if not isinstance(taken, Tensor) or not isinstance(output, Tensor):
         return None
     sizes = zip(taken.shape[2:], output.shape[2:], strict=False)
@@ -134,14 +116,10 @@ def pad_of(pad: Sequence[int], ndim: int, *, border: Border | None) -> Pad | Oth
     return Pad(sides=tuple(sides[:ndim][::-1]), border=border)
 
 
-def _taken(given: Mapping[str, Any]) -> object:
-    """What an operator works on."""
-    return given.get("self", given.get("input", given.get("x")))
-
-
 def _read(call: Call) -> Step:
-    if call.name in _READERS:
-        return _READERS[call.name](call)
+    reader = _READERS.get(call.name) or POSITIONS.get(call.name)
+    if reader is not None:
+        return reader(call)
     return Pointwise() if call.name in _POINTWISE and len(call.before) == 1 else Other()
 
 
@@ -158,10 +136,15 @@ def _both_sides(padding: Sequence[int]) -> tuple[Margin, ...]:
 def _convolution(call: Call) -> Step:
     given, weight = call.given, call.given["weight"]
     backwards = given["transposed"]
-    if call.is_map(weight) or call.is_map(given["bias"]) or call.map_in() is None:
-        return Unread(reason="its weight is computed from the input") if backwards else Other()
     ndim = weight.ndim - 2
     stride, padding, dilation = (_per_axis(given[name], ndim) for name in ("stride", "padding", "dilation"))
+    if call.is_map(weight) or call.is_map(given["bias"]) or call.map_in() is None:
+        if backwards:
+            return Unread(reason="its weight is computed from the input")
+        if call.map_in() is None:
+            return Other()
+        kernel, sides = tuple(weight.shape[2:]), _both_sides(padding)
+        return Filter(kernel=kernel, stride=stride, padding=sides, dilation=dilation)
     if backwards:
         return TransposedConvolution(
             weight=weight,
@@ -226,7 +209,7 @@ def _batch_norm(call: Call) -> Step:
     mean, var = given.get("running_mean"), given.get("running_var")
     constants = [mean, var, given.get("weight"), given.get("bias")]
     if given.get("training", False) or mean is None or var is None or any(map(call.is_map, constants)):
-        return Other()
+        return Stays()
     gain = torch.rsqrt(var + given.get("eps", given.get("epsilon")))
     if given["weight"] is not None:
         gain = gain * given["weight"]
@@ -286,7 +269,7 @@ def _adaptive_mean(call: Call) -> Step:
     """Where it grows by whole factors, each window is the one cell that the sample lies in."""
     before, after = _space_in(call), tuple(call.output.shape[2:])
     if len(before) + 2 != call.output.ndim or any(n % m for m, n in zip(before, after, strict=True)):
-        return Other()
+        return adaptive(call, "mean")
     scale = tuple(float(n // m) for m, n in zip(before, after, strict=True))
     return Resize(mode="nearest", scale=scale, coordinates="asymmetric", given=False)
 
@@ -323,10 +306,10 @@ def _nearest_by_index(call: Call, dim: int, index: Tensor) -> Step:
         return Other()
     axis, size = dim % taken.ndim, taken.shape[dim]
     if axis < 2 or index.dtype == torch.bool or size == 0 or len(index) % size or not len(index):
-        return Other()
+        return picked(axis)
     factor = len(index) // size
     if not torch.equal(index, torch.arange(len(index), device=index.device).to(index.dtype) // factor):
-        return Other()
+        return picked(axis)
     scale = tuple(float(factor) if place == axis else 1.0 for place in range(2, taken.ndim))
     return Resize(mode="nearest", scale=scale, coordinates="asymmetric", given=False)
 
@@ -375,7 +358,7 @@ def _same(call: Call) -> Step:
 
 
 def _expand(call: Call) -> Step:
-    return Same() if tuple(call.output.shape) == call.before[0] else Other()
+    return Same() if tuple(call.output.shape) == call.before[0] else Expansion()
 
 
 def _copy(call: Call) -> Step:
@@ -384,7 +367,7 @@ def _copy(call: Call) -> Step:
 
 
 def _dropout(call: Call) -> Step:
-    return Other() if call.given.get("train") else Same()
+    return Stays() if call.given.get("train") else Same()
 
 
 def _add(call: Call, sign: int = 1) -> Step:
@@ -397,10 +380,10 @@ def _add(call: Call, sign: int = 1) -> Step:
         return Join(kind="add")
     if call.is_map(first):
         shift = _constant(second, call)
-        return Other() if shift is None else PerChannel(gain=None, shift=factor * shift)
+        return Stays() if shift is None else PerChannel(gain=None, shift=factor * shift)
     shift = _constant(first, call)
     gain = None if factor == 1 else _numbers(factor, call)
-    return Other() if shift is None else PerChannel(gain=gain, shift=shift)
+    return Stays() if shift is None else PerChannel(gain=gain, shift=shift)
 
 
 def _subtract(call: Call) -> Step:
@@ -414,7 +397,7 @@ def _subtract_from(call: Call) -> Step:
         return Join(kind="add")
     shift = _constant(second, call)
     if shift is None or not call.is_map(first):
-        return Other()
+        return Stays()
     return PerChannel(gain=_numbers(-call.given.get("alpha", 1), call), shift=shift)
 
 
@@ -425,7 +408,7 @@ def _multiply(call: Call) -> Step:
     if call.is_map(first) and call.is_map(second):
         return Join(kind="multiply")
     gain = _constant(second if call.is_map(first) else first, call)
-    return Other() if gain is None else PerChannel(gain=gain, shift=None)
+    return Stays() if gain is None else PerChannel(gain=gain, shift=None)
 
 
 def _divide(call: Call) -> Step:
@@ -434,7 +417,7 @@ def _divide(call: Call) -> Step:
         return Join(kind="multiply")
     constant = _constant(second if call.is_map(first) else first, call)
     if constant is None:
-        return Other()
+        return Stays()
     if call.is_map(second) or call.given.get("rounding_mode") is not None:
         return Pointwise()
     return PerChannel(gain=1 / constant, shift=None)
@@ -476,7 +459,12 @@ def _constant(value: object, call: Call) -> Tensor | None:
 
 def _concatenate(call: Call) -> Step:
     dim = call.given.get("dim", 0) % max(call.output.ndim, 1)
-    return Join(kind="concatenate") if dim == 1 else Other()
+    parts = tuple(
+        Part(length=each.shape[dim], is_map=call.is_map(each))
+        for each in call.given["tensors"]
+        if each.numel()
+    )
+    return Join(kind="concatenate", parts=parts) if dim == 1 else Concatenation(axis=dim, parts=parts)
 
 
 def _zero_pad(call: Call) -> Step:
@@ -502,7 +490,7 @@ def _slice(call: Call) -> Step:
     if (start, stop, step) == (0, size, 1):
         return Same()
     if axis < 2 or step != 1 or stop <= start:
-        return Other()
+        return slice_of(axis, start, step)
     sides = [(0, 0)] * (taken.ndim - 2)
     sides[axis - 2] = (-start, stop - size)
     return Pad(sides=tuple(sides))

@@ -1,0 +1,204 @@
+"""Turn a graph into the place of every map: where its samples sit on the input."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from upstroke.errors import UpstrokeError
+from upstroke.graph.follow import SPATIAL, followed
+from upstroke.graph.form import Graph, Node, Shape
+from upstroke.graph.layout import Layout, Lost, LostError, Start, State
+from upstroke.graph.meet import Arrival, Meeting, meet, product
+from upstroke.graph.steps import Concatenation, Expansion, Join, Other, Product, Reshape, Unread
+from upstroke.grid import Grid
+
+__all__ = ["Lost", "Place", "Survey", "places", "survey"]
+
+NO_POSITIONS = "it has no positions: nothing in it came from a map of several cells"
+UNKNOWN_SHAPE = "its shape is not known"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a map's samples sit, in pixels of the map that positions are counted on.
+
+    A position is that of a uniform kernel's middle, whatever trained weights make of it. Where maps on
+    different grids were joined, the samples of the joined map come from several places: `grid` is their
+    mean, which a model with uniform kernels shows, and `first` and `last` are the outermost of them.
+
+    Attributes:
+        grid: mean of all that is mixed into the map.
+        first, last: of the branch from furthest left, and from furthest right, axis by axis; `grid` where
+            all branches agree.
+        origin: the map that positions are counted on: an input of the model, or the first map of several
+            cells where a model grows it from a single one.
+    """
+
+    grid: Grid
+    first: Grid
+    last: Grid
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Survey:
+    """The places of all maps of a graph, and what comes together where.
+
+    Attributes:
+        places: by the names of the maps.
+        branches: for the map that a join gives, the places among its node's inputs of those that bring
+            positions to it; the others are copied to every position.
+    """
+
+    places: Mapping[str, Place | Lost]
+    branches: Mapping[str, tuple[int, ...]]
+
+
+def places(graph: Graph) -> Mapping[str, Place | Lost]:
+    """The place of every map of a model, or why it has none.
+
+    >>> import torch
+    >>> from upstroke.graph.torch import record
+    >>> net = torch.nn.Sequential(torch.nn.MaxPool2d(2), torch.nn.Upsample(scale_factor=4))
+    >>> graph = record(net, [torch.rand(1, 3, 6, 8)])
+    >>> [places(graph)[name].grid for name in ("input", *graph.outputs)]
+    [Grid(offset=(0, 0), spacing=(1, 1)), Grid(offset=(-1/4, -1/4), spacing=(1/2, 1/2))]
+    """
+    return survey(graph).places
+
+
+def survey(graph: Graph) -> Survey:
+    """The places of all maps, and the branches of all joins."""
+    walk = _Walk(graph)
+    for node in graph.nodes:
+        walk.take(node)
+    placed: dict[int, Place | Lost] = {}
+    found = {}
+    for name, state in walk.states.items():
+        if id(state) not in placed:
+            placed[id(state)] = _place(state)
+        found[name] = placed[id(state)]
+    return Survey(places=found, branches={name: met.branches for name, met in walk.meetings.items()})
+
+
+def _place(state: State) -> Place | Lost:
+    if isinstance(state, Lost):
+        return state
+    if isinstance(state, Start):
+        return Lost(reason=NO_POSITIONS)
+    try:
+        mean, first, last = state.grids()
+    except LostError as error:
+        return Lost(reason=str(error))
+    return Place(grid=mean, first=first, last=last, origin=state.origin)
+
+
+class _Walk:
+    """Goes through a graph node by node and notes the state of every map."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        lines = _spaces(graph)
+        self.states: dict[str, State] = {}
+        self.meetings: dict[str, Meeting] = {}
+        self._ranks: dict[str, int] = {}
+        for name in graph.inputs:
+            self.states[name] = self._begin(name, lines.get(name, ()))
+
+    def take(self, node: Node) -> None:
+        """Note what a node makes."""
+        self.states[node.output] = self._state(node)
+
+    def _begin(self, name: str, lines: Sequence[int]) -> State:
+        shape = self._graph.shapes.get(name)
+        if shape is None:
+            return Lost(reason=UNKNOWN_SHAPE)
+        if all(shape[line] == 1 for line in lines):
+            return Start()
+        self._ranks[name] = len(self._ranks)
+        return Layout.start(name, shape, lines)
+
+    def _state(self, node: Node) -> State:
+        after = self._graph.shapes.get(node.output)
+        arrivals = [
+            Arrival(
+                state=self.states.get(name, Lost(reason="made in a way that is not read")),
+                shape=self._graph.shapes.get(name, after or ()),
+            )
+            for name in node.inputs
+        ]
+        if not arrivals:
+            return Lost(reason=f"{node.operator} makes it from nothing that is followed")
+        if after is None:
+            lost = Lost(reason=UNKNOWN_SHAPE)
+            if isinstance(node.step, Join):
+                self.meetings[node.output] = Meeting(state=lost, branches=tuple(range(len(arrivals))))
+            return lost
+        try:
+            return self._made(node, arrivals, after)
+        except LostError as error:
+            return Lost(reason=str(error))
+        except UpstrokeError as error:
+            return Lost(reason=f"{node.operator}: {error}")
+
+    def _made(self, node: Node, arrivals: Sequence[Arrival], after: Shape) -> State:
+        step = node.step
+        if isinstance(step, Join | Concatenation):
+            self.meetings[node.output] = met = meet(step, arrivals, after, ranks=self._ranks)
+            return met.state
+        state = arrivals[0].state
+        if isinstance(step, Product):
+            return product(state, arrivals[1].state, after) if len(arrivals) > 1 else _square(state)
+        if isinstance(step, Other | Unread) and all(isinstance(each.state, Start) for each in arrivals):
+            return Lost(reason=step.reason) if isinstance(step, Unread) else Start()
+        if isinstance(state, Start):
+            grows = isinstance(step, SPATIAL) or (isinstance(step, Reshape | Expansion) and len(after) > 3)
+            return self._begin(node.output, range(2, len(after))) if grows else state
+        if isinstance(state, Lost):
+            return state
+        return followed(step, state, name=node.inputs[0], operator=node.operator, after=after)
+
+
+def _square(state: State) -> State:
+    return state if isinstance(state, Start) else product(state, state, (None, None))
+
+
+def _spaces(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """The axes of every input that are space: those that the first layer that knows takes for it.
+
+    By custom a map is (N, C, *space), and a model that transposes its input means something else.
+    """
+    found = {
+        name: tuple(range(2, len(shape)))
+        for name in graph.inputs
+        if (shape := graph.shapes.get(name)) is not None
+    }
+    known: dict[str, Layout] = {
+        name: Layout.start(name, graph.shapes[name], range(len(graph.shapes[name]))) for name in found
+    }
+    settled: set[str] = set()
+    for node in graph.nodes:
+        after = graph.shapes.get(node.output)
+        layouts = [known[name] for name in node.inputs if name in known and known[name].origin not in settled]
+        if not layouts or after is None:
+            continue
+        layout = layouts[0]
+        if isinstance(node.step, SPATIAL):
+            space = tuple(
+                sorted(
+                    {factor.line for axis in layout.axes[2:] for factor in axis if factor.line is not None}
+                )
+            )
+            if space:
+                found[layout.origin] = space
+            settled.add(layout.origin)
+        elif isinstance(node.step, Join):
+            if graph.shapes.get(node.inputs[0]) == after and node.step.kind != "concatenate":
+                known[node.output] = layout
+        else:
+            try:
+                known[node.output] = followed(
+                    node.step, layout, name=node.inputs[0], operator=node.operator, after=after
+                )
+            except (LostError, UpstrokeError):
+                continue
+    return found
