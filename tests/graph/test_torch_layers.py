@@ -14,7 +14,7 @@ from drawn_layers import FAMILIES, SIZES, random_map, seeded, sequences, single_
 from tolerance import assert_same
 from upstroke import from_module, upsample
 from upstroke.graph import affine_of, joins, sites
-from upstroke.graph.steps import Convolution, Pad, PerChannel, Pointwise, TransposedConvolution, Unread
+from upstroke.graph.steps import Convolution, Pad, PerChannel, Pointwise, Stays, TransposedConvolution, Unread
 from upstroke.graph.torch import record
 from upstroke.polyphase import compose_affine
 

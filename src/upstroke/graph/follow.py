@@ -75,6 +75,10 @@ def followed(step: Step, layout: Layout, *, name: str, operator: str, after: Sha
     """
     if isinstance(step, SPATIAL) and len(layout.axes) != len(after) and not isinstance(step, Columns):
         raise LostError(f"{operator} on a map without a batch axis")  # noqa: EM102
+    if isinstance(step, Unread) and step.moves:
+        for move, shape in step.moves:
+            layout = followed(move, layout, name=name, operator=operator, after=shape)
+        return layout
     if isinstance(step, Other | Unread):
         reason = step.reason or f"{operator} moves samples in a way that is not read"
         raise LostError(reason)

@@ -211,7 +211,10 @@ def _mixture(steps: Sequence[_Move], shapes: Sequence[Shape], spelling: str) -> 
     if not mixes_into_space(steps, shapes):
         return None
     plain = "–".join(word.removeprefix("aten.").removeprefix("_unsafe_") for word in spelling.split("–"))
-    return Unread(reason=f"the rearrangement {plain} mixes channels into space in a way that is not read")
+    return Unread(
+        reason=f"the rearrangement {plain} mixes channels into space in a way that is not read",
+        moves=tuple(zip(steps, shapes[1:], strict=True)),
+    )
 
 
 def _merged(axis: Sequence[_Factor]) -> list[_Factor]:

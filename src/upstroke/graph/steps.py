@@ -405,9 +405,12 @@ class Unread:
 
     Attributes:
         reason: why, in one sentence without a full stop.
+        moves: the steps that it is, each with the shape of what it gives, where these say where samples go
+            although no operator describes them together.
     """
 
     reason: str
+    moves: "tuple[tuple[Step, tuple[int | None, ...]], ...]" = ()
 
 
 Step = (
