@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "probe": {"polyphase", "grid", "diagnose", "ops"},
     "describe": {"polyphase", "grid", "diagnose"},
     "graph": {"polyphase", "grid", "layers"},
-    "audit": {"polyphase", "grid", "graph", "diagnose", "ops"},
+    "audit": {"polyphase", "grid", "graph", "diagnose", "probe", "ops"},
     "files": set(),
     "report": set(),
     "cli": {EVERY_ROOM},

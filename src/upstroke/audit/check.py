@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, Literal
 
 from torch import nn
 
+from upstroke.audit.periods import periods_of
 from upstroke.audit.reading import Reading, read
 from upstroke.audit.record import record_of
 from upstroke.audit.rule import Rule, S, Severity, Subject, Verdict, chosen
@@ -18,6 +19,7 @@ from upstroke.audit.subjects import (
     ReductionReading,
     read_reduction,
 )
+from upstroke.audit.values import probed
 from upstroke.graph import Graph, joins, reductions, sites
 
 __all__ = ["Finding", "Judged", "Report", "check"]
@@ -70,6 +72,7 @@ class Report:
         reductions: every strided convolution and pool, in order.
         outputs: the maps that the model gives.
         model: the model as a whole.
+        probe: by kind what test signals through the real model show, as plain data; None without any.
     """
 
     graph: Graph
@@ -79,6 +82,7 @@ class Report:
     reductions: tuple[Judged[ReductionReading], ...]
     outputs: tuple[Judged[OutputReading], ...]
     model: Judged[ModelReading]
+    probe: Mapping[str, Any] | None = None
 
     @property
     def judged(self) -> tuple[Judged[Any], ...]:
@@ -111,6 +115,8 @@ def check(
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     conserve: bool = False,
+    probe: Literal["values"] | None = None,
+    seed: int = 0,
 ) -> Report:
     """Judge the upsampling of a model by every rule.
 
@@ -124,10 +130,14 @@ def check(
         ignore: codes of rules not to ask.
         conserve: whether the model promises to keep what comes in, so that the rules of conservation are
             asked as well.
+        probe: "values" runs the real model on noise, a constant and coordinate ramps besides; a file is run
+            by onnxruntime.
+        seed: of the probe's random numbers.
 
     Raises:
-        FileError: the file is no model.
-        OptionError: there is no such rule, or the model cannot take the inputs.
+        FileError: the file is no model, or onnxruntime cannot run it for a probe.
+        MissingExtraError: a package that reads or runs files is not installed.
+        OptionError: there is no such rule, or the model cannot take the inputs or a probe's signals.
 
     >>> import torch
     >>> odd = nn.Sequential(nn.ConvTranspose2d(4, 4, 3, stride=2), nn.Tanh())
@@ -139,14 +149,27 @@ def check(
     if name:
         graph = replace(graph, model=name)
     found = sites(graph)
+    readings = [read(site, graph) for site in found]
     return Report(
         graph=graph,
         rules=rules,
-        sites=tuple(_judged(read(site, graph), rules) for site in found),
+        sites=tuple(_judged(reading, rules) for reading in readings),
         joins=tuple(_judged(JoinReading(branching=each), rules) for each in joins(graph, found)),
         reductions=tuple(_judged(read_reduction(node, graph), rules) for node in reductions(graph)),
         outputs=tuple(_judged(OutputReading(tensor=name), rules) for name in graph.outputs),
         model=_judged(ModelReading(graph=graph, sites=found), rules),
+        probe=None
+        if probe is None
+        else {
+            "values": probed(
+                model,
+                _arguments(inputs),
+                keywords,
+                graph=graph,
+                periods=periods_of(graph, readings),
+                seed=seed,
+            )
+        },
     )
 
 
@@ -158,11 +181,15 @@ def _graph(
     if isinstance(model, nn.Module):
         from upstroke.graph.torch import record
 
-        arguments = inputs if isinstance(inputs, tuple | list) else () if inputs is None else (inputs,)
-        return record(model, arguments, kwargs=keywords, name=type(model).__name__)
+        return record(model, _arguments(inputs), kwargs=keywords, name=type(model).__name__)
     from upstroke.graph.onnx import read_onnx
 
     return read_onnx(Path(model), sizes=inputs)
+
+
+def _arguments(inputs: Any) -> Sequence[Any]:  # noqa: ANN401
+    """What a module's forward pass is called with."""
+    return inputs if isinstance(inputs, tuple | list) else () if inputs is None else (inputs,)
 
 
 def _judged(reading: S, rules: Sequence[Rule]) -> Judged[S]:

@@ -73,6 +73,7 @@ def record_of(report: "Report") -> dict[str, Plain]:
             for judged in report.sites
             if judged.reading.reason
         ],
+        "probe": None if report.probe is None else dict(report.probe),
         "summary": {
             "sites": len(report.sites),
             "errors": counts["error"],

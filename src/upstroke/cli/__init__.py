@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from upstroke._version import __version__
 from upstroke.cli import check, explain, inspect, plan
+from upstroke.cli.bare_options import with_value
 from upstroke.errors import UpstrokeError
 from upstroke.ops.kernels import instructions
 
@@ -37,6 +38,8 @@ class OneSentence(TyperGroup):
         **extra: Any,  # noqa: ANN401 - what click's own main takes
     ) -> Any:  # noqa: ANN401 - what click's own main gives
         """Run the command; with standalone_mode, end the process."""
+        given = sys.argv[1:] if args is None else args
+        args = with_value(given, "--probe", default="values", values=check.PROBES)
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         try:

@@ -32,10 +32,11 @@ from upstroke.errors import FileError, OptionError
 if TYPE_CHECKING:
     from upstroke.audit import Report
 
-__all__ = ["check", "exit_code"]
+__all__ = ["PROBES", "check", "exit_code"]
 
 FINDINGS = 1
 ALL_SKIPPED = 3
+PROBES = ("values",)
 
 
 def check(
@@ -74,6 +75,14 @@ def check(
         Literal["error", "warning", "note"],
         typer.Option("--fail-on", help="Least severity of a finding that makes the exit code 1."),
     ] = "error",
+    probe: Annotated[
+        Literal["values"] | None,
+        typer.Option(
+            "--probe",
+            metavar="[values]",
+            help="Run the model on noise, a constant and coordinate ramps too, and say what they show.",
+        ),
+    ] = None,
     seed: Seed = 0,
     form: PageFormat = "text",
     output: Output = None,
@@ -106,6 +115,7 @@ def check(
             select=chosen,
             ignore=left_out,
             conserve=conserve,
+            probe=probe,
             quiet=quiet,
         )
     record = report.as_json()
@@ -138,6 +148,7 @@ def _checked(
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     conserve: bool,
+    probe: Literal["values"] | None,
     quiet: bool,
 ) -> "Report":
     import torch
@@ -147,7 +158,7 @@ def _checked(
 
     # a mistyped code is said before the model is loaded
     audit.chosen(select, ignore, conserve=conserve)
-    judge = partial(audit.check, select=select, ignore=ignore, conserve=conserve)
+    judge = partial(audit.check, select=select, ignore=ignore, conserve=conserve, probe=probe, seed=seed)
     if isinstance(subject, Path):
         return judge(subject, sizes_for_file(examples))
     state = None if weights is None else read_state_dict(weights)

@@ -36,8 +36,10 @@ WAVES = (1, 2, 3)
 # The spacing that ramps show must be that of a model's grid, to this part: a layer that mixes the whole map
 # changes it by more.
 SAME_SPACING = 0.005
-# Samples of the middle must lie on that line to this part of the map's length, or to a pixel.
+# Means over phases must lie on that line to this part of the map's length, or to a pixel.
 ON_LINE = 0.02
+# As many periods of a pattern must lie in the middle for its phases to be averaged without losing the waves.
+PERIODS = 6
 # A border makes an output so many times longer or shorter than its spacing says, at most.
 BORDER = 1.5
 # Part of what waves come out as by which a spacing must be better than a simpler one to be taken.
@@ -105,19 +107,21 @@ def measured_drift(
             for each in found:
                 each.append(AxisDrift(reason="the input has one sample along this axis"))
             continue
+        grown = [scale[axis] for scale in scales]
         # of height 1, whatever the size, so that a step stays small
         ramp = (torch.arange(n, dtype=torch.float64) - (n - 1) / 2) * (2 / n)
         first = [answer * (n / 2) for answer in response(_along(ramp, axis, len(size)))]
         for each, moment, one, middle in zip(found, first, ones, middles, strict=True):
-            each.append(_by_moments(moment, one, middle, axis, n))
-        grown = [scale[axis] for scale in scales]
+            each.append(_by_moments(moment, one, middle, axis, n, grown))
         left = {place: middles[place] for place, each in enumerate(found) if each[axis].offset is None}
         for place, drift in _by_waves(about_noise, left, axis, size, grown).items():
             found[place][axis] = drift
     return [tuple(each) for each in found]
 
 
-def _by_moments(ramp: Tensor, one: Tensor, middle: Middle, axis: int, n: int) -> AxisDrift:
+def _by_moments(
+    ramp: Tensor, one: Tensor, middle: Middle, axis: int, n: int, grown: Sequence[int]
+) -> AxisDrift:
     """The ratio of moments, averaged over channels and over the other axes by the power of the answer."""
     first, zeroth = _lines(ramp, axis), _lines(one, axis)
     power = zeroth.square().sum(dim=(0, 2))
@@ -136,8 +140,10 @@ def _by_moments(ramp: Tensor, one: Tensor, middle: Middle, axis: int, n: int) ->
     line = position - spacing * sample
     offset = float(line @ window)
     residual = float((line - offset).abs().max())
-    if residual > max(1.0, spacing, ON_LINE * n):
-        return AxisDrift(reason=f"positions lie up to {residual:.2g} input pixels off any line")
+    # phases may lie off the line by as much as their weights say, but their mean may not
+    bend = float((line.unfold(0, _phases(grown, n / out, len(line)), 1).mean(dim=-1) - offset).abs().max())
+    if bend > max(1.0, spacing, ON_LINE * n):
+        return AxisDrift(reason=f"positions bend off any line by {bend:.2g} input pixels")
     weight = zeroth.square().sum(dim=(1, 2))
     own = ((first * zeroth).sum(dim=2) / zeroth.square().sum(dim=2) - position + (n - 1) / 2).nan_to_num(0.0)
     deviation = float(((weight * own.mean(dim=1).square()).sum() / weight.sum()).sqrt())
@@ -164,8 +170,10 @@ def _by_waves(
         if not bool(answers.abs().isfinite().all() and answers.abs().amax() > 0):
             found[place] = AxisDrift(reason="a wave does not come through")
             continue
+        phases = _phases(grown, n / out, answers.shape[2])
         fits = [
-            _group_delay(answers, slowest, each, middle.first[axis], n) for each in _spacings(n, out, grown)
+            _group_delay(answers, slowest, each, middle.first[axis], n, phases)
+            for each in _spacings(n, out, grown)
         ]
         most = max(explained for explained, _ in fits)
         # the first is the simplest
@@ -195,14 +203,11 @@ def _answers_to_waves(
 
 
 def _group_delay(
-    answers: Tensor, slowest: float, spacing: float, first: int, n: int
+    answers: Tensor, slowest: float, spacing: float, first: int, n: int, phases: int
 ) -> tuple[float, AxisDrift]:
     """How much of the answers, (draws, channels, samples), is waves at this spacing, and their delay."""
-    inner = 0.0
-    phases = round(1 / spacing)
-    if phases > 1 and phases * spacing == 1 and answers.shape[2] >= 2 * phases:
-        # where phases differ in gain a wave has images; the mean over phases, which lies between, has none
-        answers, inner = answers.unfold(2, phases, 1).mean(dim=-1), (phases - 1) / 2
+    # where phases differ in gain a wave has images; the mean over phases, which lies between, has none
+    answers = answers.unfold(2, phases, 1).mean(dim=-1)
     samples = answers.shape[2]
     from_middle = torch.arange(samples, dtype=torch.float64) - (samples - 1) / 2
     # the level is fitted along, because what a normalisation takes away moves with the wave
@@ -228,7 +233,7 @@ def _group_delay(
     if alike < ONE_WAVE:
         words = f"waves come out changed: one place explains {alike:.0%} of them"
         return explained, AxisDrift(reason=words)
-    offset = position - spacing * ((samples - 1) / 2 + inner)
+    offset = position - spacing * ((samples + phases) / 2 - 1)
     return explained, _drift(offset, spacing, first, spread, error=error, method="waves")
 
 
@@ -288,6 +293,12 @@ def _spacings(n: int, out: int, grown: Sequence[int] = ()) -> list[float]:
 def _whole(spacing: float) -> float:
     """The nearest that is whole or one over a whole number."""
     return float(round(spacing)) if spacing >= 1 else 1 / round(1 / spacing)
+
+
+def _phases(grown: Sequence[int], ratio: float, samples: int) -> int:
+    """How many neighbours to average: the longest known period of which enough lie in the middle."""
+    known = (*grown, max(1, round(1 / ratio)))
+    return max((each for each in known if PERIODS * each <= samples), default=1)
 
 
 def _grid_spacing(measured: float, n: int, out: int) -> float | None:

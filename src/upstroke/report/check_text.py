@@ -10,6 +10,7 @@ from rich.text import Text
 from upstroke.report.html import visible
 from upstroke.report.inspect_text import figures
 from upstroke.report.page import written
+from upstroke.report.probe_text import probe_lines
 
 __all__ = [
     "check_text",
@@ -202,6 +203,7 @@ def _write(console: Console, record: Json, *, verbose: bool) -> None:
         console.print()
         _say(console, "", Text(visible(finding["site"]), "bold"))
         _line(console, finding["severity"], finding["code"], finding["message"])
+    _probe(console, record)
     _remedies(console, record)
     _skipped(console, record)
     if not verbose:
@@ -253,6 +255,17 @@ def _line(console: Console, word: str, code: str, words: str) -> None:
     if console.width >= WIDE:
         head.pad_right(max(0, len("  warning UP101  ") - head.cell_len))
     _say(console, head, Text(visible(words)), hang=head.cell_len if console.width >= WIDE else 4)
+
+
+def _probe(console: Console, record: Json) -> None:
+    """What test signals through the real model show."""
+    values = (record.get("probe") or {}).get("values")
+    if values is None:
+        return
+    console.print()
+    _say(console, "", Text("Probe", "bold"))
+    for head, words in probe_lines(values):
+        _say(console, Text(f"    {head.ljust(8)}  " if head else "  "), Text(visible(words)), hang=6)
 
 
 def _remedies(console: Console, record: Json) -> None:
