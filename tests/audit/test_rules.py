@@ -85,6 +85,7 @@ def row(*steps, size=(8, 8)):
 
 TANH = Pointwise()
 BALANCED = torch.ones(8, 8, 4, 4)
+NEAREST = Resize(mode="nearest", scale=(2.0, 2.0), coordinates="asymmetric")
 CORNERS = Resize(mode="linear", scale=(2.0, 2.0), coordinates="align_corners")
 FIRES = {
     "UP101": row(grown(kernel=(3, 4)), TANH),
@@ -92,6 +93,9 @@ FIRES = {
     "UP103": row(strided((4, 3)), TANH),
     "UP105": row(grown(), TANH),
     "UP202": row(CORNERS),
+    "UP205": row(grown(), TANH),
+    "UP301": row(NEAREST, conv(3)),
+    "UP302": row(NEAREST, conv(1)),
 }
 RESTS = {
     "UP101": row(grown(kernel=(4, 6)), TANH),
@@ -99,6 +103,9 @@ RESTS = {
     "UP103": row(strided((4, 6)), TANH),
     "UP105": row(grown(), TANH, conv(3)),
     "UP202": row(Resize(mode="linear", scale=(2.0, 2.0), coordinates="half_pixel")),
+    "UP205": row(grown(kernel=(2, 2)), TANH),
+    "UP301": row(NEAREST, TANH, conv(3)),
+    "UP302": row(grown(kernel=(2, 2)), TANH, conv(1)),
 }
 
 
@@ -203,7 +210,8 @@ def test_untrained_weights_give_notes():
     torch.manual_seed(0)
     graph = row(grown(weight=torch.nn.ConvTranspose2d(8, 8, 4).weight.detach()), TANH)
     findings = check(graph).findings
-    assert [(each.rule.code, each.severity) for each in findings] == [("UP102", "note"), ("UP105", "note")]
+    codes = ("UP102", "UP105", "UP205")
+    assert [(each.rule.code, each.severity) for each in findings] == [(code, "note") for code in codes]
     assert findings[0].verdict.words.endswith("; its weights look untrained, so this is at initialisation")
 
 

@@ -1,7 +1,9 @@
 """Graph to findings: every rule's verdict on every upsampling site; importing it fills the table of rules."""
 
+from upstroke.audit.cheaper import mergeable_resize, movable_pointwise
 from upstroke.audit.check import Finding, Judged, Report, check
 from upstroke.audit.corners import size_dependent_grid
+from upstroke.audit.edge import dark_border
 from upstroke.audit.imbalance import beyond_repair, unbalanced_phases
 from upstroke.audit.overlap import uneven_gradient, uneven_overlap
 from upstroke.audit.pages import page_of
@@ -19,6 +21,9 @@ __all__ = [
     "beyond_repair",
     "check",
     "chosen",
+    "dark_border",
+    "mergeable_resize",
+    "movable_pointwise",
     "page_of",
     "size_dependent_grid",
     "unbalanced_phases",

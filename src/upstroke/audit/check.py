@@ -149,7 +149,7 @@ def check(
     if name:
         graph = replace(graph, model=name)
     found = sites(graph)
-    readings = [read(site, graph) for site in found]
+    readings = [read(site, graph, found) for site in found]
     return Report(
         graph=graph,
         rules=rules,

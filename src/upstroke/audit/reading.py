@@ -1,13 +1,17 @@
 """Turn a site into what the rules need to know of it, measured once for all of them."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
 from upstroke.diagnose import (
     ChainGain,
     Coverage,
+    border_loss,
     chain_gain,
+    cost,
     coverage,
     dependence,
     grid_of,
@@ -15,7 +19,17 @@ from upstroke.diagnose import (
     strang_fix_order,
 )
 from upstroke.errors import NotRepresentableError, OptionError, ShapeError
-from upstroke.graph import Graph, Node, Site
+from upstroke.graph import (
+    CommutedPointwise,
+    FoldedPointwise,
+    Graph,
+    MergedResize,
+    Node,
+    Site,
+    commuted_pointwise,
+    folded_pointwise,
+    merged_resize,
+)
 from upstroke.graph.steps import (
     Convolution,
     Join,
@@ -68,6 +82,8 @@ class Reading:
         reaches_output: whether an output of the model is reached with nothing on the way that could undo
             a pattern.
         can_repair: the first later operation that could; None where there is none.
+        is_last: whether an output of the model is reached without passing another upsampling site.
+        merged, commuted, folded: the exact cheaper forms that the site has with its neighbours.
         scale: of the layer, per axis.
         channels: that come in and go out; (1, 1) for a layer that takes any.
         covered: taps of each phase.
@@ -77,12 +93,18 @@ class Reading:
         grid: of the layer's output, in pixels of its input.
         pattern: the most uneven channel pair.
         trained: whether the taps are more than random draws; None where too few taps tell.
+        border: what is missing of a constant at either end of every axis, as a part of it.
+        multiply_adds: of the layer on a map of the known size; None where a size is not known.
     """
 
     site: Site
     reason: str
     reaches_output: bool
     can_repair: Node | None
+    is_last: bool = False
+    merged: MergedResize | None = None
+    commuted: CommutedPointwise | None = None
+    folded: tuple[FoldedPointwise, ...] = ()
     scale: tuple[int, ...] = ()
     channels: tuple[int, int] = (1, 1)
     covered: Coverage | None = None
@@ -92,6 +114,8 @@ class Reading:
     grid: Grid | None = None
     pattern: Pattern | None = None
     trained: bool | None = None
+    border: torch.Tensor | None = None
+    multiply_adds: int | None = None
 
     @property
     def name(self) -> str:
@@ -104,33 +128,46 @@ class Reading:
         size = self.site.size_in
         return size is not None and all(cells == 1 for cells in size)
 
+    @property
+    def cells(self) -> int | None:
+        """Cells of the map that comes in, all axes multiplied; None where a size is not known."""
+        return _samples(self.site.size_in)
 
-def read(site: Site, graph: Graph) -> Reading:
-    """Measure a site; what cannot be measured leaves its reason.
+    @property
+    def samples(self) -> int | None:
+        """Samples of the map that goes out, all axes multiplied; None where a size is not known."""
+        return _samples(self.site.size_out)
+
+
+def read(site: Site, graph: Graph, sites: Sequence[Site] = ()) -> Reading:
+    """Measure a site, one of these; what cannot be measured leaves its reason.
 
     Nothing of the size of the weights is kept.
     """
     reaches_output, repairer = _what_comes_later(site, graph)
-
-    def unread(reason: str) -> Reading:
-        return Reading(site=site, reason=reason, reaches_output=reaches_output, can_repair=repairer)
-
-    try:
-        stages, place = site.stages(), len(site.before)
-        reason = _unfit(site, stages, graph)
-        if reason:
-            return unread(reason)
-        own = chain_gain([stages[place]])
-        chain = chain_gain(stages, source=place) if len(stages) > 1 else own
-    except (NotRepresentableError, OptionError, ShapeError) as error:
-        return unread(str(error))
-    operator = stages[place].operator
-    spread = dependence(operator) if isinstance(site.layer[0].step, LEARNED) else None
-    return Reading(
+    seen = Reading(
         site=site,
         reason="",
         reaches_output=reaches_output,
         can_repair=repairer,
+        is_last=_is_last(site, graph, sites),
+        merged=merged_resize(site, graph),
+        commuted=commuted_pointwise(site, graph),
+        folded=folded_pointwise(site, graph),
+    )
+    try:
+        stages, place = site.stages(), len(site.before)
+        reason = _unfit(site, stages, graph)
+        if reason:
+            return replace(seen, reason=reason)
+        own = chain_gain([stages[place]])
+        chain = chain_gain(stages, source=place) if len(stages) > 1 else own
+    except (NotRepresentableError, OptionError, ShapeError) as error:
+        return replace(seen, reason=str(error))
+    operator = stages[place].operator
+    spread = dependence(operator) if isinstance(site.layer[0].step, LEARNED) else None
+    return replace(
+        seen,
         scale=operator.scale,
         channels=(operator.in_channels, operator.out_channels),
         covered=coverage(operator),
@@ -140,7 +177,39 @@ def read(site: Site, graph: Graph) -> Reading:
         grid=grid_of(operator),
         pattern=_most_uneven(operator),
         trained=None if spread is None else bool(spread > DRAWN_AT_RANDOM),
+        border=border_loss(operator),
+        multiply_adds=_multiply_adds(site, operator, graph),
     )
+
+
+def _samples(size: tuple[int | None, ...] | None) -> int | None:
+    known = [] if size is None else [cells for cells in size if cells is not None]
+    return math.prod(known) if size is not None and len(known) == len(size) else None
+
+
+def _multiply_adds(site: Site, operator: Polyphase, graph: Graph) -> int | None:
+    """What a layer costs at its size, borders taken like the interior."""
+    cells = _samples(site.size_in)
+    shape = graph.shapes.get(site.layer[0].inputs[0])
+    channels = operator.in_channels if not operator.shared else None if shape is None else shape[1]
+    if cells is None or not channels or channels % operator.in_channels:
+        return None
+    return cells * cost(operator, channels=channels).multiply_adds_per_input
+
+
+def _is_last(site: Site, graph: Graph, sites: Sequence[Site]) -> bool:
+    """Whether an output is reached without passing another site."""
+    others = {other.node.output for other in sites} - {site.node.output}
+    reached, waiting = {site.node.output}, [site.node.output]
+    while waiting:
+        tensor = waiting.pop()
+        if tensor in graph.outputs:
+            return True
+        for node in graph.consumers.get(tensor, ()):
+            if node.output not in reached | others:
+                reached.add(node.output)
+                waiting.append(node.output)
+    return False
 
 
 def _unfit(site: Site, stages: tuple[Affine, ...], graph: Graph) -> str:

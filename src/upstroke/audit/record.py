@@ -136,6 +136,7 @@ def _site(judged: "Judged[Reading]", rules: tuple[Rule, ...]) -> dict[str, Plain
         "strang_fix_order": reading.order if can_form else None,
         "grid": None if reading.grid is None else reading.grid.as_json(),
         "trained": reading.trained,
+        "multiply_adds": reading.multiply_adds,
         "chain": [{"name": node.name, "operator": node.operator} for node in site.chain],
         "ends_at": None if site.ends is None else f"{site.ends.operator} {site.ends.name}",
         **pictures_of(reading),

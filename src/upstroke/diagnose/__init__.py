@@ -1,5 +1,6 @@
 """Numbers that follow from an operator or a picture, each in closed form, without thresholds."""
 
+from upstroke.diagnose.border import border_loss
 from upstroke.diagnose.chain import ChainGain, chain_gain, chain_response
 from upstroke.diagnose.cost import Cost, cost
 from upstroke.diagnose.coverage import Coverage, coverage
@@ -54,6 +55,7 @@ __all__ = [
     "Subgrid",
     "bias_spread",
     "block_mean_error",
+    "border_loss",
     "centroid",
     "chain_gain",
     "chain_response",

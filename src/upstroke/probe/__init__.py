@@ -1,5 +1,6 @@
 """Numbers measured from outside: any callable and a test signal, the twins of the closed forms."""
 
+from upstroke.probe.border import measured_border_loss
 from upstroke.probe.constant import measured_bias, measured_phase_gain, measured_total
 from upstroke.probe.heat_map import measured_keypoint_error
 from upstroke.probe.impulse import (
@@ -36,6 +37,7 @@ __all__ = [
     "NoisePattern",
     "measured_bias",
     "measured_block_mean_error",
+    "measured_border_loss",
     "measured_centroid",
     "measured_coverage",
     "measured_equivariance",

@@ -1,0 +1,174 @@
+"""UP301 and UP302: judge whether the same could be computed with fewer multiply-adds."""
+
+import math
+from dataclasses import dataclass
+
+from upstroke.audit.reading import Reading
+from upstroke.audit.rule import Verdict, rule
+from upstroke.axes import times
+from upstroke.diagnose import cost
+from upstroke.graph import CommutedPointwise, FoldedPointwise, MergedResize, Node
+from upstroke.graph.steps import Resize, TransposedConvolution, Upsampling
+from upstroke.polyphase import kernel_form, trimmed
+
+__all__ = ["Saving", "mergeable_resize", "movable_pointwise"]
+
+REASON = "the result is the same, so any saving is one"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saving:
+    """Multiply-adds of two ways to compute the same.
+
+    Attributes:
+        before: as the model does it.
+        after: the other way.
+        where: of what map these are the numbers.
+    """
+
+    before: float
+    after: float
+    where: str
+
+    @property
+    def saved(self) -> float:
+        """What the other way saves."""
+        return self.before - self.after
+
+    @property
+    def words(self) -> str:
+        """Both numbers and their ratio."""
+        ratio = self.before / self.after if self.after else math.inf
+        return f"{ratio:.4g} times fewer multiply–adds: {self.after:,.0f} for {self.before:,.0f} {self.where}"
+
+
+@rule(
+    "UP301",
+    "a nearest resize and a convolution that are one operator",
+    Reading,
+    severity="note",
+    threshold=0.0,
+    unit="multiply–adds saved",
+    reason=REASON,
+    remedy=(
+        "put upstroke.nn.ResizeConv, which takes the same weights, in place of both: it computes them as one "
+        "transposed convolution where that is faster"
+    ),
+    fix="exact: one transposed convolution in place of both, equal to rounding, border included",
+    reads_steps=True,
+)
+def mergeable_resize(reading: Reading) -> Verdict:
+    """Find a nearest resize that only a convolution takes."""
+    merged = reading.merged
+    if merged is None:
+        return Verdict(kind="ok", words="no nearest resize whose map a convolution alone takes")
+    saving = _of_merged(merged, reading)
+    if saving.saved <= 0:
+        words = "as one operator it would take as many multiply–adds, because no two taps meet in one cell"
+        return Verdict(kind="ok", measure=saving.saved, words=words)
+    length = trimmed(kernel_form(merged.together)).support.shape
+    words = (
+        f"{_name(merged.convolution)} alone takes its map, and both are one transposed convolution "
+        f"k{_same(tuple(length))} s{_same(merged.together.scale)} with {saving.words}"
+    )
+    return Verdict(kind="finding", measure=saving.saved, words=words)
+
+
+@rule(
+    "UP302",
+    "a 1×1 convolution that is cheaper elsewhere",
+    Reading,
+    severity="note",
+    threshold=0.0,
+    unit="multiply–adds saved",
+    reason=REASON,
+    remedy=(
+        "put the 1×1 convolution in front of the resize, or fold it into the weights of the transposed "
+        "convolution beside it"
+    ),
+    reads_steps=True,
+)
+def movable_pointwise(reading: Reading) -> Verdict:
+    """Find a 1x1 convolution behind a resize, or beside a transposed convolution."""
+    found = []
+    if reading.commuted is not None:
+        found.append((_of_commuted(reading.commuted, reading), *_commuted_words(reading.commuted)))
+    for folded in reading.folded:
+        found.append((_of_folded(folded, reading), *_folded_words(folded)))
+    if not found:
+        return Verdict(kind="ok", words="no 1×1 convolution that could change places or be folded")
+    best, words, fix = max(found, key=lambda each: each[0].saved)
+    if best.saved <= 0:
+        words = "its 1×1 convolution is cheapest where it stands"
+        return Verdict(kind="ok", measure=best.saved, words=words)
+    return Verdict(kind="finding", measure=best.saved, words=f"{words}, with {best.words}", fix=fix)
+
+
+def _of_merged(merged: MergedResize, reading: Reading) -> Saving:
+    row, one = (
+        cost(each).multiply_adds_per_input * merged.pairs for each in (merged.stages, merged.together)
+    )
+    cells = reading.cells or 1
+    return Saving(before=float(row * cells), after=float(one * cells), where=_where(reading))
+
+
+def _of_commuted(commuted: CommutedPointwise, reading: Reading) -> Saving:
+    cells, samples = _sizes(reading)
+    into, out = commuted.channels
+    return Saving(
+        before=samples * (commuted.taps * into + commuted.pairs),
+        after=cells * commuted.pairs + samples * commuted.taps * out,
+        where=_where(reading),
+    )
+
+
+def _of_folded(folded: FoldedPointwise, reading: Reading) -> Saving:
+    cells, samples = _sizes(reading)
+    into, middle, out = folded.channels
+    if folded.side == "before":
+        before = cells * middle * (into + folded.taps * out)
+    else:
+        before = middle * (cells * folded.taps * into + samples * out)
+    return Saving(before=before, after=cells * folded.taps * into * out, where=_where(reading))
+
+
+def _sizes(reading: Reading) -> tuple[float, float]:
+    """Cells that come in and samples that go out; of one cell where sizes are not known."""
+    step = reading.site.node.step
+    scale: tuple[float, ...] = (1.0,)
+    if isinstance(step, Resize):
+        scale = step.scale
+    elif isinstance(step, TransposedConvolution):
+        scale = step.stride
+    elif isinstance(step, Upsampling):
+        scale = step.operator.scale
+    cells = reading.cells or 1
+    grown = reading.samples if reading.cells and reading.samples else cells * math.prod(scale)
+    return float(cells), float(grown)
+
+
+def _where(reading: Reading) -> str:
+    size = reading.site.size_in
+    if size is None or reading.cells is None:
+        return "per cell that comes in"
+    return f"at {times(cells for cells in size if cells is not None)}"
+
+
+def _commuted_words(commuted: CommutedPointwise) -> tuple[str, str]:
+    has_bias = commuted.convolution.step.bias is not None  # type: ignore[union-attr]
+    stays = "; its bias stays where it is" if commuted.bias_stays and has_bias else ""
+    words = f"{_name(commuted.convolution)} behind it is 1×1 and gives the same in front of it{stays}"
+    return words, f"exact: moves the 1×1 convolution in front of the resize{stays}"
+
+
+def _folded_words(folded: FoldedPointwise) -> tuple[str, str]:
+    words = f"{_name(folded.convolution)} {folded.side} it is 1×1 and folds into its weights"
+    return words, "exact: folds the 1×1 convolution into the weights of the transposed convolution"
+
+
+def _name(node: Node) -> str:
+    return f"{node.operator} {node.name}"
+
+
+def _same(numbers: tuple[int, ...]) -> str:
+    return str(numbers[0]) if len(set(numbers)) == 1 else times(numbers)
