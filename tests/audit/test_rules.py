@@ -86,11 +86,13 @@ def row(*steps, size=(8, 8)):
 TANH = Pointwise()
 BALANCED = torch.ones(8, 8, 4, 4)
 NEAREST = Resize(mode="nearest", scale=(2.0, 2.0), coordinates="asymmetric")
+LINEAR = Resize(mode="linear", scale=(2.0, 2.0), coordinates="asymmetric")
 CORNERS = Resize(mode="linear", scale=(2.0, 2.0), coordinates="align_corners")
 FIRES = {
     "UP101": row(grown(kernel=(3, 4)), TANH),
     "UP102": row(grown(), TANH, conv(3)),
     "UP103": row(strided((4, 3)), TANH),
+    "UP104": row(NEAREST, TANH),
     "UP105": row(grown(), TANH),
     "UP202": row(CORNERS),
     "UP205": row(grown(), TANH),
@@ -101,6 +103,7 @@ RESTS = {
     "UP101": row(grown(kernel=(4, 6)), TANH),
     "UP102": row(grown(weight=BALANCED), TANH),
     "UP103": row(strided((4, 6)), TANH),
+    "UP104": row(LINEAR, TANH),
     "UP105": row(grown(), TANH, conv(3)),
     "UP202": row(Resize(mode="linear", scale=(2.0, 2.0), coordinates="half_pixel")),
     "UP205": row(grown(kernel=(2, 2)), TANH),
@@ -210,7 +213,7 @@ def test_untrained_weights_give_notes():
     torch.manual_seed(0)
     graph = row(grown(weight=torch.nn.ConvTranspose2d(8, 8, 4).weight.detach()), TANH)
     findings = check(graph).findings
-    codes = ("UP102", "UP105", "UP205")
+    codes = ("UP102", "UP104", "UP105", "UP205")
     assert [(each.rule.code, each.severity) for each in findings] == [(code, "note") for code in codes]
     assert findings[0].verdict.words.endswith("; its weights look untrained, so this is at initialisation")
 
@@ -542,3 +545,49 @@ def test_a_finding_says_what_fix_would_do():
     assert fixes["UP101"] == f"{balance}; its overlap stays uneven"
     (found,) = check(FIRES["UP103"]).as_json()["findings"]
     assert found["fix"] is None
+
+
+def rejection(graph):
+    return check(graph, select=["UP104"]).sites[0].verdicts["UP104"]
+
+
+def test_replicas_are_measured_behind_the_chain():
+    assert rejection(row(NEAREST)).measure == pytest.approx(20 * math.log10(math.tan(math.pi / 8)))
+    assert rejection(row(NEAREST, conv(3))).kind == "ok"
+    # a convolution that passes high frequencies as well as low ones rejects nothing
+    sharp = replace(conv(3), weight=torch.zeros(8, 8, 3, 3))
+    sharp.weight[:, :, 1, 1] = 1
+    found = rejection(row(NEAREST, sharp, TANH))
+    assert (found.kind, found.measure) == ("finding", pytest.approx(rejection(row(NEAREST)).measure))
+    assert found.words == (
+        "the loudest replica of the lower half of the band is 7.7 dB below what it repeats (41 % of it), and "
+        "nothing behind it could take it out"
+    )
+
+
+def test_what_could_learn_to_reject_is_named():
+    found = rejection(row(NEAREST, TANH, conv(3)))
+    assert found.kind == "ok"
+    assert found.words == (
+        "replicas up to 7.7 dB below what they repeat (41 % of it); Convolution Convolution2 comes later and "
+        "could take them out"
+    )
+
+
+def test_replicas_of_untrained_weights_are_notes():
+    torch.manual_seed(0)
+    drawn = replace(conv(3), weight=torch.nn.Conv2d(8, 8, 3).weight.detach())
+    (found,) = check(row(NEAREST, drawn, TANH), select=["UP104"]).findings
+    assert found.severity == "note"
+    assert found.verdict.words.endswith("; weights in its chain look untrained, so this is at initialisation")
+
+
+def test_replicas_of_a_band_that_is_itself_suppressed_have_no_level():
+    edges = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    weight = torch.outer(edges, edges)[None, None].repeat(8, 8, 1, 1)
+    found = rejection(row(grown(weight=weight), TANH))
+    assert (found.kind, found.measure) == ("finding", None)
+    assert found.words.startswith(
+        "replicas of the lower half of the band stand where it is itself suppressed"
+    )
+    assert rejection(row(NEAREST, size=(1, 1))).kind == "ok"

@@ -7,6 +7,7 @@ from upstroke.audit.edge import dark_border
 from upstroke.audit.imbalance import beyond_repair, unbalanced_phases
 from upstroke.audit.overlap import uneven_gradient, uneven_overlap
 from upstroke.audit.pages import page_of
+from upstroke.audit.replicas import weak_rejection
 from upstroke.audit.rule import RULES, SEVERITIES, Rule, Severity, Verdict, chosen
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "unbalanced_phases",
     "uneven_gradient",
     "uneven_overlap",
+    "weak_rejection",
 ]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 
@@ -11,6 +12,7 @@ from upstroke.diagnose import (
     Coverage,
     border_loss,
     chain_gain,
+    chain_rejection,
     cost,
     coverage,
     dependence,
@@ -26,6 +28,7 @@ from upstroke.graph import (
     MergedResize,
     Node,
     Site,
+    affine_of,
     commuted_pointwise,
     folded_pointwise,
     merged_resize,
@@ -82,6 +85,7 @@ class Reading:
         reaches_output: whether an output of the model is reached with nothing on the way that could undo
             a pattern.
         can_repair: the first later operation that could; None where there is none.
+        chain_reaches_output, behind_chain: the same two of what comes behind the chain of linear stages.
         is_last: whether an output of the model is reached without passing another upsampling site.
         merged, commuted, folded: the exact cheaper forms that the site has with its neighbours.
         scale: of the layer, per axis.
@@ -101,6 +105,8 @@ class Reading:
     reason: str
     reaches_output: bool
     can_repair: Node | None
+    chain_reaches_output: bool = False
+    behind_chain: Node | None = None
     is_last: bool = False
     merged: MergedResize | None = None
     commuted: CommutedPointwise | None = None
@@ -138,18 +144,35 @@ class Reading:
         """Samples of the map that goes out, all axes multiplied; None where a size is not known."""
         return _samples(self.site.size_out)
 
+    @cached_property
+    def rejection(self) -> float:
+        """The loudest replica that the layer leaves behind its chain, in dB; measured when asked for."""
+        stages = [stage.operator for stage in self.site.stages()]
+        return float(chain_rejection(stages, source=len(self.site.before)).decibel)
+
+    @cached_property
+    def looks_drawn(self) -> bool:
+        """Whether learned weights anywhere in the chain look like random draws."""
+        chain = (node.step for node in self.site.chain)
+        learned = (affine_of(step, ndim=self.site.ndim, interior=True) for step in chain if _learned(step))
+        spreads = (dependence(affine.operator) for affine in learned)
+        return any(spread is not None and bool(spread <= DRAWN_AT_RANDOM) for spread in spreads)
+
 
 def read(site: Site, graph: Graph, sites: Sequence[Site] = ()) -> Reading:
     """Measure a site, one of these; what cannot be measured leaves its reason.
 
     Nothing of the size of the weights is kept.
     """
-    reaches_output, repairer = _what_comes_later(site, graph)
+    reaches_output, repairer = _what_comes_later(site.node.output, graph)
+    behind_chain = _what_comes_later(site.chain[-1].output, graph)
     seen = Reading(
         site=site,
         reason="",
         reaches_output=reaches_output,
         can_repair=repairer,
+        chain_reaches_output=behind_chain[0],
+        behind_chain=behind_chain[1],
         is_last=_is_last(site, graph, sites),
         merged=merged_resize(site, graph),
         commuted=commuted_pointwise(site, graph),
@@ -180,6 +203,10 @@ def read(site: Site, graph: Graph, sites: Sequence[Site] = ()) -> Reading:
         border=border_loss(operator),
         multiply_adds=_multiply_adds(site, operator, graph),
     )
+
+
+def _learned(step: Step) -> bool:
+    return isinstance(step, LEARNED)
 
 
 def _samples(size: tuple[int | None, ...] | None) -> int | None:
@@ -249,14 +276,14 @@ def _most_uneven(operator: Polyphase) -> Pattern:
     )
 
 
-def _what_comes_later(site: Site, graph: Graph) -> tuple[bool, Node | None]:
+def _what_comes_later(start: str, graph: Graph) -> tuple[bool, Node | None]:
     """Whether a pattern reaches an output with nothing on the way that could undo it; and what first could.
 
     What works on each sample alone, moves or joins maps, or resizes them by a fixed kernel, learns no way to
     undo a pattern; everything that mixes neighbours might: convolutions, pools, attention, and what is not
     known.
     """
-    reached, waiting = {site.node.output}, [site.node.output]
+    reached, waiting = {start}, [start]
     found: Node | None = None
     reaches_output = False
     while waiting:

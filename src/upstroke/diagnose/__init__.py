@@ -2,6 +2,7 @@
 
 from upstroke.diagnose.border import border_loss
 from upstroke.diagnose.chain import ChainGain, chain_gain, chain_response
+from upstroke.diagnose.chain_rejection import chain_rejection
 from upstroke.diagnose.cost import Cost, cost
 from upstroke.diagnose.coverage import Coverage, coverage
 from upstroke.diagnose.equivariance import (
@@ -58,6 +59,7 @@ __all__ = [
     "border_loss",
     "centroid",
     "chain_gain",
+    "chain_rejection",
     "chain_response",
     "cost",
     "coverage",
