@@ -7,7 +7,20 @@ from html.parser import HTMLParser
 import jinja2
 import pytest
 
-from check_records import GAINS, HOSTILE, TAPS, found, ok, passed_over, record, site, small
+from check_records import (
+    GAINS,
+    HOSTILE,
+    SCALES,
+    TAPS,
+    found,
+    join,
+    network,
+    ok,
+    passed_over,
+    record,
+    site,
+    small,
+)
 from upstroke.report.check_page import check_page
 from upstroke.report.html import page
 from upstroke.report.svg import grey_levels, level_axis, numbered_gains, tap_grids, tiled_gains
@@ -55,51 +68,118 @@ def words(element):
     return " ".join(element["text"].split())
 
 
+def cells(parsed, row, most):
+    """The words of the cells of a row of a table."""
+    at = parsed.elements.index(row)
+    rest = parsed.elements[at + 1 :]
+    end = next((i for i, each in enumerate(rest) if each["tag"] in ("tr", "table")), len(rest))
+    return tuple(words(each) for each in rest[:end] if each["tag"] == "td")[:most]
+
+
 def rows(parsed):
-    """Rule, severity, site and message of each row of the table of findings."""
-    shown = []
-    for row in parsed.all("finding"):
-        at = parsed.elements.index(row)
-        cells = [each for each in parsed.elements[at + 1 : at + 20] if each["tag"] == "td"][:6]
-        shown.append(tuple(words(cell) for cell in cells))
-    return shown
+    """Severity, place, measure and message of each row of the findings."""
+    return [cells(parsed, row, 4) for row in parsed.all("finding")]
+
+
+def cards(parsed):
+    """The heads of the cards of findings, one for each rule."""
+    heads = []
+    for card in parsed.all("card"):
+        at = parsed.elements.index(card)
+        heads.append(words(next(each for each in parsed.elements[at:] if each["tag"] == "header")))
+    return heads
 
 
 def test_the_page_shows_the_findings_of_the_record_and_no_others():
     parsed = Page(check_page(small()))
+    assert cards(parsed) == [
+        "UP102 unbalanced phases ✕error 1 site; threshold −40 dB",
+        "UP101 uneven overlap ▲warning 1 site; threshold 0 taps apart",
+    ]
     assert rows(parsed) == [
-        ("UP102", "✕ error".replace(" ", ""), "up", "−6.2 dB", "−40 dB", "a checkerboard"),
-        ("UP101", "▲warning", "up", "3 taps apart", "0 taps apart", "1 to 4 taps"),
+        ("✕error", "up", "−6.2 dB", "a checkerboard"),
+        ("▲warning", "up", "3 taps apart", "1 to 4 taps"),
     ]
 
 
-def test_every_verdict_of_every_site_is_there():
+def test_findings_of_one_rule_stand_together_the_worst_first():
+    parsed = Page(check_page(network(joins=9)))
+    assert cards(parsed) == [
+        "UP203 sizes that do not work ✕error the model as a whole; threshold 1 sample",
+        "UP101 uneven overlap ▲warning 1 site; threshold 0 taps apart",
+        "UP103 uneven overlap in the gradient ▲warning 2 strided layers; threshold 0 taps apart",
+        "UP201 skip drift ▲warning 9 joins; threshold 0 input pixels",
+    ]
+    of_joins = [row for row in rows(parsed) if "join" in row[1]]
+    assert [row[2] for row in of_joins] == [f"{n} input pixels" for n in range(16, 7, -1)]
+    assert "3 more" in parsed.words()
+    assert [words(each) for each in parsed.all("shown")] == [
+        "At up.down0, the worst of these:",
+        "At up.join8, the worst of these:",
+    ]
+
+
+def test_remedies_and_fixes_stand_with_their_findings():
     data = small()
+    data["findings"][0]["fix"] = "exact: one layer in place of two"
     parsed = Page(check_page(data))
-    expected = [
-        (code, verdict.get("severity", verdict["verdict"]), verdict["words"])
-        for each in data["sites"]
-        if each["skipped"] is None
-        for code, verdict in each["verdicts"].items()
+    told = [
+        words(each)
+        for each in parsed.elements
+        if each["tag"] == "dl" and "remedies" in (each["attrs"].get("class") or "")
     ]
-    shown = []
-    for row in parsed.all("verdict-row"):
-        at = parsed.elements.index(row)
-        cells = [words(each) for each in parsed.elements[at + 1 : at + 14] if each["tag"] == "td"][:4]
-        shown.append((cells[0], cells[1][1:], cells[3]))
-    assert shown == expected
-    assert "Skipped: no operator of ONNX" in parsed.words()
+    assert told == [
+        "What to domake it balanced",
+        "What to domake it balanced What upstroke fix doesexact: one layer in place of two",
+    ]
+    (remark,) = parsed.all("aside")
+    assert words(remark) == (
+        "The remedies change the code or the training of the model; an ONNX file has to be exported anew."
+    )
+    assert not Page(check_page({**small(), "source": {**small()["source"], "words": "PyTorch"}})).all("aside")
+
+
+def test_every_verdict_of_every_subject_is_there():
+    """The page and the record say the same of sites, joins, strided layers, outputs and the model."""
+    data = network(joins=3)
+    data["sites"][0]["verdicts"]["UP102"] = ok("balanced")
+    parsed = Page(check_page(data))
+    subjects = [*data["sites"], *data["joins"], *data["reductions"], *data["outputs"], data]
+    expected = sorted(
+        (code, verdict.get("severity", verdict["verdict"]), verdict["words"])
+        for each in subjects
+        for code, verdict in each["verdicts"].items()
+    )
+    shown = [cells(parsed, row, 4) for row in parsed.all("verdict-row")]
+    shown += [cells(parsed, row, 6)[2:] for row in parsed.all("quiet-row")]
+    assert sorted((code, state[1:], why) for code, state, _, why in shown) == expected
 
 
 def test_status_is_a_word_everywhere():
     parsed = Page(check_page(small()))
+    known = {"error", "warning", "note", "ok", "skipped", "partly checked", "not judged"}
     for badge in parsed.all("badge"):
-        assert words(badge)[1:] in {"error", "warning", "note", "ok", "skipped", "partly checked"}
-    strip = [words(each)[1:] for each in parsed.all("badge")][:4]
-    assert strip == ["ok", "ok", "error", "skipped"]
+        assert words(badge)[1:] in known
+    assert [words(each) for each in parsed.all("state")] == ["✓ ok", "✓ ok", "✕ error", "○ skipped"]
     assert [words(each) for each in parsed.all("verdict")] == ["✕1 error, 1 warning"]
     assert "in 1 of 3 sites; 2 sites are fine; 1 operator could not be read" in parsed.words()
     assert "Found 3 upsampling sites, 1 operator that could not be read" in parsed.words()
+
+
+def test_findings_of_which_nothing_is_said_are_told_apart():
+    meant = {"UP102": {**found("stripes", "UP102"), "suppressed": "by design"}}
+    data = record(
+        [site("up", "transposed", meant)],
+        suppressed=[{"code": "UP102", "site": "up", "reason": "by design"}],
+        baseline={"known": [{}, {}], "gone": []},
+    )
+    parsed = Page(check_page(data))
+    assert [words(each) for each in parsed.all("state")] == ["⊘ suppressed"]
+    assert "suppressed: by design" in parsed.words()
+    assert "1 suppressed; 2 known from the baseline" in parsed.words()
+    assert "UP102 up by design" in parsed.words()
+    data["suppressed"], data["sites"][0]["verdicts"]["UP102"] = [], found("stripes", "UP102")
+    assert [words(each) for each in Page(check_page(data)).all("state")] == ["≡ known"]
 
 
 def shape(text):
@@ -131,6 +211,31 @@ def test_hostile_names_come_out_inert(name):
         data.update(version=word, schema=word)
         return check_page(data)
 
+    def deep(word):
+        """A name in every place where the network, its joins, its sizes, a probe or a suppression are shown."""
+        data = network(name=word, joins=8)
+        for kind in ("joins", "reductions", "outputs"):
+            for each in data[kind]:
+                each.update(operator=word, name=f"{word}{each['name'][-5:]}")
+        for each in data["joins"]:
+            each.update(
+                reason=word, kind="add", branches=[{**part, "site": word} for part in each["branches"]]
+            )
+            each["branches"][1].update(grid=None, lost=word)
+        for each in data["network"]["steps"]:
+            each.update(place={"grid": None, "lost": word})
+        for each in data["findings"]:
+            each.update(fix=word, site=word)
+        for each in data["sizes"]:
+            each["failed"][0].update(error=word, place=word)
+        data.update(
+            probe={word: {"values": [{"name": word, "value": word}]}},
+            suppressed=[{"code": "UP101", "site": word, "reason": word}],
+        )
+        return check_page(data)
+
+    assert shape(deep(name)) == shape(deep("plain"))
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u202e\ud800-\udfff]", deep(name))
     hostile = everywhere(name)
     assert shape(hostile) == shape(everywhere("plain"))
     hostile.encode()
@@ -168,6 +273,18 @@ def test_every_link_leads_somewhere_and_no_place_is_there_twice():
     assert {"site-1", "site-2", "site-3", "site-4", "rule-1", "rule-2"} <= links
 
 
+def test_every_link_of_a_network_leads_somewhere():
+    for joins in (1, 9, 60):
+        parsed = Page(check_page(network(name="a b#c", joins=joins)))
+        places = [each["attrs"]["id"] for each in parsed.elements if "id" in each["attrs"]]
+        assert len(places) == len(set(places))
+        links = {
+            each["attrs"]["href"].removeprefix("#") for each in parsed.elements if "href" in each["attrs"]
+        }
+        assert links <= set(places)
+        assert {"site-1", "join-1", "reduction-2", "output-1", f"join-{joins + 2}"} <= links
+
+
 @pytest.mark.parametrize(
     ("data", "verdict"),
     [
@@ -191,13 +308,15 @@ def test_figures_of_any_number_of_axes(axes):
     parsed = Page(check_page(record([site("up", "transposed", bad, axes=axes)])))
     drawings = [each for each in parsed.elements if each["tag"] == "svg"]
     planes = 2 if axes == 3 else 1
-    # levels, taps, the flat grey, what it becomes, its numbers
-    assert len(drawings) == 1 + planes + 1 + 2 * planes
+    # levels, the flat grey, what it becomes, its numbers, its filter: of the finding and of the site
+    of_each = 1 + 1 + 3 * planes
+    # and of the site alone its taps, and a response for each scale
+    assert len(drawings) == 1 + 2 * of_each + planes + len(set(SCALES[axes]))
     for each in drawings:
-        assert each["attrs"]["role"] == "img"
+        assert each["attrs"]["role"] == ("group" if each is drawings[0] else "img")
         assert each["attrs"]["aria-label"]
         assert each["attrs"]["aria-label"] in each["text"]
-    assert drawings[0]["attrs"]["aria-label"] == (
+    assert drawings[1]["attrs"]["aria-label"] == (
         "image gain: layer −6.2 dB, chain −7.5 dB; error above −40 dB"
     )
 
@@ -215,9 +334,8 @@ def test_no_number_is_needed(axes):
         size_in=[None] * axes, size_out=[None] * axes, pattern={"gain": _none(GAINS[axes]), "out": 0, "in": 0}
     )
     holes["coverage"] = _none(TAPS[axes])
-    data = record([holes], inputs=[("x", None), (None, [None, 3])], joins=[
-        {"name": "j", "operator": "Add", "kind": None, "sites": [None, None]}
-    ])  # fmt: skip
+    joined = join("j", {}, sites=(None, None), kind=None)
+    data = record([holes], inputs=[("x", None), (None, [None, 3])], joins=[joined])
     data["rules"][1]["threshold"] = data["findings"][0]["threshold"] = None
     data["source"]["operators"] = data["version"] = None
     assert "None" not in Page(check_page(data)).words()
@@ -227,7 +345,7 @@ def _none(nested):
     return [_none(each) for each in nested] if isinstance(nested, list) else None
 
 
-def test_a_hundred_sites_are_folded_and_stay_below_a_megabyte():
+def test_a_hundred_sites_are_folded_and_stay_below_a_megabyte_and_a_half():
     sites = [
         site(
             f"net.block{i}.up",
@@ -237,10 +355,11 @@ def test_a_hundred_sites_are_folded_and_stay_below_a_megabyte():
         for i in range(100)
     ]
     text = check_page(record(sites))
-    assert len(text.encode()) < 1_000_000
+    assert len(text.encode()) < 1_500_000
     parsed = Page(text)
     folded = [each for each in parsed.elements if each["tag"] == "details"]
-    assert len(folded) == 102
+    # one for each site, the rest of each rule's findings, the words
+    assert len(folded) == 103
     assert len(parsed.all("site")) == 100
     assert not any("open" in each["attrs"] for each in folded)
 
@@ -312,7 +431,7 @@ BAD = {"UP102": found("a checkerboard", "UP102")}
 )
 def test_the_pattern_says_which_pair_of_channels_it_is_and_of_what(kind, changes, pair):
     parsed = Page(check_page(record([site("up", kind, BAD, **changes)])))
-    assert captions(parsed)[-1] == (
+    assert [each for each in captions(parsed) if each.startswith("A constant")][-1] == (
         f"A constant in one channel becomes this{pair}. It shows the layer alone, not what the whole network "
         "makes of a flat picture. Grey levels are gains: black is −1, white 1, the largest gain in absolute "
         "value, middle grey 0."
@@ -321,8 +440,9 @@ def test_the_pattern_says_which_pair_of_channels_it_is_and_of_what(kind, changes
 
 def test_a_map_of_one_cell_has_no_levels_no_order_and_no_pattern():
     nothing = dict.fromkeys(
-        ["image_gain_db", "chain_image_gain_db", "bias_db", "pattern_db", "strang_fix_order", "pattern"]
-    )
+        ["image_gain_db", "chain_image_gain_db", "bias_db", "pattern_db", "strang_fix_order", "pattern",
+         "worst_filter", "response"]
+    )  # fmt: skip
     one_cell = {"UP102": ok("no pattern can form", note=True)}
     (element,) = Page(check_page(record([site("up", "transposed", one_cell, **nothing)]))).all("site")
     assert captions(Page(check_page(record([site("up", "transposed", one_cell, **nothing)])))) == [
@@ -339,7 +459,8 @@ def test_a_map_of_one_cell_has_no_levels_no_order_and_no_pattern():
 def test_biases_have_a_row_where_they_are_louder_than_the_chain(chain, biases, rows):
     data = record([site("up", "transposed", BAD, chain_image_gain_db=chain, bias_db=biases)])
     parsed = Page(check_page(data))
-    assert len(parsed.all("dot")) == rows
+    # with the finding and with the site
+    assert len(parsed.all("dot")) == 2 * rows
     is_told = "biases −7 dB" in parsed.elements[parsed.elements.index(parsed.all("panels")[0]) + 2][
         "attrs"
     ].get("aria-label", "")
@@ -366,17 +487,6 @@ def test_ok_with_a_measure_of_zero_shows_no_measure():
     assert words(row) == "UP101 ✓ok – 9 taps in every phase"
 
 
-def test_what_to_do_leads_to_the_rules_that_found_something():
-    (onnx,) = Page(check_page(small())).all("aside")
-    (torch,) = Page(check_page({**small(), "source": {**small()["source"], "words": "PyTorch"}})).all("aside")
-    assert words(torch) == "What to do stands with the rules UP101, UP102."
-    assert words(onnx) == (
-        "What to do stands with the rules UP101, UP102. The remedies change the code or the training of the "
-        "model; an ONNX file has to be exported anew."
-    )
-    assert not Page(check_page(record([]))).all("aside")
-
-
 def test_the_words_of_the_page_are_explained_on_it():
     parsed = Page(check_page(small()))
     (glossary,) = parsed.all("glossary")
@@ -384,7 +494,7 @@ def test_the_words_of_the_page_are_explained_on_it():
     terms = [words(each) for each in parsed.elements[at:] if each["tag"] == "dt"]
     assert terms == [
         "Site", "Chain", "Cell", "Phase", "Taps per phase", "Image gain", "Pattern of the biases",
-        "Strang–Fix order", "Grid (sample i sits at)", "Numbers of channels",
+        "Strang–Fix order", "Grid (sample i sits at)", "Frequency response", "Drift", "Numbers of channels",
     ]  # fmt: skip
     assert not Page(check_page(record([]))).all("glossary")
 

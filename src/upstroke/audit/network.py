@@ -1,6 +1,6 @@
 """Turn a report into its subjects in the order in which they run, each with what feeds it."""
 
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,14 +62,16 @@ def _stops(report: "Report") -> list[_Stop]:
     graph = report.graph
     places = {node: place for place, node in enumerate(graph.nodes)}
 
-    def at(kind: str, index: int, name: str, node: Node) -> _Stop:
-        return _Stop(kind=kind, index=index, name=name, tensor=node.output, order=places[node])
-
-    stops = [
-        *(at("site", i, each.reading.name, each.reading.site.node) for i, each in enumerate(report.sites)),
-        *(at("join", i, each.reading.name, each.reading.branching.node) for i, each in enumerate(report.joins)),
-        *(at("reduction", i, each.reading.name, each.reading.node) for i, each in enumerate(report.reductions)),
-    ]  # fmt: skip
+    nodes = [
+        *(("site", each.reading.name, each.reading.site.node) for each in report.sites),
+        *(("join", each.reading.name, each.reading.branching.node) for each in report.joins),
+        *(("reduction", each.reading.name, each.reading.node) for each in report.reductions),
+    ]
+    counts: Counter[str] = Counter()
+    stops = []
+    for kind, name, node in nodes:
+        stops.append(_Stop(kind=kind, index=counts[kind], name=name, tensor=node.output, order=places[node]))
+        counts[kind] += 1
     inputs = [
         _Stop(kind="input", index=index, name=name, tensor=name, order=-1)
         for index, name in enumerate(graph.inputs)
@@ -86,20 +88,30 @@ def _sources(
     graph: Graph, stops: list[_Stop], of_node: dict[str, int]
 ) -> tuple[dict[str, tuple[int, ...]], dict[int, tuple[int, ...]]]:
     """The last steps on the ways to each map, and those that feed each step."""
-    sources = {stop.tensor: (place,) for place, stop in enumerate(stops) if stop.kind == "input"}
+    sources: dict[str, tuple[int, ...]] = {
+        stop.tensor: (place,) for place, stop in enumerate(stops) if stop.kind == "input"
+    }
     fed: dict[int, tuple[int, ...]] = {}
     for node in graph.nodes:
-        arriving = tuple(dict.fromkeys(_arriving(node, sources)))[:MOST_SOURCES]
         step = of_node.get(node.output)
-        if step is not None:
-            fed[step] = arriving
-        sources[node.output] = arriving if step is None else (step,)
+        if step is None:
+            sources[node.output] = _carried(node, graph, sources)
+        else:
+            arriving = (each for name in node.inputs for each in sources.get(name, ()))
+            fed[step] = tuple(dict.fromkeys(arriving))[:MOST_SOURCES]
+            sources[node.output] = (step,)
     return sources, fed
 
 
-def _arriving(node: Node, sources: dict[str, tuple[int, ...]]) -> Iterator[int]:
-    for name in node.inputs:
-        yield from sources.get(name, ())
+def _carried(node: Node, graph: Graph, sources: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """What a map that is no step comes from: of several that arrive, the last one of its own size.
+
+    A gate, a time embedding or a noise that a map is multiplied with or added to is no branch of it.
+    """
+    size = graph.size(node.output)
+    alike = [name for name in node.inputs if graph.size(name) == size and sources.get(name)]
+    arriving = alike or [name for name in node.inputs if sources.get(name)]
+    return max((sources[name] for name in arriving), key=max, default=())
 
 
 def _sizes(size: tuple[int | None, ...] | None) -> list[int | None] | None:

@@ -14,7 +14,7 @@ from upstroke.polyphase import KernelForm, kernel_form
 __all__ = ["coverage_of_reduction", "pictures_of"]
 
 Plain = Any
-# Frequencies from 0 to half a cycle per output sample, both included; scales up to 64 have their images on one.
+# Frequencies from 0 to half a cycle per output sample, both included.
 POINTS = 65
 # Below this, relative to the loudest, a level in dB says nothing that a drawing could show.
 FLOOR = -120.0

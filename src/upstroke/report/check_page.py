@@ -3,71 +3,70 @@
 from collections.abc import Sequence
 from typing import Any
 
-from upstroke.report import svg
-from upstroke.report.check_text import (
+from upstroke.report.check_figures import figures_of
+from upstroke.report.check_sections import badge, size, subject_parts
+from upstroke.report.check_subjects import PLURALS, SEVERITIES, Subject, status, subjects_of
+from upstroke.report.check_words import (
     contents,
-    findings_per_site,
-    levels,
+    counted,
+    left_out,
     measured,
     of_sites,
     remark,
-    shown_measure,
-    status,
     verdict_sentence,
+    worst_first,
 )
 from upstroke.report.html import page
-from upstroke.report.inspect_text import figures
+from upstroke.report.svg_network import Stop, network_drawing
 
 __all__ = ["check_page"]
 
 Json = dict[str, Any]
-SEVERITIES = ("error", "warning", "note")
-# A shape for each word, so that no colour is needed to tell them apart.
-SHAPES = {"error": "✕", "warning": "▲", "note": "◆", "ok": "✓", "partly checked": "◐", "skipped": "○"}
-MANY_SITES = 24
-ORDERS = {
-    0: "0: a constant comes out with a pattern",
-    1: "1: constants come out constant, lines with a pattern",
-    2: "2: lines come out as lines, parabolas with a pattern",
+# Subjects of a kind beyond which none stands open, and findings of a rule beyond which the rest is folded.
+MANY, SHOWN = 24, 6
+SECTIONS = {
+    "site": "Sites",
+    "join": "Joins",
+    "reduction": "Strided layers",
+    "output": "Outputs",
+    "model": "The model as a whole",
 }
 
 
 def check_page(record: Json) -> str:
     """Write an `upstroke.check/1` record as an HTML page that needs nothing beside it."""
-    per_site, elsewhere = findings_per_site(record)
+    subjects, elsewhere = subjects_of(record)
     anchors = {rule["code"]: f"rule-{number}" for number, rule in enumerate(record["rules"], start=1)}
-    sites = [
-        _site(site, found, number=number, record=record, anchors=anchors)
-        for number, (site, found) in enumerate(zip(record["sites"], per_site, strict=True), start=1)
-    ]
-    findings = [
-        _finding(finding, anchors=anchors, site=site)
-        for site, found in [*zip(sites, per_site, strict=True), (None, elsewhere)]
-        for finding in found
-    ]
-    findings.sort(key=lambda each: SEVERITIES.index(each["status"]["word"]))
+    pictures = {_anchor(each): figures_of(each, record["rules"]) for each in subjects}
+    stops = _stops(record, subjects)
     return page(
         "check.html",
         {
             "title": f"{record['model']} – upstroke check",
             "model": record["model"],
             "source": _source(record),
-            "contents": contents(record),
             "verdict": verdict_sentence(record),
-            "state": _status(_state(record)),
+            "state": badge(_state(record)),
             "where": of_sites(record),
-            "sites": sites,
-            "is_long": len(sites) > MANY_SITES,
-            "findings": findings,
-            "remedies": _remedies(record["findings"], anchors=anchors),
+            "left_out": left_out(record),
+            "network": network_drawing(stops),
+            "findings": _findings(subjects, elsewhere, anchors=anchors, pictures=pictures),
             "remark": remark(record),
-            "joins": [_join(join, record=record, sites=sites) for join in record["joins"]],
+            "sections": _sections(subjects, anchors=anchors, pictures=pictures),
+            "probe": _probe(record.get("probe")),
             "skipped": record["skipped"],
-            "rules": [_rule(rule, record["findings"], anchors=anchors) for rule in record["rules"]],
+            "suppressed": _suppressed(record.get("suppressed") or ()),
+            "rules": [_rule(rule, anchors=anchors) for rule in record["rules"]],
+            "has_grids": any((each.place or {}).get("grid") for each in stops),
+            "has_words": bool(record["sites"]),
             "schema": record["schema"],
             "version": record.get("version"),
         },
     )
+
+
+def _anchor(subject: Subject) -> str:
+    return f"{subject.kind}-{subject.index + 1}"
 
 
 def _state(record: Json) -> str:
@@ -78,186 +77,211 @@ def _state(record: Json) -> str:
     return "skipped" if states == {"skipped"} else "ok"
 
 
-def _status(word: str) -> Json:
-    return {"word": word, "shape": SHAPES[word], "kind": word.split()[0]}
-
-
 def _source(record: Json) -> list[tuple[str, str]]:
     source = record["source"]
     facts = [("Source", source["words"])]
-    inputs = [f"{each['name'] or ''} {_size(each['shape'])}".strip() for each in source["inputs"]]
+    inputs = [f"{each['name'] or ''} {size(each['shape'])}".strip() for each in source["inputs"]]
     facts += [("Input" if len(inputs) == 1 else "Inputs", ", ".join(inputs))] if inputs else []
     if source["operators"] is not None:
         facts.append(("Operators", f"{source['operators']:,}"))
     return [*facts, ("Found", contents(record))]
 
 
-def _site(site: Json, found: list[Json], *, number: int, record: Json, anchors: Json) -> Json:
-    state = status(site, found)
-    notes = any(each["verdict"] == "ok" and each.get("note") for each in site["verdicts"].values())
-    return {
-        "anchor": f"site-{number}",
-        "number": number,
-        "name": site["name"],
-        "words": site["words"],
-        "sizes": _way(site),
-        "status": _status(state),
-        "is_open": state not in ("ok", "partly checked") or notes,
-        "reason": site["skipped"],
-        "verdicts": [_verdict(code, each, found, anchors) for code, each in site["verdicts"].items()],
-        "facts": _facts(site),
-        "chain": site["chain"],
-        "ends_at": site["ends_at"],
-        "taps": () if site["coverage"] is None else svg.tap_grids(site["coverage"]),
-        "pattern": _pattern(site),
-        "levels": _levels(site, record["rules"]),
-        "has_biases": len(levels(site)) > 2,
-    }
+def _stops(record: Json, subjects: Sequence[Subject]) -> list[Stop]:
+    """The steps of the network; a record without their order has its sites in a row."""
+    of = {(each.kind, each.index): each for each in subjects}
+    network = record.get("network") or {"steps": _sites_in_a_row(record)}
+    stops = []
+    for step in network["steps"]:
+        subject = of.get((step["kind"], step["index"]))
+        state = "" if subject is None else subject.state
+        drift = (subject.entry.get("drift") if subject is not None else None) or ()
+        stops.append(
+            Stop(
+                kind=step["kind"], number=step["index"] + 1, name=step["name"], size=step["size"],
+                channels=step["channels"], state=state, shape=badge(state)["shape"],
+                anchor=None if subject is None else _anchor(subject), sources=tuple(step["from"]),
+                drift=tuple(drift), place=step.get("place"),
+            )
+        )  # fmt: skip
+    return stops
 
 
-def _verdict(code: str, verdict: Json, found: list[Json], anchors: Json) -> Json:
-    severity = next((each["severity"] for each in found if each["code"] == code), None)
-    word = verdict["verdict"] if verdict["verdict"] != "finding" else severity or verdict["severity"]
+def _sites_in_a_row(record: Json) -> list[Json]:
+    return [
+        {"kind": "site", "index": index, "name": site["name"], "size": site["size_out"], "channels": None,
+         "from": [index - 1] if index else []}
+        for index, site in enumerate(record["sites"])
+    ]  # fmt: skip
+
+
+def _findings(
+    subjects: Sequence[Subject], elsewhere: Sequence[Json], *, anchors: Json, pictures: dict[str, list[Json]]
+) -> list[Json]:
+    """All findings, those of one rule together, the worst first, each with the picture of its worst."""
+    at: dict[int, Subject] = {id(finding): each for each in subjects for finding in each.findings}
+    rules: dict[str, list[Json]] = {}
+    for finding in [*(each for subject in subjects for each in subject.findings), *elsewhere]:
+        rules.setdefault(finding["code"], []).append(finding)
+    groups = [worst_first(found) for _, found in sorted(rules.items())]
+    groups.sort(key=lambda found: SEVERITIES.index(found[0]["severity"]))
+    shown: dict[tuple[str, str], Json] = {}
+    return [
+        _card(found, at, anchors, pictures, shown, anchor=f"finding-{number}")
+        for number, found in enumerate(groups, start=1)
+    ]
+
+
+def _card(
+    found: list[Json],
+    at: dict[int, Subject],
+    anchors: Json,
+    pictures: dict[str, list[Json]],
+    shown: dict[tuple[str, str], Json],
+    *,
+    anchor: str,
+) -> Json:
+    """One rule's findings; pictures that stand with an earlier rule are not shown again."""
+    rows = [_row(finding, at.get(id(finding))) for finding in found]
+    code = found[0]["code"]
+    figures, worst = _picture(code, found, at, pictures)
+    place = "" if worst is None else worst["anchor"]
+    again = next((shown[place, each["head"]] for each in figures if (place, each["head"]) in shown), None)
+    here = {"code": code, "anchor": anchor}
+    figures = [each for each in figures if shown.setdefault((place, each["head"]), here) is here]
+    kinds = [at[id(each)].kind if id(each) in at else "site" for each in found]
+    counts = [
+        counted(kinds.count(kind), PLURALS[kind][:-1])
+        for kind in PLURALS
+        if kind in kinds and kind != "model"
+    ]
     return {
         "code": code,
         "rule": anchors.get(code),
-        "status": _status(word),
-        "measure": shown_measure(verdict),
-        "words": verdict["words"],
+        "title": found[0]["title"],
+        "status": rows[0]["status"],
+        "count": ", ".join(counts) or "the model as a whole",
+        "threshold": measured(found[0]["threshold"], found[0]["unit"]),
+        "rows": rows[:SHOWN],
+        "more": rows[SHOWN:],
+        "figures": figures,
+        "worst": worst if len(found) > 1 and figures else None,
+        "again": again,
+        "anchor": anchor,
+        "remedies": list(dict.fromkeys(each["remedy"] for each in found if each["remedy"])),
+        "fixes": list(dict.fromkeys(_fix_words(each["fix"]) for each in found if each["fix"])),
     }
 
 
-def _finding(finding: Json, *, anchors: Json, site: Json | None) -> Json:
+def _row(finding: Json, subject: Subject | None) -> Json:
     return {
         "code": finding["code"],
-        "rule": anchors.get(finding["code"]),
-        "status": _status(finding["severity"]),
+        "status": badge(finding["severity"]),
         "site": finding["site"],
-        "anchor": None if site is None else site["anchor"],
+        "anchor": None if subject is None else _anchor(subject),
         "measure": measured(finding["measure"], finding["unit"]),
         "threshold": measured(finding["threshold"], finding["unit"]),
         "message": finding["message"],
     }
 
 
-def _remedies(findings: list[Json], *, anchors: Json) -> list[Json]:
-    """The rules with findings whose remedies stand further down, in the order of their codes."""
-    codes = sorted({each["code"] for each in findings if each["remedy"] and each["code"] in anchors})
-    return [{"code": code, "rule": anchors[code]} for code in codes]
+def _picture(
+    code: str, found: Sequence[Json], at: dict[int, Subject], pictures: dict[str, list[Json]]
+) -> tuple[list[Json], Json | None]:
+    """The pictures of the worst finding that has any, and where it is."""
+    for finding in found:
+        subject = at.get(id(finding))
+        if subject is not None:
+            drawn = [each for each in pictures[_anchor(subject)] if code in each["codes"]]
+            if drawn:
+                return drawn, {"name": subject.name, "anchor": _anchor(subject)}
+    return [], None
 
 
-def _facts(site: Json) -> list[tuple[str, str]]:
-    facts = [("Operator", site["operator"])]
-    if site["scale"] is not None:
-        facts.append(("Scale", f"×{_axes([str(axis) for axis in site['scale']])}"))
-    if site["kernel"] is not None:
-        facts.append(("Kernel", _size(site["kernel"])))
-    if site["in_channels"] is not None or site["out_channels"] is not None:
-        ways = [each if each is not None else "?" for each in (site["in_channels"], site["out_channels"])]
-        facts.append(("Channels", f"{ways[0]} → {ways[1]}"))
-    facts.append(("Size", _way(site) or "unknown"))
-    if site["grid"] is not None:
-        exact = site["grid"]["exact"]
-        axes = [
-            f"{offset} + {spacing}·i".replace("-", "−")
-            for offset, spacing in zip(exact["offset"], exact["spacing"], strict=True)
+def _fix_words(fix: Any) -> str:  # noqa: ANN401 - words, or a plan that has some
+    return str(fix.get("words", fix)) if isinstance(fix, dict) else str(fix)
+
+
+def _sections(subjects: Sequence[Subject], *, anchors: Json, pictures: dict[str, list[Json]]) -> list[Json]:
+    """Everything that was judged, kind by kind, in running order; of what is no site the fine ones apart."""
+    names: dict[str, str] = {}
+    for each in subjects:
+        if each.kind == "site":
+            names.setdefault(each.name, _anchor(each))
+    sections = []
+    for kind, title in SECTIONS.items():
+        of_kind = [each for each in subjects if each.kind == kind]
+        if kind == "model":
+            of_kind = [each for each in of_kind if each.entry["verdicts"] or each.entry.get("sizes")]
+        if not of_kind:
+            continue
+        parts = [
+            subject_parts(
+                each, anchor=_anchor(each), rules=anchors, sites=names, figures=pictures[_anchor(each)]
+            )
+            for each in of_kind
         ]
-        facts.append(("Sample i sits at", f"{_each_axis(axes)} input px"))
-    if site["image_gain_db"] is not None or site["chain_image_gain_db"] is not None:
-        facts.append(("Image gain, layer", measured(site["image_gain_db"], "dB")))
-        facts.append(("Image gain, chain", measured(site["chain_image_gain_db"], "dB")))
-    if site["bias_db"] is not None:
-        facts.append(("Pattern of the biases", measured(site["bias_db"], "dB")))
-    if site["strang_fix_order"] is not None:
-        order = site["strang_fix_order"]
-        words = ORDERS.get(order, f"{order}: polynomials up to degree {order - 1} come out without a pattern")
-        facts.append(("Strang–Fix order", words))
-    if site.get("trained") is False:
-        facts.append(("Weights", "look untrained"))
-    return facts
+        quiet = [
+            part for part, each in zip(parts, of_kind, strict=True)
+            if kind in ("join", "reduction", "output") and each.state in ("ok", "") and not each.notes
+        ]  # fmt: skip
+        loud = [part for part in parts if part not in quiet]
+        sections.append(
+            {
+                "kind": kind,
+                "title": title,
+                "is_long": len(loud) > MANY,
+                "subjects": loud,
+                "quiet": quiet,
+                "quiet_words": counted(len(quiet), PLURALS[kind][:-1]),
+            }
+        )
+    return sections
 
 
-def _pattern(site: Json) -> Json | None:
-    """The drawings of what a constant in one channel becomes, and how their levels are to be read."""
-    pattern = site["pattern"]
-    if pattern is None:
-        return None
-    gain = pattern["gain"]
-    levels = svg.grey_levels(gain)
-    tiled = svg.tiled_gains(gain)
-    if levels is None or not tiled:
-        return None
-    black, white = levels
-    scale = f"black is {figures(black, 3)}, white {figures(white, 3)}, the largest gain" + (
-        " in absolute value, middle grey 0" if black else ""
-    )
-    return {
-        "pair": _pair(site),
-        "scale": scale,
-        "tiled": tiled,
-        "numbered": svg.numbered_gains(gain),
-    }
+def _probe(probe: Json | None) -> list[Json]:
+    """What the whole-model probe measured, as plain tables."""
+    if not probe:
+        return []
+    return [{"title": name, "rows": list(_flat(values))} for name, values in probe.items() if values]
 
 
-def _pair(site: Json) -> str:
-    """Which pair of channels is drawn, and why this one."""
-    into, out = site["pattern"]["in"], site["pattern"]["out"]
-    ways = (site["in_channels"], site["out_channels"])
-    if site["kind"] == "resize":
-        return "in every channel alike"
-    if into is None or out is None or ways == (1, 1):
-        return ""
-    among = "of all pairs" if None in ways else f"of all pairs ({ways[0]} channels in, {ways[1]} out)"
-    return f"input channel {into} to output channel {out}, {among} the one whose phases differ most"
+def _flat(values: Any, name: str = "") -> list[tuple[str, str]]:  # noqa: ANN401 - nested plain data
+    """Nested plain data as rows of a name and a value."""
+    if isinstance(values, dict):
+        named = [(f"{name} {key}".strip().replace("_", " "), each) for key, each in values.items()]
+    elif isinstance(values, list) and any(isinstance(each, dict | list) for each in values):
+        named = [
+            (f"{name} {each.get('name', index) if isinstance(each, dict) else index}".strip(), each)
+            for index, each in enumerate(values)
+        ]
+    elif isinstance(values, list):
+        return [(name, ", ".join(_plain(each) for each in values))]
+    else:
+        return [(name, _plain(values))]
+    return [row for key, each in named for row in _flat(each, key)]
 
 
-def _levels(site: Json, rules: Sequence[Json]) -> svg.Drawing | None:
-    """The image gains beside the first threshold that is one in decibels."""
-    rule = next((each for each in rules if each["unit"] == "dB" and each["threshold"] is not None), None)
-    return svg.level_axis(
-        levels(site),
-        threshold=None if rule is None else rule["threshold"],
-        severity="" if rule is None else rule["severity"],
-    )
+def _plain(value: Any) -> str:  # noqa: ANN401 - a number, a word, a truth, or nothing
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return measured(value, "")
 
 
-def _join(join: Json, *, record: Json, sites: list[Json]) -> Json:
-    anchors: dict[str, str] = {}
-    for site, shown in zip(record["sites"], sites, strict=True):
-        anchors.setdefault(site["name"], shown["anchor"])
-    branches = [{"name": name, "anchor": anchors.get(name)} for name in join["sites"]]
-    return {**join, "branches": branches}
+def _suppressed(suppressed: Sequence[Json]) -> list[Json]:
+    return [
+        {"code": each.get("code"), "site": each.get("site"), "reason": each.get("reason")}
+        for each in suppressed
+    ]
 
 
-def _rule(rule: Json, findings: list[Json], *, anchors: Json) -> Json:
-    remedies = [each["remedy"] for each in findings if each["code"] == rule["code"]]
-    remedies += [rule["remedy"]] if rule.get("remedy") and not remedies else []
+def _rule(rule: Json, *, anchors: Json) -> Json:
     return {
         "anchor": anchors[rule["code"]],
         "code": rule["code"],
         "title": rule["title"],
-        "severity": _status(rule["severity"]),
+        "severity": badge(rule["severity"]),
         "threshold": measured(rule["threshold"], rule["unit"]),
         "reason": rule["reason"],
-        "remedies": [each for each in dict.fromkeys(remedies) if each],
+        "remedy": rule.get("remedy"),
     }
-
-
-def _way(site: Json) -> str:
-    if site["size_in"] is None and site["size_out"] is None:
-        return ""
-    return f"{_size(site['size_in'])} → {_size(site['size_out'])}"
-
-
-def _size(size: Sequence[Any] | None) -> str:
-    return "?" if size is None else "×".join("?" if axis is None else str(axis) for axis in size)
-
-
-def _axes(words: list[str]) -> str:
-    return words[0] if len(set(words)) == 1 else "×".join(words)
-
-
-def _each_axis(words: list[str]) -> str:
-    if len(set(words)) == 1:
-        return words[0]
-    return "; ".join(f"axis {index}: {each}" for index, each in enumerate(words))

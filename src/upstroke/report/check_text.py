@@ -1,38 +1,43 @@
 """Turn the record of a checked model into text for a terminal."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from upstroke.report.check_subjects import PLURALS, SEVERITIES, Subject, subjects_of
+from upstroke.report.check_words import (
+    contents,
+    counted,
+    left_out,
+    levels,
+    measured,
+    of_sites,
+    remark,
+    shown_measure,
+    verdict_sentence,
+    worst_first,
+)
 from upstroke.report.html import visible
-from upstroke.report.inspect_text import figures
 from upstroke.report.page import written
 from upstroke.report.probe_text import probe_lines
 
-__all__ = [
-    "check_text",
-    "contents",
-    "counted",
-    "findings_per_site",
-    "levels",
-    "measured",
-    "of_sites",
-    "remark",
-    "shown_measure",
-    "status",
-    "verdict_sentence",
-]
+__all__ = ["check_text"]
 
 Json = dict[str, Any]
-SEVERITIES = ("error", "warning", "note")
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan", "ok": "green", "skipped": "magenta"}
 MOST_NAMED = 4
+# Findings of one rule with words of their own that get a line each, beyond which one line tells of all.
+MOST_APART = 3
+BLOCKS = {
+    "join": "Joins",
+    "reduction": "Strided layers",
+    "output": "Outputs",
+    "model": "The model as a whole",
+}
 # Columns from which words stand beside their heads, all in line.
 WIDE = 60
-EXPORT = "The remedies change the code or the training of the model; an ONNX file has to be exported anew."
 
 
 def check_text(record: Json, *, width: int = 100, colour: bool = False, verbose: bool = False) -> str:
@@ -41,173 +46,26 @@ def check_text(record: Json, *, width: int = 100, colour: bool = False, verbose:
     return written(lambda console: _write(console, record, verbose=verbose), width=width, colour=colour)
 
 
-def findings_per_site(record: Json) -> tuple[list[list[Json]], list[Json]]:
-    """Sort a record's findings by site, in the order of its sites, and those of no listed site apart.
-
-    Two sites may have one name; each then takes the findings that its own verdicts tell of.
-    """
-    per_site: list[list[Json]] = [[] for _ in record["sites"]]
-    elsewhere: list[Json] = []
-    for finding in record["findings"]:
-        of_name = [i for i, site in enumerate(record["sites"]) if site["name"] == finding["site"]]
-        told = [i for i in of_name if _is_found(record["sites"][i], finding["code"])]
-        free = [i for i in told if finding["code"] not in {each["code"] for each in per_site[i]}]
-        place = next(iter([*free, *told, *of_name]), None)
-        (elsewhere if place is None else per_site[place]).append(finding)
-    return per_site, elsewhere
-
-
-def _is_found(site: Json, code: str) -> bool:
-    verdict = site["verdicts"].get(code)
-    return verdict is not None and verdict["verdict"] == "finding"
-
-
-def status(site: Json, findings: Sequence[Json]) -> str:
-    """Name what became of a site: its worst severity, ok, partly checked, or skipped.
-
-    >>> verdicts = {"UP101": {"verdict": "skipped"}, "UP102": {"verdict": "ok"}}
-    >>> status({"skipped": None, "verdicts": verdicts}, [])
-    'partly checked'
-    """
-    found = {finding["severity"] for finding in findings}
-    worst = next((severity for severity in SEVERITIES if severity in found), None)
-    if worst is not None:
-        return worst
-    verdicts = {each["verdict"] for each in site["verdicts"].values()}
-    if site["skipped"] is not None or verdicts == {"skipped"}:
-        return "skipped"
-    return "partly checked" if "skipped" in verdicts else "ok"
-
-
-def verdict_sentence(record: Json) -> str:
-    """Say in a few words what was found.
-
-    >>> verdict_sentence({"sites": [], "summary": {"errors": 0, "warnings": 0, "notes": 0}})
-    'Nothing to check'
-    """
-    summary = record["summary"]
-    counts = [counted(summary[f"{each}s"], each) for each in SEVERITIES if summary[f"{each}s"]]
-    if counts:
-        return ", ".join(counts)
-    if not record["sites"]:
-        return "Nothing to check"
-    if all(status(site, []) == "skipped" for site in record["sites"]):
-        return "Nothing could be checked"
-    return "Nothing wrong found"
-
-
-def of_sites(record: Json) -> str:
-    """Say of how many sites the verdict is, and what became of the others."""
-    if not record["sites"]:
-        return "no upsampling found"
-    per_site, _ = findings_per_site(record)
-    states = [status(site, found) for site, found in zip(record["sites"], per_site, strict=True)]
-    unread = _unread(record)
-    hit = sum(1 for state in states if state in SEVERITIES)
-    fine, partly, skipped = (states.count(each) for each in ("ok", "partly checked", "skipped"))
-    parts = [f"in {hit} of {counted(len(states) - unread, 'site')}"] if hit else []
-    if fine:
-        parts.append(f"{counted(fine, 'site')} {'is' if fine == 1 else 'are'} fine")
-    if partly:
-        parts.append(f"{counted(partly, 'site')} partly checked")
-    if skipped > unread:
-        parts.append(f"{counted(skipped - unread, 'site')} skipped")
-    if unread:
-        parts.append(f"{counted(unread, 'operator')} could not be read")
-    return "; ".join(parts)
-
-
-def contents(record: Json) -> str:
-    """Count what was looked at: upsampling sites, and operators that may be some but could not be read.
-
-    >>> contents({"sites": [{"kind": "resize"}, {"kind": "unread"}]})
-    '1 upsampling site, 1 operator that could not be read'
-    """
-    unread = _unread(record)
-    words = counted(len(record["sites"]) - unread, "upsampling site")
-    return f"{words}, {counted(unread, 'operator')} that could not be read" if unread else words
-
-
-def _unread(record: Json) -> int:
-    return sum(1 for site in record["sites"] if site["kind"] == "unread")
-
-
-def levels(site: Json) -> list[tuple[str, Any]]:
-    """The levels of a site's patterns in dB, those of its biases only where they are the louder ones.
-
-    >>> levels({"image_gain_db": -6.0, "chain_image_gain_db": None, "bias_db": -9.0})
-    [('layer', -6.0), ('chain', None), ('biases', -9.0)]
-    """
-    chain, biases = site["chain_image_gain_db"], site["bias_db"]
-    known = [("layer", site["image_gain_db"]), ("chain", chain)]
-    is_louder = biases is not None and (chain is None or biases > chain)
-    return [*known, ("biases", biases)] if is_louder else known
-
-
-def remark(record: Json) -> str:
-    """What has to be known to follow any remedy; empty where nothing has to."""
-    return EXPORT if record["source"]["words"].startswith("ONNX") else ""
-
-
-def shown_measure(verdict: Json) -> str | None:
-    """The measure of a verdict in words; None where there is none, or a zero that is only what should be.
-
-    >>> shown_measure({"verdict": "ok", "measure": 0.0, "unit": "taps apart"})
-    >>> shown_measure({"verdict": "ok", "measure": 2.0, "unit": "taps apart"})
-    '2 taps apart'
-    """
-    if verdict["measure"] is None or (verdict["verdict"] == "ok" and verdict["measure"] == 0):
-        return None
-    return measured(verdict["measure"], verdict["unit"])
-
-
-def measured(value: Any, unit: str) -> str:  # noqa: ANN401 - a number, null, or what a later rule measures
-    """Write a measure with its unit, and a dash where there is no number.
-
-    >>> measured(-10.13, "dB"), measured(1, "taps apart"), measured(None, "dB"), measured(0, "")
-    ('−10.1 dB', '1 tap apart', '–', '0')
-    >>> measured(-9.03, "dB"), measured(-40.0, "dB")
-    ('−9.0 dB', '−40 dB')
-    """
-    if value is None:
-        return "–"
-    if isinstance(value, str):
-        return f"{value} {unit}".rstrip()
-    # a threshold is a whole number of decibels, a measure has one more digit
-    is_level = unit == "dB" and value != round(value)
-    number = f"{value:.1f}".replace("-", "−") if is_level else figures(value)
-    return f"{number} {_one(unit) if value == 1 else unit}".rstrip()
-
-
-def _one(unit: str) -> str:
-    """The singular: "1 tap apart", "1 pixel of its input"."""
-    return re.sub(r"s\b", "", unit, count=1)
-
-
-def counted(number: int, thing: str) -> str:
-    """Count things in words.
-
-    >>> counted(1, "site"), counted(2, "site")
-    ('1 site', '2 sites')
-    """
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
-
-
 def _write(console: Console, record: Json, *, verbose: bool) -> None:
+    subjects, elsewhere = subjects_of(record)
     _head(console, record)
-    per_site, elsewhere = findings_per_site(record)
-    for site, found in zip(record["sites"], per_site, strict=True):
-        if found or _notes(site) or (verbose and status(site, found) != "skipped"):
-            _site(console, site, found, verbose=verbose)
+    for subject in subjects:
+        if subject.kind == "site" and (
+            subject.findings or subject.notes or (verbose and subject.state != "skipped")
+        ):
+            _site(console, subject, verbose=verbose)
+    for kind, title in BLOCKS.items():
+        _block(console, title, [each for each in subjects if each.kind == kind], verbose=verbose)
     for finding in elsewhere:
         console.print()
         _say(console, "", Text(visible(finding["site"]), "bold"))
         _line(console, finding["severity"], finding["code"], finding["message"])
     _probe(console, record)
     _remedies(console, record)
-    _skipped(console, record)
+    _skipped(console, record, subjects)
+    _gone(console, record)
     if not verbose:
-        _fine(console, record, per_site)
+        _fine(console, subjects)
     console.print()
     _last(console, record)
 
@@ -226,27 +84,81 @@ def _input(each: Json) -> str:
     return f"input '{each['name']}'" + (f" {size}" if size else "")
 
 
-def _site(console: Console, site: Json, found: list[Json], *, verbose: bool) -> None:
+def _site(console: Console, subject: Subject, *, verbose: bool) -> None:
     console.print()
-    size = _way(site)
+    site, size = subject.entry, _way(subject.entry)
     what = visible(site["words"]) + (f", {size}" if size else "")
     _say(console, "", Text.assemble((visible(site["name"]), "bold"), f"  {what}"), hang=4)
     known = [(of, level) for of, level in levels(site) if level is not None]
     if verbose and known:
         loud = ", ".join(f"of the {of} {measured(level, 'dB')}" for of, level in known)
         _say(console, "  ", Text(f"image gain {loud}"), hang=4)
-    for finding in found:
+    _verdicts(console, subject, verbose=verbose)
+
+
+def _verdicts(console: Console, subject: Subject, *, verbose: bool) -> None:
+    """The findings of one subject, and of its other verdicts those that are worth it."""
+    for finding in subject.findings:
         _line(console, finding["severity"], finding["code"], finding["message"])
-    told = {finding["code"] for finding in found}
-    for code, verdict in site["verdicts"].items():
+    told = {finding["code"] for finding in subject.findings}
+    for code, verdict in subject.entry["verdicts"].items():
         if code not in told and (verbose or verdict.get("note")):
             number = shown_measure(verdict)
             aside = f" (measured {number})" if verbose and number is not None else ""
-            _line(console, verdict["verdict"], code, f"{verdict['words']}{aside}")
+            why = f"; suppressed: {verdict['suppressed']}" if "suppressed" in verdict else ""
+            _line(console, verdict["verdict"], code, f"{verdict['words']}{aside}{why}")
 
 
-def _notes(site: Json) -> list[str]:
-    return [code for code, each in site["verdicts"].items() if each["verdict"] == "ok" and each.get("note")]
+def _block(console: Console, title: str, subjects: list[Subject], *, verbose: bool) -> None:
+    """What was found of joins, strided layers, outputs or the model; `verbose` lists each of them."""
+    judged = [each for each in subjects if each.entry["verdicts"] or each.findings]
+    if not (judged if verbose else any(each.findings or each.notes for each in judged)):
+        return
+    console.print()
+    _say(console, "", Text(title, "bold"))
+    groups: dict[tuple[str, str], list[tuple[Subject, Json]]] = {}
+    for subject in judged:
+        if verbose:
+            if subject.kind != "model":
+                _say(console, "  ", Text(visible(subject.name)), hang=4)
+            _verdicts(console, subject, verbose=True)
+            continue
+        for finding in subject.findings:
+            groups.setdefault((finding["code"], finding["severity"]), []).append((subject, finding))
+        for code in subject.notes:
+            words = subject.entry["verdicts"][code]["words"]
+            groups.setdefault((code, "ok"), []).append((subject, {"message": words}))
+    order = (*SEVERITIES, "ok")
+    for (code, word), found in sorted(groups.items(), key=lambda each: (order.index(each[0][1]), each[0][0])):
+        for words in _told_together(found, of=len(judged)):
+            _line(console, word, code, words)
+
+
+def _told_together(found: list[tuple[Subject, Json]], *, of: int) -> list[str]:
+    """One rule's findings at many subjects in a line for those that say the same, or for the worst."""
+    kind = found[0][0].kind
+    by_words: dict[str, list[str]] = {}
+    for subject, finding in found:
+        by_words.setdefault(finding["message"], []).append(subject.name)
+    if kind == "model":
+        return list(by_words)
+    things = PLURALS[kind]
+    if len(by_words) <= MOST_APART:
+        return [
+            f"{names[0]}: {words}"
+            if len(names) == 1
+            else f"{len(names)} {things} ({_listed(names)}): {words}"
+            for words, names in by_words.items()
+        ]
+    at = {id(finding): subject.name for subject, finding in found}
+    worst, *others = worst_first([finding for _, finding in found])
+    named = [
+        f"{at[id(each)]} ({measured(each['measure'], each['unit'])})" if each.get("measure") is not None
+        else at[id(each)]
+        for each in others
+    ]  # fmt: skip
+    words = f"{len(found)} of {counted(of, things[:-1])}, the worst at {at[id(worst)]}: {worst['message']}"
+    return [f"{words}; also at {_listed(named)}"]
 
 
 def _line(console: Console, word: str, code: str, words: str) -> None:
@@ -283,16 +195,16 @@ def _remedies(console: Console, record: Json) -> None:
         _say(console, "  ", Text(remark(record)), hang=4)
 
 
-def _skipped(console: Console, record: Json) -> None:
+def _skipped(console: Console, record: Json, subjects: list[Subject]) -> None:
     """What could not be read, and which rules could not be applied, once per reason."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for each in record["skipped"]:
         reasons.setdefault(("", each["reason"]), []).append(each["site"])
-    for site in record["sites"]:
-        if status(site, []) != "skipped":
-            for code, verdict in site["verdicts"].items():
+    for subject in subjects:
+        if subject.kind != "site" or subject.state != "skipped":
+            for code, verdict in subject.entry["verdicts"].items():
                 if verdict["verdict"] == "skipped":
-                    reasons.setdefault((code, verdict["words"]), []).append(site["name"])
+                    reasons.setdefault((code, verdict["words"]), []).append(subject.name)
     if reasons:
         console.print()
         _say(console, "", Text("Skipped", "bold"))
@@ -301,18 +213,36 @@ def _skipped(console: Console, record: Json) -> None:
         _say(console, "  ", Text(f"{rule}{_named(names)}: {visible(reason)}"), hang=4)
 
 
-def _fine(console: Console, record: Json, per_site: list[list[Json]]) -> None:
-    """Sites without a word to say, a line for each kind of them."""
+def _gone(console: Console, record: Json) -> None:
+    """What stood in the baseline and stands no more, so that it can be written anew."""
+    gone = (record.get("baseline") or {"gone": []})["gone"]
+    if gone:
+        console.print()
+        _say(console, "", Text("Gone since the baseline", "bold"))
+    for code in sorted({each["code"] for each in gone}):
+        names = [each["site"] for each in gone if each["code"] == code]
+        _say(console, "  ", Text(f"{visible(code)}: {_named(names)}"), hang=4)
+
+
+def _fine(console: Console, subjects: list[Subject]) -> None:
+    """Subjects without a word to say, a line for each kind of sites and one for all others."""
     kinds: dict[str, list[str]] = {}
-    for site, found in zip(record["sites"], per_site, strict=True):
-        if status(site, found) == "ok" and not _notes(site):
-            kinds.setdefault(site["words"], []).append(site["name"])
-    if kinds:
+    others: dict[str, int] = {}
+    for subject in subjects:
+        if subject.state == "ok" and not subject.notes:
+            if subject.kind == "site":
+                kinds.setdefault(subject.entry["words"], []).append(subject.name)
+            elif subject.kind != "model":
+                others[subject.kind] = others.get(subject.kind, 0) + 1
+    if kinds or others:
         console.print()
         _say(console, "", Text("Fine", "bold"))
     for words, names in kinds.items():
         many = f"{len(names)} times " if len(names) > 1 else ""
         _say(console, "  ", Text(f"{many}{visible(words)}: {_named(names)}"), hang=4)
+    if others:
+        counts = ", ".join(counted(number, PLURALS[kind][:-1]) for kind, number in others.items())
+        _say(console, "  ", Text(counts), hang=4)
 
 
 def _last(console: Console, record: Json) -> None:
@@ -322,16 +252,22 @@ def _last(console: Console, record: Json) -> None:
         return
     sentence = verdict_sentence(record)
     found = [severity for severity in SEVERITIES if record["summary"][f"{severity}s"]]
-    state = found[0] if found else "ok" if sentence == "Nothing wrong found" else "skipped"
+    fine = ("Nothing wrong found", "Nothing new found")
+    state = found[0] if found else "ok" if sentence in fine else "skipped"
     between = " " if found else ": "
-    _say(console, "", Text.assemble((sentence, COLOURS[state]), f"{between}{of_sites(record)}"))
+    words = "; ".join(each for each in (of_sites(record), left_out(record)) if each)
+    _say(console, "", Text.assemble((sentence, COLOURS[state]), f"{between}{words}"))
     if findings:
         worst = min(findings, key=lambda each: (SEVERITIES.index(each["severity"]), each["code"]))
         _say(console, "", Text(f"upstroke explain {visible(worst['code'])} says more"))
 
 
 def _named(names: Sequence[str]) -> str:
-    shown = ", ".join(visible(name) for name in names[:MOST_NAMED])
+    return _listed([visible(name) for name in names])
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMED])
     return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"
 
 

@@ -6,7 +6,19 @@ from typing import Any
 
 from upstroke.report.inspect_text import figures
 
-__all__ = ["Drawing", "Mark", "grey_levels", "level_axis", "numbered_gains", "tap_grids", "tiled_gains"]
+__all__ = [
+    "Drawing",
+    "Group",
+    "Mark",
+    "Network",
+    "box",
+    "filter_grids",
+    "grey_levels",
+    "level_axis",
+    "numbered_gains",
+    "tap_grids",
+    "tiled_gains",
+]
 
 # Numbers that nest as deep as there are axes.
 Nested = Any
@@ -45,6 +57,28 @@ class Drawing:
     marks: tuple[Mark, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Marks that belong together, with a title, an area that answers to a pointer, and a place to lead to."""
+
+    title: str
+    anchor: str | None
+    area: Mark
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(Drawing):
+    """A drawing whose parts lead to the sections of a page."""
+
+    groups: tuple[Group, ...]
+
+
+def box(x: int | float, y: int | float, wide: int | float, high: int | float | None = None) -> str:
+    """The path of a rectangle, or of a square."""
+    return f"M{x:.5g} {y:.5g}h{wide:.5g}v{wide if high is None else high:.5g}h{-wide:.5g}z"
+
+
 def tap_grids(coverage: Nested) -> tuple[Drawing, ...]:
     """Draw how many taps make each output phase, one grid for each phase of a first of three axes.
 
@@ -67,7 +101,7 @@ def _tap_grid(plane: Plane, *, most: int | float, label: str) -> Drawing:
         x, y = left + column * side, left + row * side
         gap = 1.0 if is_numbered else 0.0
         shade = 0 if not value or not most else 1 + min(3, int(4 * (value - 1e-9) / most))
-        shades.setdefault(shade, []).append(_box(x + gap, y + gap, side - 2 * gap))
+        shades.setdefault(shade, []).append(box(x + gap, y + gap, side - 2 * gap))
         if is_numbered:
             marks.append(Mark(kind="number", x=x + side / 2, y=y + side / 2, words=_number(value)))
     if is_numbered:
@@ -109,9 +143,9 @@ def tiled_gains(gain: Nested) -> tuple[Drawing, ...]:
     flat = Drawing(
         width=SIDE, height=high, title="a constant, for comparison",
         label="were all phases alike",
-        marks=(Mark(kind="grey", path=_box(0.0, 0.0, SIDE, high),
+        marks=(Mark(kind="grey", path=box(0.0, 0.0, SIDE, high),
                     fill=_grey(sum(values) / len(values), levels)),
-               Mark(kind="frame", path=_box(0.0, 0.0, SIDE, high))),
+               Mark(kind="frame", path=box(0.0, 0.0, SIDE, high))),
     )  # fmt: skip
     return (flat, *(_tiled(plane, levels=levels, label=label) for label, plane in _labelled(planes, gain)))
 
@@ -129,12 +163,12 @@ def _tiled(plane: Plane, *, levels: tuple[float, float], label: str) -> Drawing:
     for row in range(down):
         for column in range(right):
             fill = _grey(plane[row % rows][column % columns], levels)
-            paths.setdefault(fill, []).append(_box(column * wide, row * high, wide, high))
+            paths.setdefault(fill, []).append(box(column * wide, row * high, wide, high))
     return Drawing(
         width=right * wide, height=down * high, label=label or "with these weights",
         title=_title("a constant comes out as this pattern", plane, label),
         marks=(*(Mark(kind="grey", path="".join(path), fill=fill) for fill, path in paths.items()),
-               Mark(kind="frame", path=_box(0.0, 0.0, right * wide, down * high))),
+               Mark(kind="frame", path=box(0.0, 0.0, right * wide, down * high))),
     )  # fmt: skip
 
 
@@ -151,14 +185,35 @@ def numbered_gains(gain: Nested) -> tuple[Drawing, ...]:
         marks = []
         for row, column, value in _cells(plane):
             x, y = column * wide, row * high
-            marks.append(Mark(kind="grey", path=_box(x, y, wide, high), fill=_grey(value, levels)))
+            marks.append(Mark(kind="grey", path=box(x, y, wide, high), fill=_grey(value, levels)))
             ink = "on-light" if _level(value, levels) > 0.46 else "on-dark"
             marks.append(Mark(kind=f"number {ink}", x=x + wide / 2, y=y + high / 2, words=_number(value)))
         size = (wide * len(plane[0]), high * len(plane))
-        marks.append(Mark(kind="frame", path=_box(0.0, 0.0, *size)))
+        marks.append(Mark(kind="frame", path=box(0.0, 0.0, *size)))
         title = _title("gain per phase", plane, label)
         label = f"gain per phase, {label}" if label else "gain per phase"
         drawings.append(Drawing(width=size[0], height=size[1], title=title, label=label, marks=tuple(marks)))
+    return tuple(drawings)
+
+
+def filter_grids(taps: Nested) -> tuple[Drawing, ...]:
+    """Draw a kernel as grey levels, one square for each tap; of three axes one grid for each first tap."""
+    levels, planes = grey_levels(taps), _planes(taps)
+    if levels is None or max(*map(len, planes), *(len(row) for row in planes[0])) > DRAWN:
+        return ()
+    drawings = []
+    for index, plane in enumerate(planes):
+        side = min(24.0, SIDE / max(len(plane), len(plane[0])))
+        paths: dict[str, list[str]] = {}
+        for row, column, value in _cells(plane):
+            paths.setdefault(_grey(value, levels), []).append(box(column * side, row * side, side))
+        wide, high = side * len(plane[0]), side * len(plane)
+        label = f"first axis, tap {index}" if len(planes) > 1 else f"{len(plane[0])} taps"
+        label = f"{len(plane)}×{len(plane[0])} taps" if len(plane) > 1 and len(planes) == 1 else label
+        marks = [Mark(kind="grey", path="".join(path), fill=fill) for fill, path in paths.items()]
+        marks.append(Mark(kind="frame", path=box(0.0, 0.0, wide, high)))
+        title = _title("taps of the kernel", plane, label if len(planes) > 1 else "")
+        drawings.append(Drawing(width=wide, height=high, title=title, label=label, marks=tuple(marks)))
     return tuple(drawings)
 
 
@@ -175,11 +230,11 @@ def level_axis(
     def place(value: int | float) -> float:
         return left + (right - left) * (min(0.0, max(FLOOR, value)) - FLOOR) / -FLOOR
 
-    marks = [Mark(kind="rail", path=_box(left, top, right - left, bottom - top))]
+    marks = [Mark(kind="rail", path=box(left, top, right - left, bottom - top))]
     if threshold is not None:
         at = place(threshold)
         marks += [
-            Mark(kind=f"over {severity}", path=_box(at, top, right - at, bottom - top)),
+            Mark(kind=f"over {severity}", path=box(at, top, right - at, bottom - top)),
             Mark(kind=f"limit {severity}", path=f"M{at:g} {top - 4:g}V{bottom:g}"),
             Mark(kind="index", x=at, y=top - 12, words=f"{severity} above {_decibels(threshold)} dB"),
         ]
@@ -256,7 +311,3 @@ def _level(value: int | float, levels: tuple[float, float]) -> float:
 
 def _grey(value: int | float, levels: tuple[float, float]) -> str:
     return f"#{round(255 * _level(value, levels)):02x}" + f"{round(255 * _level(value, levels)):02x}" * 2
-
-
-def _box(x: float, y: float, wide: float, high: float | None = None) -> str:
-    return f"M{x:.4g} {y:.4g}h{wide:.4g}v{wide if high is None else high:.4g}h{-wide:.4g}z"
