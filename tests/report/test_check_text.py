@@ -6,7 +6,19 @@ import sys
 
 import pytest
 
-from check_records import HOSTILE, found, ok, passed_over, record, site, small
+from check_records import (
+    HOSTILE,
+    found,
+    join,
+    network,
+    ok,
+    output,
+    passed_over,
+    record,
+    reduction,
+    site,
+    small,
+)
 from upstroke.report.check_text import check_text
 
 SMALL = """\
@@ -225,3 +237,100 @@ def test_showing_needs_no_torch_and_no_jinja():
         [sys.executable, "-c", code, upstroke.__path__[0]], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == ""
+
+
+def test_what_is_no_site_has_a_block_of_its_own():
+    shown = check_text(network(joins=3))
+    assert (
+        """\
+Joins
+  warning UP201  up.join0: 8 px apart
+  warning UP201  up.join1: 9 px apart
+  warning UP201  up.join2: 10 px apart
+
+Strided layers
+  warning UP103  2 strided layers (up.down0, up.down1): 1 to 4 taps
+
+The model as a whole
+  error UP203    heights that are not multiples of 4 fail
+"""
+        in shown
+    )
+    assert "Skipped\n  UP201 at up.lost: attention mixes all positions\n" in shown
+    assert "Fine\n  1 join, 1 output\n" in shown
+    assert "1 error, 6 warnings in 1 of 1 site, 3 joins, 2 strided layers, the model as a whole\n" in shown
+
+
+def test_many_findings_of_one_rule_are_told_by_the_worst():
+    shown = check_text(network(joins=150))
+    (line,) = re.findall(r"  warning UP201 .*?(?=\n\n)", shown, re.DOTALL)
+    assert " ".join(line.split()) == (
+        "warning UP201 150 of 152 joins, the worst at up.join149: 157 px apart; also at up.join148 (156 input "
+        "pixels), up.join147 (155 input pixels), up.join146 (154 input pixels), up.join145 (153 input pixels) "
+        "and 145 more"
+    )
+    assert len(shown.splitlines()) < 40
+
+
+def test_many_findings_that_say_the_same_are_one_line():
+    strided = [reduction(f"d{i}", {"UP103": found("1 to 4 taps", "UP103", measure=3)}) for i in range(150)]
+    shown = check_text(record([], reductions=strided))
+    assert "  warning UP103  150 strided layers (d0, d1, d2, d3 and 146 more): 1 to 4 taps\n" in shown
+    assert "\n150 warnings in 150 strided layers; no upsampling found\n" in shown
+
+
+def test_verbose_lists_every_subject():
+    data = network(joins=12)
+    shown = check_text(data, verbose=True)
+    for each in (*data["joins"], *data["reductions"], *data["outputs"]):
+        (verdict,) = each["verdicts"].values()
+        word = verdict.get("severity", verdict["verdict"])
+        assert re.search(
+            rf"^{each['name']}  (join|strided layer|output)\n  {word} .*{verdict['words']}",
+            shown,
+            re.MULTILINE,
+        )
+
+
+@pytest.mark.parametrize("width", range(40, 101, 4))
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_network_fits_every_width(width, verbose):
+    data = network(name="decoder.blocks.3", joins=40)
+    shown = check_text(data, width=width, verbose=verbose)
+    assert all(len(line) <= width for line in shown.splitlines())
+    assert shown.split() == check_text(data, verbose=verbose).split()
+
+
+def test_what_nobody_judged_is_not_called_fine():
+    data = record([], joins=[join("j", {})], reductions=[reduction("r", {})], outputs=[output("o", {})])
+    assert "Fine" not in check_text(data)
+    assert check_text(data) == check_text(data, verbose=True)
+
+
+def test_notes_of_joins_are_shown():
+    noted = join("j", {"UP201": ok("registered, but for its border", note=True)})
+    assert "Joins\n  ok UP201       j: registered, but for its border\n" in check_text(
+        record([], joins=[noted])
+    )
+
+
+def test_what_is_suppressed_and_what_the_baseline_knew_is_counted_last():
+    meant = {"UP102": {**found("stripes", "UP102"), "suppressed": "by design"}}
+    data = record(
+        [site("up", "transposed", meant)],
+        suppressed=[{"code": "UP102", "site": "up", "reason": "by design"}],
+        baseline={"known": [{}, {}], "gone": [{"code": "UP201", "site": "old"}]},
+    )
+    shown = check_text(data, verbose=True)
+    assert "  finding UP102  stripes (measured −6.2 dB); suppressed: by design\n" in shown
+    assert "Gone since the baseline\n  UP201: old\n" in shown
+    last = " ".join(shown.split("\n\n")[-1].split())
+    assert last == "Nothing new found: 1 suppressed; 2 known from the baseline; 1 of the baseline gone"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_of_joins_and_layers_do_not_move_the_cursor_either(name):
+    for verbose in (False, True):
+        shown = check_text(network(name=name, joins=5), verbose=verbose)
+        assert all(each.isprintable() or each == "\n" for each in shown)
+        shown.encode()

@@ -10,7 +10,6 @@ from upstroke.report.check_subjects import PLURALS, SEVERITIES, Subject, subject
 from upstroke.report.check_words import (
     contents,
     counted,
-    left_out,
     levels,
     measured,
     of_sites,
@@ -30,6 +29,7 @@ COLOURS = {"error": "red", "warning": "yellow", "note": "cyan", "ok": "green", "
 MOST_NAMED = 4
 # Findings of one rule with words of their own that get a line each, beyond which one line tells of all.
 MOST_APART = 3
+THINGS = {"join": "join", "reduction": "strided layer", "output": "output"}
 BLOCKS = {
     "join": "Joins",
     "reduction": "Strided layers",
@@ -112,17 +112,20 @@ def _verdicts(console: Console, subject: Subject, *, verbose: bool) -> None:
 def _block(console: Console, title: str, subjects: list[Subject], *, verbose: bool) -> None:
     """What was found of joins, strided layers, outputs or the model; `verbose` lists each of them."""
     judged = [each for each in subjects if each.entry["verdicts"] or each.findings]
-    if not (judged if verbose else any(each.findings or each.notes for each in judged)):
+    if verbose:
+        for subject in judged:
+            console.print()
+            named = title if subject.kind == "model" else visible(subject.name)
+            what = "" if subject.kind == "model" else f"  {THINGS[subject.kind]}"
+            _say(console, "", Text.assemble((named, "bold"), what), hang=4)
+            _verdicts(console, subject, verbose=True)
+        return
+    if not any(each.findings or each.notes for each in judged):
         return
     console.print()
     _say(console, "", Text(title, "bold"))
     groups: dict[tuple[str, str], list[tuple[Subject, Json]]] = {}
     for subject in judged:
-        if verbose:
-            if subject.kind != "model":
-                _say(console, "  ", Text(visible(subject.name)), hang=4)
-            _verdicts(console, subject, verbose=True)
-            continue
         for finding in subject.findings:
             groups.setdefault((finding["code"], finding["severity"]), []).append((subject, finding))
         for code in subject.notes:
@@ -255,8 +258,7 @@ def _last(console: Console, record: Json) -> None:
     fine = ("Nothing wrong found", "Nothing new found")
     state = found[0] if found else "ok" if sentence in fine else "skipped"
     between = " " if found else ": "
-    words = "; ".join(each for each in (of_sites(record), left_out(record)) if each)
-    _say(console, "", Text.assemble((sentence, COLOURS[state]), f"{between}{words}"))
+    _say(console, "", Text.assemble((sentence, COLOURS[state]), f"{between}{of_sites(record)}"))
     if findings:
         worst = min(findings, key=lambda each: (SEVERITIES.index(each["severity"]), each["code"]))
         _say(console, "", Text(f"upstroke explain {visible(worst['code'])} says more"))

@@ -14,7 +14,6 @@ __all__ = [
     "contents",
     "counted",
     "drift_words",
-    "left_out",
     "levels",
     "measured",
     "number_of",
@@ -49,7 +48,7 @@ def verdict_sentence(record: Json) -> str:
 
 
 def of_sites(record: Json) -> str:
-    """Say of how many sites the verdict is and of what else, and what became of the other sites."""
+    """Say of how many sites the verdict is and of what else, what became of others, and what is not said."""
     subjects, _ = subjects_of(record)
     hit = {kind: sum(1 for each in subjects if each.kind == kind and each.findings) for kind in PLURALS}
     others = [
@@ -59,7 +58,8 @@ def of_sites(record: Json) -> str:
     ]
     states = [each.state for each in subjects if each.kind == "site"]
     if not states:
-        return f"in {', '.join(others)}; no upsampling found" if others else "no upsampling found"
+        found = f"in {', '.join(others)}; no upsampling found" if others else "no upsampling found"
+        return "; ".join(each for each in (found, _left_out(record)) if each)
     unread = _unread(record)
     fine, partly, skipped = (states.count(each) for each in ("ok", "partly checked", "skipped"))
     in_sites = [f"{hit['site']} of {counted(len(states) - unread, 'site')}"] if hit["site"] else []
@@ -72,6 +72,7 @@ def of_sites(record: Json) -> str:
         parts.append(f"{counted(skipped - unread, 'site')} skipped")
     if unread:
         parts.append(f"{counted(unread, 'operator')} could not be read")
+    parts += [_left_out(record)] if _left_out(record) else []
     return "; ".join(parts) or f"{counted(len(states), 'upsampling site')}, of which no rule was asked"
 
 
@@ -90,10 +91,10 @@ def _unread(record: Json) -> int:
     return sum(1 for site in record["sites"] if site["kind"] == "unread")
 
 
-def left_out(record: Json) -> str:
+def _left_out(record: Json) -> str:
     """Count the findings of which nothing is said, and those of the baseline that are gone; empty if none.
 
-    >>> left_out({"suppressed": [{}, {}], "baseline": {"known": [{}], "gone": []}})
+    >>> _left_out({"suppressed": [{}, {}], "baseline": {"known": [{}], "gone": []}})
     '2 suppressed; 1 known from the baseline'
     """
     baseline = record.get("baseline") or {"known": [], "gone": []}

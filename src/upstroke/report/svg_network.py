@@ -14,7 +14,7 @@ __all__ = ["Stop", "network_drawing", "place_words", "size_words"]
 Json = dict[str, Any]
 
 # Width that the steps of a small network fill, in pixels, and what each of them takes at most and at least.
-WIDE, MOST, LEAST = 1040.0, 150.0, 52.0
+WIDE, MOST, LEAST = 1040.0, 150.0, 62.0
 # From this width a step's name stands below it.
 NAMED = 96.0
 # Steps beyond which equal joins without a word to say, next to each other, share a place.
@@ -253,7 +253,7 @@ def _drift(step: Stop, right: float, y: float) -> list[Mark]:
     if not any(number_of(each) for each in step.drift):
         return []
     words, word = drift_words(step.drift), step.state.split()[0] if step.state else ""
-    left = right - LETTER * len(words) - 16
+    left = right - LETTER * len(words) - 19
     is_left = min((number_of(each) for each in step.drift), key=lambda each: -abs(each)) < 0
     tip, tail = (left, left + 11) if is_left else (left + 11, left)
     turn = 3 if is_left else -3
