@@ -314,3 +314,15 @@ def test_the_mnist_generator_shows_its_checkerboard(data_dir):
     assert wide.noise[1].p_value == pytest.approx(1 / 501)
     assert all(constant.worst_db > -60 for constant in wide.constant)
     assert wide.constant[2].worst_db > wide.constant[0].worst_db
+
+
+def test_a_resnet_encoder_under_a_nearest_decoder_drifts_by_fifteen_and_a_half_pixels():
+    convolutions = [(7, 3), (3, 1), (3, 1), (3, 1)]
+    stem, *stages = (
+        uniform(nn.Conv2d(1, 1, kernel, stride=2, padding=padding)) for kernel, padding in convolutions
+    )
+    pool = nn.MaxPool2d(3, stride=2, padding=1)
+    net = nn.Sequential(stem, nn.ReLU(), pool, *stages, nn.Upsample(scale_factor=32))
+    output = only(measured_values(net, [example(size=(512, 384))], periods=[32], draws=2))
+    assert [axis.method for axis in output.drift] == ["ramp", "ramp"]
+    assert offsets(output) == pytest.approx([-15.5, -15.5], abs=0.05)

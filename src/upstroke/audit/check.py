@@ -8,7 +8,6 @@ from typing import Any, Generic, Literal
 
 from torch import nn
 
-from upstroke.audit.periods import periods_of
 from upstroke.audit.reading import Reading, read
 from upstroke.audit.record import record_of
 from upstroke.audit.rule import Rule, S, Severity, Subject, Verdict, chosen
@@ -19,7 +18,6 @@ from upstroke.audit.subjects import (
     ReductionReading,
     read_reduction,
 )
-from upstroke.audit.values import probed
 from upstroke.graph import Graph, joins, reductions, sites
 
 __all__ = ["Finding", "Judged", "Report", "check"]
@@ -160,17 +158,26 @@ def check(
         model=_judged(ModelReading(graph=graph, sites=found), rules),
         probe=None
         if probe is None
-        else {
-            "values": probed(
-                model,
-                _arguments(inputs),
-                keywords,
-                graph=graph,
-                periods=periods_of(graph, readings),
-                seed=seed,
-            )
-        },
+        else {"values": _values(model, inputs, keywords, graph, readings, seed=seed)},
     )
+
+
+def _values(
+    model: nn.Module | Graph | str | PathLike[str],
+    inputs: Any,  # noqa: ANN401
+    keywords: Mapping[str, Any] | None,
+    graph: Graph,
+    readings: Sequence[Reading],
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """What test signals through the real model show, as plain data."""
+    # late, because most checks run nothing
+    from upstroke.audit.periods import periods_of
+    from upstroke.audit.values import probed
+
+    periods = periods_of(graph, readings)
+    return probed(model, _arguments(inputs), keywords, graph=graph, periods=periods, seed=seed)
 
 
 def _graph(
