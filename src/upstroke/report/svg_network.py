@@ -14,7 +14,7 @@ __all__ = ["Stop", "network_drawing", "place_words", "size_words"]
 Json = dict[str, Any]
 
 # Width that the steps of a small network fill, in pixels, and what each of them takes at most and at least.
-WIDE, MOST, LEAST = 1040.0, 150.0, 62.0
+WIDE, MOST, LEAST = 1060.0, 150.0, 58.0
 # From this width a step's name stands below it.
 NAMED = 96.0
 # Steps beyond which equal joins without a word to say, next to each other, share a place.
