@@ -216,11 +216,12 @@ def network(*, name="up", joins=1):
         ),
         step("output", 0, f"{name}.out", [64, None], (3 + len(all_joins),)),
     ]
-    sizes = [
-        {"axes": [0], "tried": list(range(60, 69)), "right": [60, 64, 68], "period": 4, "remainders": [0],
-         "failed": [{"size": [61], "error": "Sizes of tensors must match", "place": name}],
-         "changed": [{"size": [62], "output": 0, "axis": 0, "came": 60, "due": 62}]},
-    ]  # fmt: skip
+    along = {
+        "axes": [0], "tried": list(range(60, 69)), "right": [60, 64, 68], "period": 4, "remainders": [0],
+        "failed": [{"size": [61], "error": "Sizes of tensors must match", "place": name}],
+        "changed": [{"size": [62], "output": 0, "axis": 0, "came": 60, "due": 62.0}],
+    }  # fmt: skip
+    sizes = {"start": [64, 96], "tried": 9, "how": None, "fixed": [], "along": [along], "reason": None}
     return record(
         [site(name, "transposed", {"UP101": found("1 to 4 taps", "UP101", measure=3)}, border=[[0.5, 0], [0, 0.1]])],
         joins=all_joins, reductions=down, outputs=[output(f"{name}.out", {"UP202": ok("not moved")})],

@@ -226,7 +226,8 @@ def test_hostile_names_come_out_inert(name):
             each.update(place={"grid": None, "lost": word})
         for each in data["findings"]:
             each.update(fix=word, site=word)
-        for each in data["sizes"]:
+        data["sizes"].update(how=word, reason=word)
+        for each in data["sizes"]["along"]:
             each["failed"][0].update(error=word, place=word)
         data.update(
             probe={word: {"values": [{"name": word, "value": word}]}},

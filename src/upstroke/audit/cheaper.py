@@ -11,7 +11,7 @@ from upstroke.graph import CommutedPointwise, FoldedPointwise, MergedResize, Nod
 from upstroke.graph.steps import Resize, TransposedConvolution, Upsampling
 from upstroke.polyphase import kernel_form, trimmed
 
-__all__ = ["Saving", "mergeable_resize", "movable_pointwise"]
+__all__ = ["Saving", "mergeable_resize", "movable_pointwise", "savings"]
 
 REASON = "the result is the same, so any saving is one"
 
@@ -102,6 +102,15 @@ def movable_pointwise(reading: Reading) -> Verdict:
         words = "its 1×1 convolution is cheapest where it stands"
         return Verdict(kind="ok", measure=best.saved, words=words)
     return Verdict(kind="finding", measure=best.saved, words=f"{words}, with {best.words}", fix=fix)
+
+
+def savings(reading: Reading) -> dict[str, Saving]:
+    """The most that each of these rules could save at a site, where there is anything to save."""
+    moved = [_of_folded(folded, reading) for folded in reading.folded]
+    moved += [] if reading.commuted is None else [_of_commuted(reading.commuted, reading)]
+    best = {} if reading.merged is None else {"UP301": _of_merged(reading.merged, reading)}
+    best |= {"UP302": max(moved, key=lambda each: each.saved)} if moved else {}
+    return {code: saving for code, saving in best.items() if saving.saved > 0}
 
 
 def _of_merged(merged: MergedResize, reading: Reading) -> Saving:

@@ -1,10 +1,13 @@
 """Turn a report into its subjects in the order in which they run, each with what feeds it."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from upstroke.audit.pictures import placed
 from upstroke.graph import Graph, Node
+from upstroke.graph.places import Lost, Place
 
 if TYPE_CHECKING:
     from upstroke.audit.check import Report
@@ -27,11 +30,12 @@ class _Stop:
     order: int
 
 
-def network_of(report: "Report") -> dict[str, Plain]:
+def network_of(report: "Report", places: Mapping[str, Place | Lost]) -> dict[str, Plain]:
     """Inputs, sites, joins, strided layers and outputs in running order, with sizes and what feeds them.
 
     `index` counts within the record's own list of such subjects, `order` is the place among the model's
-    operations, and `from` names the steps whose maps arrive, by their places in this list.
+    operations, `from` names the steps whose maps arrive, by their places in this list, and `place` says where
+    samples sit on the input.
     """
     graph = report.graph
     stops = _stops(report)
@@ -53,6 +57,7 @@ def network_of(report: "Report") -> dict[str, Plain]:
                 "size": _sizes(graph.size(stop.tensor)),
                 "channels": _channels(graph, stop.tensor),
                 "from": [each for each in from_ if each != place],
+                "place": placed(places.get(stop.tensor)),
             }
         )
     return {"steps": steps}

@@ -1,4 +1,4 @@
-"""Turn what was read of a site into the numbers that its pictures are drawn from."""
+"""Turn what was read of a model into the numbers that pictures of it are drawn from."""
 
 import math
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from upstroke.audit.cheaper import savings
 from upstroke.audit.reading import Pattern, Reading
 from upstroke.errors import NotRepresentableError, OptionError, ShapeError
-from upstroke.graph.steps import Convolution, Pool
+from upstroke.graph.places import Lost, Place
 from upstroke.polyphase import KernelForm, kernel_form
 
-__all__ = ["coverage_of_reduction", "pictures_of"]
+__all__ = ["pictures_of", "placed"]
 
 Plain = Any
 # Frequencies from 0 to half a cycle per output sample, both included.
@@ -23,12 +24,19 @@ LONGEST, MOST_TAPS = 16, 512
 
 
 def pictures_of(reading: Reading) -> dict[str, Plain]:
-    """The frequency response of a site's layer and its most uneven filter; None where there is none to show.
+    """Response and most uneven filter of a site's layer, its border and what it could cost; None for nothing.
 
     The response is the norm over channel pairs along each axis, the others at frequency 0, in dB relative to
     the loudest; frequencies in cycles per output sample.
     """
-    nothing: dict[str, Plain] = {"response": None, "worst_filter": None}
+    nothing: dict[str, Plain] = {
+        "response": None,
+        "worst_filter": None,
+        "border": None if reading.border is None else _finite(reading.border.tolist()),
+        "cheaper": {
+            code: {"now": saving.before, "then": saving.after} for code, saving in savings(reading).items()
+        },
+    }
     if reading.reason or reading.is_one_cell:
         return nothing
     try:
@@ -37,24 +45,17 @@ def pictures_of(reading: Reading) -> dict[str, Plain]:
         return nothing
     form = kernel_form(operator)
     filter_ = None if reading.pattern is None else _filter(form, reading.pattern)
-    return {"response": _response(form.kernel.detach()), "worst_filter": filter_}
+    return {**nothing, "response": _response(form.kernel.detach()), "worst_filter": filter_}
 
 
-def coverage_of_reduction(step: Convolution | Pool) -> Plain:
-    """Windows of a strided layer that read each phase of its input, nested by axis: what its gradient sees.
-
-    >>> coverage_of_reduction(Pool(kernel=(3, 2), stride=(2, 2), padding=((1, 1), (0, 0)), kind="max"))
-    [[2, 2], [1, 1]]
-    """
-    if isinstance(step, Pool):
-        lengths, dilations = step.kernel, (1,) * len(step.kernel)
-    else:
-        lengths, dilations = tuple(step.weight.shape[2:]), step.dilation
-    counts = torch.ones(())
-    for length, stride, dilation in zip(lengths, step.stride, dilations, strict=True):
-        along = torch.bincount(torch.arange(length) * dilation % stride, minlength=stride)
-        counts = counts[..., None] * along
-    return counts.long().tolist()
+def placed(place: Place | Lost | None) -> dict[str, Plain] | None:
+    """Where samples of a map sit, on average and at most to either side, or why nobody can say."""
+    if place is None:
+        return None
+    if isinstance(place, Lost):
+        return {"grid": None, "first": None, "last": None, "lost": place.reason}
+    grids = {"grid": place.grid, "first": place.first, "last": place.last}
+    return {**{name: grid.as_json() for name, grid in grids.items()}, "lost": None}
 
 
 def _response(kernel: Tensor) -> Plain:
@@ -101,6 +102,13 @@ def _filter(form: KernelForm, pattern: Pattern) -> Plain:
     if max(pair.shape) > LONGEST or pair.numel() > MOST_TAPS or not bool(torch.isfinite(pair).all()):
         return None
     return {"taps": _rounded(pair.tolist()), "out": pattern.out, "in": pattern.into}
+
+
+def _finite(values: Plain) -> Plain:
+    """Nested numbers, None where JSON has none."""
+    if isinstance(values, list):
+        return [_finite(each) for each in values]
+    return values if math.isfinite(values) else None
 
 
 def _rounded(values: Plain) -> Plain:

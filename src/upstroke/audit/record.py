@@ -2,6 +2,8 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -9,11 +11,12 @@ from torch import Tensor
 from upstroke._version import __version__
 from upstroke.audit.imbalance import loudest
 from upstroke.audit.network import network_of
-from upstroke.audit.pictures import coverage_of_reduction, pictures_of
+from upstroke.audit.pictures import pictures_of, placed
 from upstroke.audit.reading import Reading
 from upstroke.audit.rule import Rule, Verdict
 from upstroke.audit.subjects import JoinReading, OutputReading, ReductionReading
 from upstroke.graph import Graph, Site
+from upstroke.graph.places import places
 from upstroke.graph.steps import (
     Convolution,
     Join,
@@ -51,6 +54,7 @@ def record_of(report: "Report") -> dict[str, Plain]:
     findings = report.findings
     counts = Counter(finding.severity for finding in findings)
     skipped = [judged for judged in report.sites if judged.is_skipped]
+    located = places(report.graph)
     return {
         "schema": "upstroke.check/1",
         "version": __version__,
@@ -60,9 +64,12 @@ def record_of(report: "Report") -> dict[str, Plain]:
         "sites": [_site(judged, report.rules) for judged in report.sites],
         "joins": [_join(judged, report.rules) for judged in report.joins],
         "reductions": [_reduction(judged, report.rules) for judged in report.reductions],
-        "outputs": [_output(judged, report.rules) for judged in report.outputs],
+        "outputs": [
+            {**_output(judged, report.rules), "place": placed(located.get(judged.reading.tensor))}
+            for judged in report.outputs
+        ],
         "verdicts": _verdicts(report.model, report.rules),
-        "network": network_of(report),
+        "network": network_of(report, located),
         "findings": [_finding(finding) for finding in findings],
         "skipped": [
             {
@@ -199,19 +206,34 @@ def _join(judged: "Judged[JoinReading]", rules: tuple[Rule, ...]) -> dict[str, P
         "operator": node.operator,
         "kind": node.step.kind if isinstance(node.step, Join) else None,
         "sites": [None if site is None else site.name for site in branching.sites],
+        "branches": [
+            {
+                "tensor": branch.tensor,
+                "site": None if branch.site is None else branch.site.name,
+                **(placed(branch.place) or {}),
+            }
+            for branch in branching.branches
+        ],
+        "drift": _distances(branching.drift),
+        "mean_drift": _distances(branching.mean_drift),
+        "reason": branching.reason or None,
         "verdicts": _verdicts(judged, rules),
     }
 
 
+def _distances(drift: Sequence[Fraction] | None) -> list[float] | None:
+    return None if drift is None else [float(each) for each in drift]
+
+
 def _reduction(judged: "Judged[ReductionReading]", rules: tuple[Rule, ...]) -> dict[str, Plain]:
-    node = judged.reading.node
+    reading, node = judged.reading, judged.reading.node
     assert isinstance(node.step, Convolution | Pool)
     return {
         "name": node.name,
         "operator": node.operator,
         "kernel": list(_kernel_of(node.step)),
         "stride": list(node.step.stride),
-        "coverage": coverage_of_reduction(node.step),
+        "coverage": None if reading.covered is None else reading.covered.counts.tolist(),
         "verdicts": _verdicts(judged, rules),
     }
 

@@ -15,7 +15,7 @@ __all__ = ["figures_of"]
 
 Json = dict[str, Any]
 Panels = Sequence[svg.Drawing | None]
-CHEAPER = ("UP301", "UP302", "UP303")
+CHEAPER = ("UP301", "UP302")
 
 
 def figures_of(subject: Subject, rules: Sequence[Json]) -> list[Json]:
@@ -29,7 +29,7 @@ def figures_of(subject: Subject, rules: Sequence[Json]) -> list[Json]:
         _response(entry),
         _border(entry),
         _grids(entry),
-        _cost(entry),
+        *(_cost(entry, code) for code in CHEAPER),
         _separable(entry, rules),
         _sizes(entry),
     ]
@@ -161,15 +161,17 @@ def _grids(entry: Json) -> Json | None:
     if not rows:
         return None
     axes = range(len(rows[0][1]["offset"]))
-    drift = entry.get("drift") or []
+    drift, mean = entry.get("drift") or [], entry.get("mean_drift") or []
     drawn: dict[tuple[Any, ...], list[int]] = {}
     for axis in axes:
         numbers = tuple((name, grid["offset"][axis], grid["spacing"][axis]) for name, grid in rows)
-        drawn.setdefault((numbers, drift[axis] if drift else None), []).append(axis)
+        apart = tuple(each[axis] for each in (drift, mean) if each)
+        drawn.setdefault((numbers, apart), []).append(axis)
     panels = []
     for (numbers, apart), same in drawn.items():
         where = "" if len(drawn) == 1 else f"axis {', '.join(map(str, same))}"
-        moved = f"drift {drift_words([apart])}" if apart is not None and number_of(apart) else ""
+        moved = f"drift {drift_words(apart[:1])}" if any(map(number_of, apart)) else ""
+        moved += f", {drift_words(apart[1:])} of the means" if len(set(apart)) > 1 else ""
         panels.append(
             combs([Comb(name=name, offset=float(o), spacing=float(s)) for name, o, s in numbers],
                   axis=where, drift=moved)
@@ -182,14 +184,14 @@ def _grids(entry: Json) -> Json | None:
     return _figure(("UP201", "UP202", "UP204"), panels, "Samples over the input’s pixels", words)
 
 
-def _cost(site: Json) -> Json | None:
-    """Multiply–adds as they are and as they could be."""
-    cost = site.get("cost")
-    if not cost or not cost.get("now") or cost.get("then") is None:
+def _cost(site: Json, code: str) -> Json | None:
+    """Multiply–adds as they are and as a rule says they could be."""
+    cheaper = (site.get("cheaper") or {}).get(code)
+    if cheaper is None:
         return None
-    drawing = compared((("now", float(cost["now"])), ("then", float(cost["then"]))), unit="multiply–adds")
-    words = ": of this site as it is, and in the cheaper form."
-    return _figure(CHEAPER, (drawing,), "Multiply–adds", words)
+    drawing = compared((("now", cheaper["now"]), ("then", cheaper["then"])), unit="multiply–adds")
+    words = " as it is now, and in the cheaper form, which gives the same."
+    return _figure((code,), (drawing,), f"Multiply–adds, {code}", words)
 
 
 def _separable(site: Json, rules: Sequence[Json]) -> Json | None:
@@ -205,11 +207,12 @@ def _separable(site: Json, rules: Sequence[Json]) -> Json | None:
 def _sizes(entry: Json) -> Json | None:
     """Which sizes work, one strip for each axis, or for all at once."""
     panels = []
-    for along in entry.get("sizes") or ():
+    for along in (entry.get("sizes") or {"along": ()})["along"]:
         cells = dict.fromkeys(along["tried"], "unknown") | dict.fromkeys(along["right"], "works")
         for word, examples in (("fails", along["failed"]), ("changes", along["changed"])):
             cells |= dict.fromkeys((each["size"][0] for each in examples if each["size"][0] in cells), word)
-        axes = f"axis {', '.join(map(str, along['axes']))}" if len(entry["sizes"]) > 1 else ""
-        panels.append(size_strip(sorted(cells.items()), label=axes))
+        axes = "axis" if len(along["axes"]) == 1 else "axes"
+        label = f"{axes} {', '.join(map(str, along['axes']))}"
+        panels.append(size_strip(sorted(cells.items()), label=label))
     words = ": tried on the model without computing it; other sizes follow with the period."
     return _figure(("UP203",), panels, "Sizes", words)

@@ -326,7 +326,7 @@ def _span(names: Sequence[str]) -> str:
 
 
 def _is_plain(stop: Stop) -> bool:
-    return stop.kind == "join" and stop.state in ("ok", "")
+    return stop.kind == "join" and stop.state in ("ok", "") and not any(map(number_of, stop.drift))
 
 
 def _title(steps: Sequence[Stop]) -> str:
