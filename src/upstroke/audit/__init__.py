@@ -1,7 +1,8 @@
 """Graph to findings: every rule's verdict on every upsampling site; importing it fills the table of rules."""
 
+from upstroke.audit.baseline import since, standing
 from upstroke.audit.cheaper import mergeable_resize, movable_pointwise
-from upstroke.audit.check import Finding, Judged, Report, check
+from upstroke.audit.check import Finding, Judged, Report, Suppressed, check
 from upstroke.audit.corners import size_dependent_grid
 from upstroke.audit.edge import dark_border
 from upstroke.audit.imbalance import beyond_repair, unbalanced_phases
@@ -9,6 +10,7 @@ from upstroke.audit.overlap import uneven_gradient, uneven_overlap
 from upstroke.audit.pages import page_of
 from upstroke.audit.replicas import weak_rejection
 from upstroke.audit.rule import RULES, SEVERITIES, Rule, Severity, Verdict, chosen
+from upstroke.audit.suppress import Suppression
 
 __all__ = [
     "RULES",
@@ -18,6 +20,8 @@ __all__ = [
     "Report",
     "Rule",
     "Severity",
+    "Suppressed",
+    "Suppression",
     "Verdict",
     "beyond_repair",
     "check",
@@ -26,7 +30,9 @@ __all__ = [
     "mergeable_resize",
     "movable_pointwise",
     "page_of",
+    "since",
     "size_dependent_grid",
+    "standing",
     "unbalanced_phases",
     "uneven_gradient",
     "uneven_overlap",

@@ -1,16 +1,18 @@
 """Turn a model into the report of what every rule says of everything that it judges."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Generic, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
 from torch import nn
 
+from upstroke.audit.arguments import arguments
 from upstroke.audit.reading import Reading, read
-from upstroke.audit.record import record_of
-from upstroke.audit.rule import Rule, S, Severity, Subject, Verdict, chosen
+from upstroke.audit.record import kind_of, record_of, verdicts_of
+from upstroke.audit.rule import RULES, Rule, S, Severity, Subject, Verdict, chosen
+from upstroke.audit.shown import frame_of, framed, page_of_record, text_of_record
 from upstroke.audit.subjects import (
     JoinReading,
     ModelReading,
@@ -18,9 +20,14 @@ from upstroke.audit.subjects import (
     ReductionReading,
     read_reduction,
 )
+from upstroke.audit.suppress import Suppression
+from upstroke.errors import OptionError
 from upstroke.graph import Graph, joins, reductions, sites
 
-__all__ = ["Finding", "Judged", "Report", "check"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Finding", "Judged", "Report", "Suppressed", "check"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +37,29 @@ class Finding:
     Attributes:
         rule: the rule.
         site: name of what it was found at: an upsampling site, a join, a strided layer, an output, the model.
+        kind: of what it was found at, such as transposed, resize, concatenate or output.
         severity: of this finding.
         verdict: what the rule said.
     """
 
     rule: Rule
     site: str
+    kind: str
     severity: Severity
     verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suppressed:
+    """A finding that is not reported, because it is meant.
+
+    Attributes:
+        finding: the finding.
+        suppression: what says so, and why.
+    """
+
+    finding: Finding
+    suppression: Suppression
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,10 +69,25 @@ class Judged(Generic[S]):
     Attributes:
         reading: what was measured.
         verdicts: by the codes of the rules that judge such subjects.
+        suppressed: what says that a finding is meant, by the code of its rule.
     """
 
     reading: S
     verdicts: Mapping[str, Verdict]
+    suppressed: Mapping[str, Suppression] = field(default_factory=dict)
+
+    def findings(self, rules: Sequence[Rule]) -> "Iterator[Finding]":
+        """What these rules found, the suppressed included."""
+        for rule in rules:
+            verdict = self.verdicts.get(rule.code)
+            if verdict is not None and verdict.kind == "finding":
+                yield Finding(
+                    rule=rule,
+                    site=self.reading.name,
+                    kind=kind_of(self.reading),
+                    severity=verdict.severity or rule.severity,
+                    verdict=verdict,
+                )
 
     @property
     def is_skipped(self) -> bool:
@@ -71,6 +108,7 @@ class Report:
         outputs: the maps that the model gives.
         model: the model as a whole.
         probe: by kind what test signals through the real model show, as plain data; None without any.
+        suppressions: of findings that are meant.
     """
 
     graph: Graph
@@ -81,6 +119,7 @@ class Report:
     outputs: tuple[Judged[OutputReading], ...]
     model: Judged[ModelReading]
     probe: Mapping[str, Any] | None = None
+    suppressions: tuple[Suppression, ...] = ()
 
     @property
     def judged(self) -> tuple[Judged[Any], ...]:
@@ -89,19 +128,75 @@ class Report:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All findings, in the order of what was judged."""
-        return tuple(finding for judged in self.judged for finding in self._findings_at(judged))
+        """All findings that no suppression covers, in the order of what was judged."""
+        return tuple(
+            finding
+            for judged in self.judged
+            for finding in judged.findings(self.rules)
+            if finding.rule.code not in judged.suppressed
+        )
 
-    def _findings_at(self, judged: Judged[Any]) -> Iterator[Finding]:
-        for rule in self.rules:
-            verdict = judged.verdicts.get(rule.code)
-            if verdict is not None and verdict.kind == "finding":
-                severity = verdict.severity or rule.severity
-                yield Finding(rule=rule, site=judged.reading.name, severity=severity, verdict=verdict)
+    @property
+    def suppressed(self) -> tuple[Suppressed, ...]:
+        """All other findings, each with the first suppression that covers it."""
+        return tuple(
+            Suppressed(finding=finding, suppression=judged.suppressed[finding.rule.code])
+            for judged in self.judged
+            for finding in judged.findings(self.rules)
+            if finding.rule.code in judged.suppressed
+        )
+
+    @property
+    def needless(self) -> tuple[Suppression, ...]:
+        """Suppressions that cover no finding in this model, although all their rules were asked."""
+        asked = {rule.code for rule in self.rules}
+        found = [finding for judged in self.judged for finding in judged.findings(self.rules)]
+        return tuple(
+            each
+            for each in self.suppressions
+            if each.concerns(self.graph.model)
+            and {code for code in RULES if code.startswith(each.code.upper())} <= asked
+            and not any(_covers(each, finding, self.graph.model) for finding in found)
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The record `upstroke.check/1`: plain data without NaN or infinity."""
         return record_of(self)
+
+    def as_text(self, *, width: int | None = None, verbose: bool = False) -> str:
+        """What `upstroke check` prints, as wide as the terminal; `verbose` lists what is fine, too."""
+        return text_of_record(self.as_json(), width=width, verbose=verbose)
+
+    def as_html(self) -> str:
+        """The page that `upstroke check --format html` writes; it needs nothing beside it."""
+        return page_of_record(self.as_json())
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A table of pandas with a row for each verdict.
+
+        Its columns are what was judged (site, kind), by which rule (code, title), what the rule said
+        (verdict, severity, measure, unit, words), from where on it is a finding (threshold) and, of a finding
+        that is meant, why (suppressed).
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        return frame_of(
+            [
+                (judged.reading.name, kind_of(judged.reading), verdicts_of(judged, self.rules))
+                for judged in self.judged
+            ],
+            self.as_json(),
+        )
+
+    def __str__(self) -> str:
+        return self.as_text().rstrip("\n")
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return framed(self.as_html())
 
 
 def check(
@@ -115,13 +210,16 @@ def check(
     conserve: bool = False,
     probe: Literal["values"] | None = None,
     seed: int = 0,
+    suppress: Sequence[Suppression] = (),
 ) -> Report:
     """Judge the upsampling of a model by every rule.
 
     Args:
         model: a PyTorch module, which is run once; the path of an ONNX file, which is not; or a graph.
-        inputs: for a module the arguments of one forward pass, a tensor or a tuple; for a file the sizes of
-            its inputs, a tuple or a mapping from names to tuples, if it leaves them open.
+        inputs: for a module the arguments of one forward pass: a tensor, a tuple or list of arguments, a
+            mapping of keywords, a tuple of both, or a function without arguments that makes any of these;
+            arrays of numpy will do. For a file the sizes of its inputs, a tuple or a mapping from names to
+            tuples, if it leaves them open.
         keywords: further arguments of a module's forward pass, by name.
         name: what to call the model; by default the module's type or the file's name.
         select: codes of the rules to ask, or what they begin with; by default all.
@@ -131,6 +229,7 @@ def check(
         probe: "values" runs the real model on noise, a constant and coordinate ramps besides; a file is run
             by onnxruntime.
         seed: of the probe's random numbers.
+        suppress: findings that are meant, each with the reason; `report.suppressed` has them.
 
     Raises:
         FileError: the file is no model, or onnxruntime cannot run it for a probe.
@@ -143,22 +242,30 @@ def check(
     ['UP101', 'UP102', 'UP105']
     """
     rules = chosen(select, ignore, conserve=conserve)
+    if isinstance(model, nn.Module):
+        inputs, by_name = arguments(model, inputs)
+        keywords = {**by_name, **(keywords or {})}
     graph = model if isinstance(model, Graph) else _graph(model, inputs, keywords)
     if name:
         graph = replace(graph, model=name)
     found = sites(graph)
+
+    def judged(reading: S) -> Judged[S]:
+        return _judged(reading, rules, suppress, model=graph.model)
+
     readings = [read(site, graph, found) for site in found]
     return Report(
         graph=graph,
         rules=rules,
-        sites=tuple(_judged(reading, rules) for reading in readings),
-        joins=tuple(_judged(JoinReading(branching=each), rules) for each in joins(graph, found)),
-        reductions=tuple(_judged(read_reduction(node, graph), rules) for node in reductions(graph)),
-        outputs=tuple(_judged(OutputReading(tensor=name), rules) for name in graph.outputs),
-        model=_judged(ModelReading(graph=graph, sites=found), rules),
+        sites=tuple(map(judged, readings)),
+        joins=tuple(judged(JoinReading(branching=each)) for each in joins(graph, found)),
+        reductions=tuple(judged(read_reduction(node, graph)) for node in reductions(graph)),
+        outputs=tuple(judged(OutputReading(tensor=name)) for name in graph.outputs),
+        model=judged(ModelReading(graph=graph, sites=found)),
         probe=None
         if probe is None
         else {"values": _values(model, inputs, keywords, graph, readings, seed=seed)},
+        suppressions=tuple(suppress),
     )
 
 
@@ -177,7 +284,7 @@ def _values(
     from upstroke.audit.values import probed
 
     periods = periods_of(graph, readings)
-    return probed(model, _arguments(inputs), keywords, graph=graph, periods=periods, seed=seed)
+    return probed(model, inputs, keywords, graph=graph, periods=periods, seed=seed)
 
 
 def _graph(
@@ -188,20 +295,35 @@ def _graph(
     if isinstance(model, nn.Module):
         from upstroke.graph.torch import record
 
-        return record(model, _arguments(inputs), kwargs=keywords, name=type(model).__name__)
+        return record(model, inputs, kwargs=keywords, name=type(model).__name__)
+    if not isinstance(model, str | PathLike):
+        msg = f"the model must be a torch.nn.Module or the path of an ONNX file; got {type(model).__name__}"
+        raise OptionError(msg)
+    if callable(inputs):
+        msg = "an ONNX file is not run; got a function for its inputs; give their sizes, as in (1, 3, 64, 64)"
+        raise OptionError(msg)
     from upstroke.graph.onnx import read_onnx
 
     return read_onnx(Path(model), sizes=inputs)
 
 
-def _arguments(inputs: Any) -> Sequence[Any]:  # noqa: ANN401
-    """What a module's forward pass is called with."""
-    return inputs if isinstance(inputs, tuple | list) else () if inputs is None else (inputs,)
-
-
-def _judged(reading: S, rules: Sequence[Rule]) -> Judged[S]:
+def _judged(
+    reading: S, rules: Sequence[Rule], suppressions: Sequence[Suppression], *, model: str
+) -> Judged[S]:
     asked = (rule for rule in rules if isinstance(reading, rule.of))
-    return Judged(reading=reading, verdicts={rule.code: _verdict(rule, reading) for rule in asked})
+    bare = Judged(reading=reading, verdicts={rule.code: _verdict(rule, reading) for rule in asked})
+    suppressed = {
+        finding.rule.code: suppression
+        for finding in bare.findings(rules)
+        # the first that covers a finding is entered last
+        for suppression in reversed(suppressions)
+        if _covers(suppression, finding, model)
+    }
+    return replace(bare, suppressed=suppressed)
+
+
+def _covers(suppression: Suppression, finding: Finding, model: str) -> bool:
+    return suppression.covers(code=finding.rule.code, site=finding.site, model=model)
 
 
 def _verdict(rule: Rule, reading: Subject) -> Verdict:

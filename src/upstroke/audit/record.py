@@ -13,7 +13,7 @@ from upstroke.audit.imbalance import loudest
 from upstroke.audit.network import network_of
 from upstroke.audit.pictures import pictures_of, placed
 from upstroke.audit.reading import Reading
-from upstroke.audit.rule import Rule, Verdict
+from upstroke.audit.rule import Rule, Subject, Verdict
 from upstroke.audit.subjects import JoinReading, OutputReading, ReductionReading
 from upstroke.graph import Graph, Site
 from upstroke.graph.places import places
@@ -30,7 +30,7 @@ from upstroke.graph.steps import (
 if TYPE_CHECKING:
     from upstroke.audit.check import Finding, Judged, Report
 
-__all__ = ["record_of"]
+__all__ = ["kind_of", "record_of", "verdicts_of"]
 
 Plain = Any
 
@@ -49,9 +49,9 @@ def record_of(report: "Report") -> dict[str, Plain]:
     >>> from upstroke.audit import check
     >>> empty = Graph(model="none", source="made by hand", nodes=(), inputs=(), outputs=(), shapes={})
     >>> record_of(check(empty))["summary"]
-    {'sites': 0, 'errors': 0, 'warnings': 0, 'notes': 0, 'skipped': 0}
+    {'sites': 0, 'errors': 0, 'warnings': 0, 'notes': 0, 'skipped': 0, 'suppressed': 0}
     """
-    findings = report.findings
+    findings, suppressed = report.findings, report.suppressed
     counts = Counter(finding.severity for finding in findings)
     skipped = [judged for judged in report.sites if judged.is_skipped]
     located = places(report.graph)
@@ -68,9 +68,11 @@ def record_of(report: "Report") -> dict[str, Plain]:
             {**_output(judged, report.rules), "place": placed(located.get(judged.reading.tensor))}
             for judged in report.outputs
         ],
-        "verdicts": _verdicts(report.model, report.rules),
+        "verdicts": verdicts_of(report.model, report.rules),
         "network": network_of(report, located),
         "findings": [_finding(finding) for finding in findings],
+        "suppressed": [{**_finding(each.finding), "reason": each.suppression.reason} for each in suppressed],
+        "baseline": None,
         "skipped": [
             {
                 "site": judged.reading.site.name,
@@ -87,8 +89,21 @@ def record_of(report: "Report") -> dict[str, Plain]:
             "warnings": counts["warning"],
             "notes": counts["note"],
             "skipped": len(skipped),
+            "suppressed": len(suppressed),
         },
     }
+
+
+def kind_of(reading: Subject) -> str:
+    """Name the kind of what a rule judged: of layer, of join, of what makes maps smaller, output or model."""
+    if isinstance(reading, Reading):
+        return _KINDS.get(type(reading.site.node.step), "unread")
+    if isinstance(reading, JoinReading):
+        step = reading.branching.node.step
+        return step.kind if isinstance(step, Join) else "join"
+    if isinstance(reading, ReductionReading):
+        return "pool" if isinstance(reading.node.step, Pool) else "strided convolution"
+    return "output" if isinstance(reading, OutputReading) else "model"
 
 
 def _source(graph: Graph) -> dict[str, Plain]:
@@ -115,7 +130,7 @@ def _rule(rule: Rule) -> dict[str, Plain]:
 
 def _site(judged: "Judged[Reading]", rules: tuple[Rule, ...]) -> dict[str, Plain]:
     reading = judged.reading
-    site, step = reading.site, reading.site.node.step
+    site = reading.site
     was_read = not reading.reason
     # of a pattern that cannot form nothing is shown
     can_form = was_read and not reading.is_one_cell
@@ -124,7 +139,7 @@ def _site(judged: "Judged[Reading]", rules: tuple[Rule, ...]) -> dict[str, Plain
     return {
         "name": site.name,
         "operator": site.operator,
-        "kind": _KINDS.get(type(step), "unread"),
+        "kind": kind_of(reading),
         "words": _words(site),
         "scale": list(reading.scale) or None,
         "kernel": _kernel(site),
@@ -147,7 +162,7 @@ def _site(judged: "Judged[Reading]", rules: tuple[Rule, ...]) -> dict[str, Plain
         "chain": [{"name": node.name, "operator": node.operator} for node in site.chain],
         "ends_at": None if site.ends is None else f"{site.ends.operator} {site.ends.name}",
         **pictures_of(reading),
-        "verdicts": _verdicts(judged, rules),
+        "verdicts": verdicts_of(judged, rules),
         "skipped": reading.reason or None,
     }
 
@@ -217,7 +232,7 @@ def _join(judged: "Judged[JoinReading]", rules: tuple[Rule, ...]) -> dict[str, P
         "drift": _distances(branching.drift),
         "mean_drift": _distances(branching.mean_drift),
         "reason": branching.reason or None,
-        "verdicts": _verdicts(judged, rules),
+        "verdicts": verdicts_of(judged, rules),
     }
 
 
@@ -234,7 +249,7 @@ def _reduction(judged: "Judged[ReductionReading]", rules: tuple[Rule, ...]) -> d
         "kernel": list(_kernel_of(node.step)),
         "stride": list(node.step.stride),
         "coverage": None if reading.covered is None else reading.covered.counts.tolist(),
-        "verdicts": _verdicts(judged, rules),
+        "verdicts": verdicts_of(judged, rules),
     }
 
 
@@ -243,12 +258,16 @@ def _kernel_of(step: Convolution | Pool) -> tuple[int, ...]:
 
 
 def _output(judged: "Judged[OutputReading]", rules: tuple[Rule, ...]) -> dict[str, Plain]:
-    return {"name": judged.reading.name, "verdicts": _verdicts(judged, rules)}
+    return {"name": judged.reading.name, "verdicts": verdicts_of(judged, rules)}
 
 
-def _verdicts(judged: "Judged[Any]", rules: tuple[Rule, ...]) -> dict[str, Plain]:
+def verdicts_of(judged: "Judged[Any]", rules: tuple[Rule, ...]) -> dict[str, Plain]:
+    """What the rules said of one subject, by their codes; of a finding that is meant, why."""
     return {
-        rule.code: _verdict(judged.verdicts[rule.code], rule)
+        rule.code: {
+            **_verdict(judged.verdicts[rule.code], rule),
+            **({"suppressed": judged.suppressed[rule.code].reason} if rule.code in judged.suppressed else {}),
+        }
         for rule in rules
         if rule.code in judged.verdicts
     }
@@ -274,6 +293,7 @@ def _finding(finding: "Finding") -> dict[str, Plain]:
         "title": rule.title,
         "severity": finding.severity,
         "site": finding.site,
+        "kind": finding.kind,
         "measure": _number(finding.verdict.measure),
         "unit": rule.unit,
         "threshold": rule.threshold,
