@@ -284,7 +284,8 @@ def _values(
     from upstroke.audit.values import probed
 
     periods = periods_of(graph, readings)
-    return probed(model, inputs, keywords, graph=graph, periods=periods, seed=seed)
+    given = inputs if isinstance(model, nn.Module) else ()
+    return probed(model, given, keywords, graph=graph, periods=periods, seed=seed)
 
 
 def _graph(

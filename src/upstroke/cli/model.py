@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
     from upstroke.files import StateDict
 
-__all__ = ["Factory", "built", "current_folder_first", "load", "located", "notes_on"]
+__all__ = [
+    "Factory",
+    "Origin",
+    "built",
+    "current_folder_first",
+    "function_of",
+    "load",
+    "located",
+    "made_by",
+    "notes_on",
+    "origin_of",
+]
 
 WANTED = "MODEL must be an .onnx file or package.module:factory"
 LISTED_NAMES = 3
@@ -58,6 +69,19 @@ class Factory:
     def words(self) -> str:
         """What was typed."""
         return f"{self.module}:{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a model comes from.
+
+    Attributes:
+        file: the ONNX file, or the file of the code that builds the model.
+        line: of that code; None for an ONNX file, and where the line is not known.
+    """
+
+    file: Path
+    line: int | None
 
 
 def located(words: str) -> Path | Factory:
@@ -113,10 +137,7 @@ def built(factory: Factory) -> "nn.Module":
     """
     from torch import nn
 
-    with _blamed(f"importing {factory.module}", f"import {factory.module}", hint=_missing(factory)):
-        found: Any = importlib.import_module(factory.module)
-    for part in factory.name.split("."):
-        found = _attribute(found, part, factory)
+    found = _named(factory, purpose="builds the model")
     if isinstance(found, nn.Module):
         return found
     if not callable(found):
@@ -125,10 +146,8 @@ def built(factory: Factory) -> "nn.Module":
             "name a function that builds the model"
         )
         raise OptionError(msg)
-    _refuse_arguments(found, factory)
-    call = f"from {factory.module} import {factory.name.split('.')[0]}; {factory.name}()"
-    with _blamed(f"calling {factory.words}", call):
-        model = found()
+    _refuse_arguments(found, factory, role="factory")
+    model = _called(found, factory)
     if not isinstance(model, nn.Module):
         msg = (
             f"{factory.words} must give an nn.Module; it gave {_article(type(model).__name__)}; "
@@ -136,6 +155,69 @@ def built(factory: Factory) -> "nn.Module":
         )
         raise OptionError(msg)
     return model
+
+
+def function_of(words: str) -> Factory:
+    """Read the name of a function that makes a model's inputs.
+
+    >>> function_of("data.small:batch").module
+    'data.small'
+    """
+    module, _, name = words.partition(":")
+    if not (_is_dotted(module) and _is_dotted(name)):
+        msg = (
+            f"--inputs must be package.module:function, which makes the inputs; got {words!r}; give a shape "
+            "such as 1x3x64x64 as --input"
+        )
+        raise OptionError(msg)
+    return Factory(module=module, name=name)
+
+
+def made_by(function: Factory) -> Any:  # noqa: ANN401 - whatever the model takes
+    """Import the module and call the function that makes the inputs, unless what it names are inputs already.
+
+    Raises:
+        OptionError: the module or the name is missing, the function fails or gives nothing.
+    """
+    found = _named(function, purpose="makes the inputs")
+    if not callable(found):
+        return found
+    _refuse_arguments(found, function, role="function")
+    made = _called(found, function)
+    if made is None:
+        msg = f"{function.words} must give the inputs of the model; it gave nothing; let it return them"
+        raise OptionError(msg)
+    return made
+
+
+def origin_of(subject: Path | Factory) -> Origin | None:
+    """Where a model is defined, once it was built; None where its code has no file."""
+    if isinstance(subject, Path):
+        return Origin(file=subject, line=None)
+    found: Any = sys.modules.get(subject.module)
+    for part in subject.name.split("."):
+        found = getattr(found, part, None)
+    found = inspect.unwrap(found) if callable(found) else found
+    try:
+        return Origin(file=Path(inspect.getfile(found)), line=inspect.getsourcelines(found)[1])
+    except (TypeError, OSError):
+        # a model made when its module is imported has no lines of its own
+        file = getattr(sys.modules.get(subject.module), "__file__", None)
+        return None if file is None else Origin(file=Path(file), line=None)
+
+
+def _named(factory: Factory, *, purpose: str) -> Any:  # noqa: ANN401 - whatever users name
+    with _blamed(f"importing {factory.module}", f"import {factory.module}", hint=_missing(factory)):
+        found: Any = importlib.import_module(factory.module)
+    for part in factory.name.split("."):
+        found = _attribute(found, part, factory, purpose=purpose)
+    return found
+
+
+def _called(function: Callable[[], Any], named: Factory) -> Any:  # noqa: ANN401 - whatever it gives
+    call = f"from {named.module} import {named.name.split('.')[0]}; {named.name}()"
+    with _blamed(f"calling {named.words}", call):
+        return function()
 
 
 def load(model: "nn.Module", state: "StateDict", *, words: str) -> None:
@@ -186,7 +268,7 @@ def _missing(factory: Factory) -> Callable[[BaseException], str]:
     return hint
 
 
-def _attribute(found: Any, part: str, factory: Factory) -> Any:  # noqa: ANN401 - whatever users name
+def _attribute(found: Any, part: str, factory: Factory, *, purpose: str) -> Any:  # noqa: ANN401
     missing = object()
     with _blamed(f"looking up {factory.words}", f"import {factory.module}"):
         value = getattr(found, part, missing)
@@ -194,14 +276,14 @@ def _attribute(found: Any, part: str, factory: Factory) -> Any:  # noqa: ANN401 
         return value
     names = [name for name in dir(found) if not name.startswith("_")]
     close = difflib.get_close_matches(part, names, n=LISTED_NAMES)
-    like = f"did you mean {' or '.join(close)}?" if close else "name a function that builds the model"
+    like = f"did you mean {' or '.join(close)}?" if close else f"name a function that {purpose}"
     msg = f"there is no {part} in {getattr(found, '__name__', factory.module)}; {like}"
     raise OptionError(msg)
 
 
-def _refuse_arguments(factory: Callable[..., Any], found: Factory) -> None:
+def _refuse_arguments(function: Callable[..., Any], named: Factory, *, role: str) -> None:
     try:
-        signature = inspect.signature(factory)
+        signature = inspect.signature(function)
     except (ValueError, TypeError):
         # some callables have none; calling will tell
         return
@@ -212,7 +294,7 @@ def _refuse_arguments(factory: Callable[..., Any], found: Factory) -> None:
     ]
     if needed:
         msg = (
-            f"the factory {found.words} must take no arguments; it needs {', '.join(needed)}; write a "
+            f"the {role} {named.words} must take no arguments; it needs {', '.join(needed)}; write a "
             "function without arguments that calls it"
         )
         raise OptionError(msg)

@@ -13,12 +13,14 @@ from upstroke.errors import FileError, OptionError
 from upstroke.files.place import check_target
 
 __all__ = [
+    "FAIL_ON",
     "Example",
+    "FailOn",
     "Format",
     "Output",
     "Overwrite",
-    "PageFormat",
     "Quiet",
+    "ReportFormat",
     "Seed",
     "Verbose",
     "codes",
@@ -27,6 +29,7 @@ __all__ = [
     "per_axis",
     "per_axis_or",
     "refuse_existing",
+    "seed_number",
     "whole",
 ]
 
@@ -66,9 +69,30 @@ def file_name(words: str) -> Path:
     return Path(words)
 
 
+def seed_number(words: str | int) -> int:
+    """Read a seed of random numbers; a default, which is a number already, is read as well.
+
+    >>> seed_number("7")
+    7
+    """
+    if re.fullmatch(r"\d{1,19}", str(words), flags=re.ASCII) is None or int(words) >= 2**63:
+        message = f"--seed must be a whole number from 0 to {2**63 - 1}; got {words!r}"
+        raise OptionError(message)
+    return int(words)
+
+
 Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How the result is written.")]
-PageFormat = Annotated[
-    Literal["text", "json", "html"], typer.Option("--format", help="How the result is written.")
+ReportFormat = Annotated[
+    Literal["text", "json", "html", "sarif"], typer.Option("--format", help="How the result is written.")
+]
+FAIL_ON = ("error", "warning", "note", "never")
+FailOn = Annotated[
+    Literal["error", "warning", "note", "never"] | None,
+    typer.Option(
+        "--fail-on",
+        help="Least severity that makes the exit code 1 (default: error).",
+        rich_help_panel="Rules and findings",
+    ),
 ]
 Output = Annotated[
     Path | None,
@@ -84,7 +108,10 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More detail in t
 Seed = Annotated[
     int,
     typer.Option(
-        "--seed", min=0, max=2**63 - 1, help="Of all random numbers: examples, and weights of a new model."
+        "--seed",
+        metavar="N",
+        parser=seed_number,
+        help="Of all random numbers: examples, and weights of a new model.",
     ),
 ]
 

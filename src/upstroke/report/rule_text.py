@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
+from upstroke.report.check_words import measured
 from upstroke.report.page import written
 
-__all__ = ["rule_text", "rules_text"]
+__all__ = ["LOCAL_LINK", "rule_text", "rules_table", "rules_text"]
 
 Json = dict[str, Any]
 WIDEST = 100
@@ -73,6 +74,27 @@ def rules_text(record: Json, *, width: int = WIDEST, colour: bool = False) -> st
         for rule in record["rules"]:
             severity = Text(rule["severity"], style=COLOURS.get(rule["severity"], ""))
             table.add_row(Text(rule["code"], style="bold"), severity, Text(rule["title"]))
+        console.print(table)
+        console.print()
+        console.print(Text("upstroke explain CODE says more"))
+
+    return written(write, width=min(width, WIDEST), colour=colour)
+
+
+def rules_table(record: Json, *, width: int = WIDEST, colour: bool = False) -> str:
+    """Write an `upstroke.rules/1` record: of each rule what it finds, how it weighs and from where on."""
+
+    def write(console: Console) -> None:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for heading in ("code", "severity", "finds", "threshold"):
+            table.add_column(heading)
+        for rule in record["rules"]:
+            severity = Text(rule["severity"], style=COLOURS.get(rule["severity"], ""))
+            asked = " (with --conserve)" if rule["conserves"] else ""
+            threshold = measured(rule["threshold"], rule["unit"])
+            table.add_row(
+                Text(rule["code"], style="bold"), severity, Text(f"{rule['title']}{asked}"), Text(threshold)
+            )
         console.print(table)
         console.print()
         console.print(Text("upstroke explain CODE says more"))
