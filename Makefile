@@ -17,7 +17,8 @@ NATIVE := CMakeLists.txt $(wildcard native/*.h native/*.cpp)
 
 # pip learnt --group in 25.1. torch goes first, so that the pinned build is there before anything asks for one. The kernels are
 # built by what is in .venv rather than by a copy that pip throws away, so `cmake --build build/editable-*` builds them again.
-# Without a compiler there are none; with one, what it refuses is an error.
+# Without a compiler there are none; with one, what it refuses is an error. Where there is npm, it gives the validator of SARIF logs
+# that one test asks, a program of its own.
 $(READY): pyproject.toml constraints.txt $(NATIVE)
 	@for python in python3.11 python3.12 python3.13 python3; do \
 	  if $$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then break; fi; \
@@ -37,6 +38,10 @@ $(READY): pyproject.toml constraints.txt $(NATIVE)
 	done; \
 	[ -n "$${UPSTROKE_REQUIRE_NATIVE:-}" ] || rm -f src/upstroke/_native.*; \
 	$(BIN)/python -m pip install --quiet --quiet -c constraints.txt --no-build-isolation -e '.[all]'
+	@if command -v npm >/dev/null; then \
+	  npm install --silent --no-audit --no-fund --prefix .venv/npm '@microsoft/sarif-multitool-linux@5.7.0' >/dev/null 2>&1 \
+	    || echo "npm did not give the SARIF validator; its test will be skipped"; \
+	fi
 	@touch $@
 
 lint: setup  ## format check, lint, types

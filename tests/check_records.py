@@ -128,6 +128,7 @@ def record(
     findings = [
         {
             "code": code, "title": TITLES[code], "severity": verdict["severity"], "site": each["name"],
+            "kind": each.get("kind", "output"),
             "measure": verdict["measure"], "unit": verdict["unit"], "threshold": CODES[code][1],
             "message": verdict["words"], "remedy": REMEDY, "fix": verdict.get("fix"),
         }
@@ -159,6 +160,7 @@ def record(
         "sites": list(sites), "joins": list(joins), "reductions": list(reductions), "outputs": list(outputs),
         "verdicts": whole["verdicts"], "network": None if steps is None else {"steps": list(steps)},
         "findings": findings, "skipped": skipped,
+        "suppressed": [], "baseline": None,
         "summary": {
             "sites": len(sites), "errors": severities.count("error"), "warnings": severities.count("warning"),
             "notes": severities.count("note"), "skipped": len(skipped),

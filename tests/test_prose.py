@@ -62,8 +62,8 @@ def commands(page: Path) -> list[Command]:
 
 
 def write_files(page: Path, folder: Path) -> None:
-    """Write the python blocks that have a title to files of that name, as a reader would."""
-    for block in blocks(page, "python"):
+    """Write the blocks of code and settings that have a title to files of that name, as a reader would."""
+    for block in (*blocks(page, "python"), *blocks(page, "toml")):
         title = re.search(r'title="([^"]+)"', block.info)
         if title is not None:
             (folder / title[1]).write_text(block.text, encoding="utf-8")
