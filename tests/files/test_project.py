@@ -98,23 +98,31 @@ def test_where_there_is_none(tmp_path):
         ("conserve = 1", "tool.upstroke.conserve in {path} must be true or false; got 1"),
         (
             "suppress = ['up']",
-            ('tool.upstroke.suppress in {path} must be tables; write [[tool.upstroke.suppress]] with site = "decoder.*", '
-            'code = "UP101" and reason = "..."'),
+            (
+                'tool.upstroke.suppress in {path} must be tables; write [[tool.upstroke.suppress]] with site = "decoder.*", '
+                'code = "UP101" and reason = "..."'
+            ),
         ),
         (
             "[[tool.upstroke.suppress]]\nsite = 'up'\ncode = 'UP1'\n",
-            ("number 1 of tool.upstroke.suppress in {path} must have a reason in words; it has none; say why the finding "
-            "may stand"),
+            (
+                "number 1 of tool.upstroke.suppress in {path} must have a reason in words; it has none; say why the finding "
+                "may stand"
+            ),
         ),
         (
             "[[tool.upstroke.suppress]]\nsite = 'up'\ncode = 'UP1'\nreason = ' '\n",
-            ("number 1 of tool.upstroke.suppress in {path} must have a reason in words; got ' '; say why the finding may "
-            "stand"),
+            (
+                "number 1 of tool.upstroke.suppress in {path} must have a reason in words; got ' '; say why the finding may "
+                "stand"
+            ),
         ),
         (
             "[[tool.upstroke.suppress]]\nsite = 'up'\ncode = 7\nreason = 'x'\n",
-            ("number 1 of tool.upstroke.suppress in {path} must have a code in words; got 7; write "
-            '[[tool.upstroke.suppress]] with site = "decoder.*", code = "UP101" and reason = "..."'),
+            (
+                "number 1 of tool.upstroke.suppress in {path} must have a code in words; got 7; write "
+                '[[tool.upstroke.suppress]] with site = "decoder.*", code = "UP101" and reason = "..."'
+            ),
         ),
         (
             "[[tool.upstroke.suppress]]\nsites = 'up'\n",
