@@ -1,6 +1,5 @@
 """Turn a report into what a reader sees of it: text, a page, a table."""
 
-import html
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +47,9 @@ def framed(page: str) -> str:
     >>> framed("<p>a & b").split(" sandbox ")[1]
     'srcdoc="&lt;p&gt;a &amp; b"></iframe>'
     """
+    # here, so that the front door does not load its table of entities
+    import html
+
     style = "width: 100%; height: 36em; border: 1px solid #8888; resize: vertical"
     return f'<iframe style="{style}" sandbox srcdoc="{html.escape(page)}"></iframe>'
 
