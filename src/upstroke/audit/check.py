@@ -22,10 +22,12 @@ from upstroke.audit.subjects import (
 )
 from upstroke.audit.suppress import Suppression
 from upstroke.errors import OptionError
-from upstroke.graph import Graph, joins, reductions, sites
+from upstroke.graph import Branching, Graph, joins, reductions, sites
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Probe = Literal["values", "geometry", "all"]
 
 __all__ = ["Finding", "Judged", "Report", "Suppressed", "check"]
 
@@ -208,7 +210,7 @@ def check(
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     conserve: bool = False,
-    probe: Literal["values"] | None = None,
+    probe: Probe | None = None,
     seed: int = 0,
     suppress: Sequence[Suppression] = (),
 ) -> Report:
@@ -226,8 +228,9 @@ def check(
         ignore: codes of rules not to ask.
         conserve: whether the model promises to keep what comes in, so that the rules of conservation are
             asked as well.
-        probe: "values" runs the real model on noise, a constant and coordinate ramps besides; a file is run
-            by onnxruntime.
+        probe: "values" runs the real model on noise, a constant and coordinate ramps besides (a file is run
+            by onnxruntime); "geometry" sends positions through it, every kernel taken as its uniform mean,
+            and compares where samples sit with what the grids say; "all" does both.
         seed: of the probe's random numbers.
         suppress: findings that are meant, each with the reason; `report.suppressed` has them.
 
@@ -245,7 +248,8 @@ def check(
     if isinstance(model, nn.Module):
         inputs, by_name = arguments(model, inputs)
         keywords = {**by_name, **(keywords or {})}
-    graph = model if isinstance(model, Graph) else _graph(model, inputs, keywords)
+    geometry = probe in ("geometry", "all")
+    graph = model if isinstance(model, Graph) else _graph(model, inputs, keywords, geometry=geometry)
     if name:
         graph = replace(graph, model=name)
     found = sites(graph)
@@ -254,17 +258,21 @@ def check(
         return _judged(reading, rules, suppress, model=graph.model)
 
     readings = [read(site, graph, found) for site in found]
+    joined = joins(graph, found)
+    probed: dict[str, Any] = {}
+    if probe in ("values", "all"):
+        probed["values"] = _values(model, inputs, keywords, graph, readings, seed=seed)
+    if geometry:
+        probed["geometry"] = _geometry(model, inputs, graph, joined)
     return Report(
         graph=graph,
         rules=rules,
         sites=tuple(map(judged, readings)),
-        joins=tuple(judged(JoinReading(branching=each)) for each in joins(graph, found)),
+        joins=tuple(judged(JoinReading(branching=each)) for each in joined),
         reductions=tuple(judged(read_reduction(node, graph)) for node in reductions(graph)),
         outputs=tuple(judged(OutputReading(tensor=name)) for name in graph.outputs),
         model=judged(ModelReading(graph=graph, sites=found)),
-        probe=None
-        if probe is None
-        else {"values": _values(model, inputs, keywords, graph, readings, seed=seed)},
+        probe=None if probe is None else probed,
         suppressions=tuple(suppress),
     )
 
@@ -288,15 +296,34 @@ def _values(
     return probed(model, given, keywords, graph=graph, periods=periods, seed=seed)
 
 
+def _geometry(
+    model: nn.Module | Graph | str | PathLike[str],
+    inputs: Any,  # noqa: ANN401
+    graph: Graph,
+    joined: Sequence[Branching],
+) -> dict[str, Any]:
+    """What positions sent through the real model say of its joins and outputs, as plain data."""
+    from upstroke.audit.geometry import geometry_record
+
+    measured = graph.measured
+    if isinstance(model, str | PathLike):
+        from upstroke.graph.onnx_shadow import measured_onnx
+
+        measured = measured_onnx(Path(model), sizes=inputs)
+    return geometry_record(graph, joined, measured)
+
+
 def _graph(
     model: nn.Module | str | PathLike[str],
     inputs: Any,  # noqa: ANN401
     keywords: Mapping[str, Any] | None,
+    *,
+    geometry: bool,
 ) -> Graph:
     if isinstance(model, nn.Module):
         from upstroke.graph.torch import record
 
-        return record(model, inputs, kwargs=keywords, name=type(model).__name__)
+        return record(model, inputs, kwargs=keywords, name=type(model).__name__, geometry=geometry)
     if not isinstance(model, str | PathLike):
         msg = f"the model must be a torch.nn.Module or the path of an ONNX file; got {type(model).__name__}"
         raise OptionError(msg)

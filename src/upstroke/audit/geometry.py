@@ -95,7 +95,8 @@ def geometry_record(graph: Graph, branchings: Sequence[Branching], measured: Loc
 
     >>> import torch
     >>> from upstroke.graph.torch import record
-    >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2, padding=1), torch.nn.Upsample(scale_factor=2))
+    >>> down, up = torch.nn.Conv2d(3, 4, 3, stride=2, padding=1), torch.nn.Upsample(scale_factor=2)
+    >>> net = torch.nn.Sequential(down, up)
     >>> graph = record(net, [torch.rand(1, 3, 16, 24)], geometry=True)
     >>> [output] = geometry_record(graph, [], graph.measured)["outputs"]
     >>> output["nominal"], output["agrees"]

@@ -52,7 +52,7 @@ ALL_SKIPPED = 3
 # From the best to the worst: of several models the worst decides.
 BY_WEIGHT = (0, ALL_SKIPPED, FINDINGS, UNREADABLE)
 
-PROBES = ("values",)
+PROBES = ("values", "geometry", "all")
 # The heads under which help lists options.
 MODEL, RULES = "Model", "Rules and findings"
 
@@ -73,7 +73,7 @@ class _Input:
     function: Factory | None
     weights: Path | None
     seed: int
-    probe: Literal["values"] | None
+    probe: Literal["values", "geometry", "all"] | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,11 +129,11 @@ def check(
         ),
     ] = None,
     probe: Annotated[
-        Literal["values"] | None,
+        Literal["values", "geometry", "all"] | None,
         typer.Option(
             "--probe",
-            metavar="[values]",
-            help="Run the model on noise, a constant and coordinate ramps too, and say what they show.",
+            metavar="[values|geometry|all]",
+            help="Run the model on test signals too: noise, a constant, ramps; or positions, against grids.",
             rich_help_panel=MODEL,
         ),
     ] = None,

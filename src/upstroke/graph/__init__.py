@@ -2,6 +2,7 @@
 
 from upstroke.graph.affine_of import affine_of, is_linear
 from upstroke.graph.form import Graph, Node, Shape
+from upstroke.graph.measured import Measured, Unmeasured
 from upstroke.graph.patterns import (
     CommutedPointwise,
     FoldedPointwise,
@@ -21,11 +22,13 @@ __all__ = [
     "FoldedPointwise",
     "Graph",
     "Lost",
+    "Measured",
     "MergedResize",
     "Node",
     "Place",
     "Shape",
     "Site",
+    "Unmeasured",
     "affine_of",
     "commuted_pointwise",
     "folded_pointwise",

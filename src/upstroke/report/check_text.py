@@ -20,7 +20,7 @@ from upstroke.report.check_words import (
 )
 from upstroke.report.html import visible
 from upstroke.report.page import written
-from upstroke.report.probe_text import probe_lines
+from upstroke.report.probe_text import geometry_lines, probe_lines
 
 __all__ = ["check_text"]
 
@@ -174,13 +174,16 @@ def _line(console: Console, word: str, code: str, words: str) -> None:
 
 def _probe(console: Console, record: Json) -> None:
     """What test signals through the real model show."""
-    values = (record.get("probe") or {}).get("values")
-    if values is None:
-        return
-    console.print()
-    _say(console, "", Text("Probe", "bold"))
-    for head, words in probe_lines(values):
-        _say(console, Text(f"    {head.ljust(8)}  " if head else "  "), Text(visible(words)), hang=6)
+    for kind, title, lines in (
+        ("values", "Probe", probe_lines),
+        ("geometry", "Probe of the geometry", geometry_lines),
+    ):
+        shown = (record.get("probe") or {}).get(kind)
+        if shown is not None:
+            console.print()
+            _say(console, "", Text(title, "bold"))
+            for head, words in lines(shown):
+                _say(console, Text(f"    {head.ljust(8)}  " if head else "  "), Text(visible(words)), hang=6)
 
 
 def _remedies(console: Console, record: Json) -> None:

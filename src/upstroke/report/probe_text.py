@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ["probe_lines"]
+__all__ = ["geometry_lines", "probe_lines"]
 
 Json = dict[str, Any]
 # Chance gives as much in one case of a hundred.
@@ -29,6 +29,46 @@ def probe_lines(values: Json) -> Iterator[tuple[str, str]]:
             yield "ramp", _drift(output["drift"])
     if values["reason"]:
         yield "", values["reason"]
+
+
+def geometry_lines(geometry: Json) -> Iterator[tuple[str, str]]:
+    """Heads and sentences for the `geometry` of a record's probe: what agrees in a word, the rest by name.
+
+    >>> join = {"name": "cat", "nominal": [-8.0], "measured": [-8.0], "difference": 0.0, "reason": None}
+    >>> list(geometry_lines({"tolerance": 0.05, "joins": [{**join, "agrees": True}], "outputs": []}))
+    [('', '1 join measured with uniform kernels, as its grids say to 0.05 px')]
+    """
+    for kind, of in (("join", geometry["joins"]), ("output", geometry["outputs"])):
+        agreeing = [each for each in of if each["agrees"]]
+        if agreeing:
+            count, own = (f"1 {kind}", "its") if len(agreeing) == 1 else (f"{len(agreeing)} {kind}s", "their")
+            yield (
+                "",
+                f"{count} measured with uniform kernels, as {own} grids say to {geometry['tolerance']} px",
+            )
+        for each in of:
+            if each["agrees"] is False:
+                said, seen = (_pixels(each[name]) for name in ("nominal", "measured"))
+                words = "apart by" if kind == "join" else "at"
+                yield "", f"{kind} {each['name']}: grids say {words} {said} px, measured {seen} px"
+        for reason, names in _by_reason(of).items():
+            yield "", f"not compared: {kind} {', '.join(names[:4])}{_more(names)}: {reason}"
+
+
+def _by_reason(of: Sequence[Json]) -> dict[str, list[str]]:
+    reasons: dict[str, list[str]] = {}
+    for each in of:
+        if each["agrees"] is None:
+            reasons.setdefault(each["reason"], []).append(each["name"])
+    return reasons
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" and {len(names) - 4} more" if len(names) > 4 else ""
+
+
+def _pixels(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{number:.2f}" for number in numbers).replace("-", "−")
 
 
 def _noise(noise: Json) -> str:
