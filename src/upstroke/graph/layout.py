@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import pairwise
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -207,7 +208,7 @@ class Layout:
         )
         return cls(origin=origin, axes=axes, offsets=Offsets.zero(len(lines)))
 
-    @property
+    @cached_property
     def lines(self) -> tuple[int, ...]:
         """The axes of space that it still counts samples along, in order."""
         return tuple(

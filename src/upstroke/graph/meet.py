@@ -102,19 +102,22 @@ def meet(
 def product(first: State, second: State, after: Shape) -> State:
     """The matrix product: positions stay if one map brings them all and none of them is summed over."""
     rank = len(after)
-    for own, other, summed, kept in ((first, second, -1, -2), (second, first, -2, -1)):
+    # the axis that is summed over in one map has the place of the free axis of the other
+    for own, other, summed in ((first, second, rank - 1), (second, first, rank - 2)):
         if not isinstance(own, Layout) or len(own.axes) != rank or own.gone or not own.lines:
             continue
-        if any(factor.line is not None for factor in bare(own.axes[summed])):
+        if _has_lines(own.axes[summed]):
             continue
-        if isinstance(other, Layout) and not other.gone and other.lines:
-            matrix = other.axes[kept + rank] if len(other.axes) == rank else ()
-            if any(factor.line is not None for axis in (*other.axes[:-2], matrix) for factor in bare(axis)):
-                continue
-        return replace(own.with_axis(summed + rank, feature(sizes_of(after)[summed])), cut=None)
+        if isinstance(other, Layout) and (len(other.axes) != rank or _has_lines(other.axes[summed])):
+            continue
+        return replace(own.with_axis(summed, feature(sizes_of(after)[summed])), cut=None)
     if isinstance(first, Start) and isinstance(second, Start):
         return Start()
     return Lost(reason=PRODUCT)
+
+
+def _has_lines(axis: Axis) -> bool:
+    return any(factor.line is not None for factor in bare(axis))
 
 
 def _axis(step: Join | Concatenation, after: Shape) -> int | None:

@@ -19,6 +19,7 @@ from upstroke.graph.steps import (
     Softmax,
     Stays,
     Step,
+    Transpose,
 )
 
 __all__ = ["POSITIONS", "beside", "others_of", "parts_of", "why_lost"]
@@ -110,6 +111,14 @@ def _reduction(call: Call) -> Step:
 def _global_pool(call: Call) -> Step:
     rank = _rank(call)
     return Other() if rank is None else Reduction(axes=tuple(range(2, rank)), is_kept=True)
+
+
+def _einsum(call: Call) -> Step:
+    """Einstein's sum of one map that does no more than order its axes anew."""
+    taken, _, given = str(call.attributes["equation"]).replace(" ", "").partition("->")
+    if len(call.inputs) > 1 or sorted(taken) != sorted(given) or len(set(taken)) < len(taken):
+        return Other()
+    return Transpose(order=tuple(taken.index(label) for label in given))
 
 
 def _softmax(call: Call) -> Step:
@@ -245,6 +254,7 @@ def _sorting(call: Call) -> Step:
 
 POSITIONS: Mapping[str, Callable[[Call], Step]] = {
     "CumSum": _cumulative,
+    "Einsum": _einsum,
     "Expand": _expansion,
     "Gather": _gather,
     "Gemm": _product,

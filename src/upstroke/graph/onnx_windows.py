@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from upstroke.axes import times
 from upstroke.graph.onnx_call import LARGEST, Call, CannotReadError
-from upstroke.graph.steps import Convolution, Other, Pad, Pool, Same, Step, TransposedConvolution
+from upstroke.graph.steps import Convolution, Filter, Other, Pad, Pool, Same, Step, TransposedConvolution
 from upstroke.polyphase import Border, Margin
 
 __all__ = ["convolution", "pad", "pool", "transposed_convolution"]
@@ -13,7 +13,9 @@ BORDERS: dict[str, Border | None] = {"constant": "zero", "edge": "clamp", "wrap"
 
 
 def convolution(call: Call) -> Step:
-    """Conv."""
+    """Conv; with weights that depend on the input it is a filter."""
+    if call.inputs[1] in call.computed:
+        return _filter(call)
     weight = call.weight(1)
     kernel = tuple(weight.shape[2:])
     if not 1 <= len(kernel) <= 3:
@@ -27,6 +29,16 @@ def convolution(call: Call) -> Step:
         dilation=dilation,
         groups=call.attributes.get("group", 1),
     )
+
+
+def _filter(call: Call) -> Step:
+    shape = call.shape(1)
+    kernel = tuple(size for size in shape[2:] if size is not None) if shape is not None else ()
+    if shape is None or not 1 <= len(kernel) <= 3 or len(kernel) != len(shape) - 2:
+        return Other()
+    stride, dilation = (_steps(call, name, kernel) for name in ("strides", "dilations"))
+    sides = _sides(call, kernel, stride, dilation)
+    return Filter(kernel=kernel, stride=stride, padding=sides, dilation=dilation)
 
 
 def transposed_convolution(call: Call) -> Step:

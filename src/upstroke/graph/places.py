@@ -8,7 +8,21 @@ from upstroke.graph.follow import SPATIAL, followed
 from upstroke.graph.form import Graph, Node, Shape
 from upstroke.graph.layout import Layout, Lost, LostError, Start, State
 from upstroke.graph.meet import Arrival, Meeting, meet, product
-from upstroke.graph.steps import Concatenation, Expansion, Join, Other, Product, Reshape, Unread
+from upstroke.graph.steps import (
+    Concatenation,
+    Convolution,
+    Expansion,
+    Filter,
+    Join,
+    Other,
+    Pad,
+    Product,
+    Reshape,
+    Roll,
+    Slice,
+    TransposedConvolution,
+    Unread,
+)
 from upstroke.grid import Grid
 
 __all__ = ["Lost", "Place", "Survey", "places", "survey"]
@@ -142,6 +156,9 @@ class _Walk:
 
     def _made(self, node: Node, arrivals: Sequence[Arrival], after: Shape) -> State:
         step = node.step
+        roll, rolled = _roll_of(node, self._graph)
+        if roll is not None:
+            step, arrivals = roll, [Arrival(state=self.states[rolled], shape=after)]
         if isinstance(step, Join | Concatenation):
             self.meetings[node.output] = met = meet(step, arrivals, after, ranks=self._ranks)
             return met.state
@@ -156,6 +173,44 @@ class _Walk:
         if isinstance(state, Lost):
             return state
         return followed(step, state, name=node.inputs[0], operator=node.operator, after=after)
+
+
+def _roll_of(node: Node, graph: Graph) -> tuple[Roll | None, str]:
+    """The roll that a map cut in two and put together the other way round is, and the map."""
+    kind = node.step.kind if isinstance(node.step, Join) else "concatenate"
+    if isinstance(node.step, Concatenation) and node.step.is_new:
+        return None, ""
+    makers = [graph.makers.get(name) for name in node.inputs]
+    if not isinstance(node.step, Join | Concatenation) or kind != "concatenate" or len(makers) != 2:
+        return None, ""
+    after, axis = graph.shapes.get(node.output, ()), getattr(node.step, "axis", 1)
+    cuts = [_cut_along(maker, axis, graph) for maker in makers if maker is not None]
+    if len(cuts) < 2 or None in cuts or len({cut[0] for cut in cuts if cut}) > 1:
+        return None, ""
+    (source, first, behind), (_, second, ahead) = (cut or ("", 0, 0) for cut in cuts)
+    size = after[axis] if graph.shapes.get(source) == after else None
+    if size is None or (second, behind) != (0, 0) or first == 0 or size - ahead != first:
+        return None, ""
+    # the other way round is the same, and the shorter way is what is meant
+    return Roll(moves=((axis, -first if 2 * first <= size else size - first),)), source
+
+
+def _cut_along(node: Node, axis: int, graph: Graph) -> tuple[str, int, int] | None:
+    """The map that a node takes a stretch of along one axis: where it begins, and what is left behind it."""
+    step, before, after = node.step, graph.shapes.get(node.inputs[0]), graph.shapes.get(node.output)
+    if before is None or after is None or len(before) != len(after):
+        return None
+    whole, length = before[axis], after[axis]
+    if whole is None or length is None:
+        return None
+    if isinstance(step, Slice) and len(step.cuts) == 1 and not step.is_dropped:
+        place, start, stride = step.cuts[0]
+    elif isinstance(step, Pad) and axis > 1 and all(max(sides) <= 0 for sides in step.sides):
+        cut = [at for at, sides in enumerate(step.sides, start=2) if sides != (0, 0)]
+        place, start, stride = cut[0] if len(cut) == 1 else -1, -step.sides[axis - 2][0], 1
+    else:
+        return None
+    return (node.inputs[0], start, whole - start - length) if (place, stride) == (axis, 1) else None
 
 
 def _square(state: State) -> State:
@@ -182,7 +237,7 @@ def _spaces(graph: Graph) -> dict[str, tuple[int, ...]]:
         if not layouts or after is None:
             continue
         layout = layouts[0]
-        if isinstance(node.step, SPATIAL):
+        if isinstance(node.step, Convolution | Filter | TransposedConvolution):
             space = tuple(
                 sorted(
                     {factor.line for axis in layout.axes[2:] for factor in axis if factor.line is not None}

@@ -67,10 +67,10 @@ _POINTWISE = frozenset(
 # spectrum is made whole again.
 _NOT_SPATIAL = frozenset(
     {
-        "_cdist_forward", "_euclidean_dist", "_fft_c2c", "_fft_c2r", "_fft_r2c", "_scaled_dot_product_flash_attention_for_cpu",
-        "_softmax", "addmm", "baddbmm", "bmm", "cat", "constant_pad_nd", "embedding", "expand", "grid_sampler_2d",
-        "grid_sampler_3d", "linear",
-        "matmul", "mm", "native_layer_norm", "stack",
+        "_cdist_forward", "_euclidean_dist", "_fft_c2c", "_fft_c2r", "_fft_r2c",
+        "_scaled_dot_product_flash_attention_for_cpu", "_softmax", "addmm", "baddbmm", "bmm", "cat",
+        "constant_pad_nd", "embedding", "expand", "grid_sampler_2d", "grid_sampler_3d", "linear", "lstm",
+        "matmul", "mkldnn_rnn_layer", "mm", "native_layer_norm", "stack",
     }
 )  # fmt: skip
 
