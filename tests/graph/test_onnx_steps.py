@@ -15,6 +15,7 @@ from upstroke.graph.steps import (
     Concatenation,
     Convolution,
     Expansion,
+    Filter,
     Other,
     Pad,
     PerChannel,
@@ -336,12 +337,20 @@ def test_weights_among_the_inputs_are_weights():
     assert isinstance(graph.nodes[0].step, TransposedConvolution)
 
 
-@pytest.mark.parametrize("kind", ["Conv", "ConvTranspose"])
-def test_a_weight_that_is_computed_is_unread(kind):
-    built = model([node(kind, ["x", "w"], "y")], {"x": MAP, "w": (4, 4, 3, 3)})
+def test_a_weight_that_is_computed_is_unread():
+    built = model([node("ConvTranspose", ["x", "w"], "y")], {"x": MAP, "w": (4, 4, 3, 3)})
     (only,) = read_onnx(built).nodes
     assert only.step.reason == "its weight is computed while the model runs"
     assert only.inputs == ("x", "w")
+
+
+def test_a_convolution_with_a_weight_that_is_computed_is_a_filter():
+    attributes = {"strides": [2, 1], "pads": [1, 0, 0, 2]}
+    built = model([node("Conv", ["x", "w"], "y", **attributes)], {"x": MAP, "w": (4, 4, 3, 5)})
+    (only,) = read_onnx(built).nodes
+    assert isinstance(only.step, Filter)
+    assert (only.step.kernel, only.step.stride) == ((3, 5), (2, 1))
+    assert only.step.padding == ((1, 0), (0, 2))
 
 
 def test_a_transposed_convolution_to_a_fixed_shape_needs_the_input():

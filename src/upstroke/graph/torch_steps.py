@@ -63,8 +63,8 @@ _POINTWISE = frozenset(
         "sinh", "softplus", "softshrink", "sqrt", "square", "tan", "tanh", "threshold", "trunc",
     }
 )  # fmt: skip
-# Larger only because a matrix is wider, a table of distances has a column for each of the others, a window is listed, something is put beside the map, or half a
-# spectrum is made whole again.
+# Larger only because a matrix is wider, a table of distances has a column for each of the others, a window
+# is listed, something is put beside the map, or half a spectrum is made whole again.
 _NOT_SPATIAL = frozenset(
     {
         "_cdist_forward", "_euclidean_dist", "_fft_c2c", "_fft_c2r", "_fft_r2c",
@@ -283,7 +283,11 @@ def _index(call: Call) -> Step:
     if len(placed) == 1:
         return _nearest_by_index(call, *placed[0])
     taken = call.map_in()
-    if taken is None or taken.ndim != call.output.ndim or [dim for dim, _ in placed] != [*range(2, taken.ndim)]:
+    if (
+        taken is None
+        or taken.ndim != call.output.ndim
+        or [dim for dim, _ in placed] != [*range(2, taken.ndim)]
+    ):
         return Other()
     # a mesh: the index of each axis is as long as its result along that axis alone
     steps = []
@@ -327,7 +331,9 @@ def _grid_sampler(call: Call) -> Step:
     if call.is_map(call.given["grid"]) and uneven:
         return Other()
     larger = is_larger(call.before[0], tuple(call.output.shape))
-    return Unread(reason=grown("grid_sample", call.before[0], tuple(call.output.shape))) if larger else Other()
+    return (
+        Unread(reason=grown("grid_sample", call.before[0], tuple(call.output.shape))) if larger else Other()
+    )
 
 
 def _view(call: Call) -> Step:
