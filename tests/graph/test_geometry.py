@@ -203,6 +203,37 @@ def test_rows_of_layers_move_a_map_as_the_algebra_says(row):
     is_on(output_of(net, torch.rand(1, 2, 60, 67)), grid)
 
 
+def test_a_map_of_one_cell_knows_how_far_its_neighbours_would_be():
+    net = nn.Sequential(*(nn.Conv2d(2, 2, 4, 2, 1) for _ in range(3)), nn.ConvTranspose2d(2, 2, 2, 2))
+    grid = INPUT
+    for _ in range(3):
+        grid = grid.conv(4, stride=2, padding=1)
+    is_on(output_of(net, torch.rand(1, 2, 8, 16)), grid.transposed(2, stride=2))
+
+
+class Through(nn.Module):
+    """A map with phases, taken through tokens."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.mix = nn.ConvTranspose2d(2, 4, 4, 4), nn.Linear(4, 6)
+
+    def forward(self, x):
+        x = self.up(x)
+        y = self.mix(x.permute(0, 2, 3, 1).flatten(1, 2))
+        return y.transpose(1, 2).reshape(len(x), 6, *x.shape[2:])
+
+
+@pytest.mark.parametrize("size", [(2, 3), (3, 2), (5, 7)])
+def test_phases_are_found_again_behind_tokens(size):
+    is_on(output_of(Through(), torch.rand(1, 2, *size)), INPUT.transposed(4, stride=4))
+
+
+def test_an_axis_that_nothing_tells_apart_any_more_is_not_guessed():
+    found = output_of(Through(), torch.rand(1, 2, 1, 3))
+    assert found == Unmeasured(reason="its samples are not laid out along the axes of the input")
+
+
 class Crossing(nn.Module):
     """Two branches on different grids, joined, and what becomes of that."""
 
@@ -345,6 +376,7 @@ LOST = {
     "pool": (lambda x: F.adaptive_avg_pool2d(x, 1).expand(1, 2, 24, 36), "pooled to one cell"),
     "sum": (lambda x: x.cumsum(2), "cumsum is not followed"),
     "all": (lambda x: nn.Linear(24 * 36 * 2, 60)(x.flatten(1)).view(1, 2, 5, 6), "all positions are mixed"),
+    "mean": (lambda x: x.mean(), "pooled to one cell"),
     "spectrum": (lambda x: torch.fft.rfft2(x).abs(), "a Fourier transform mixes all positions"),
 }
 
@@ -364,7 +396,7 @@ def test_what_is_not_located_says_why(case):
     assert output_of(Calls(call)) == Unmeasured(reason=reason)
 
 
-@pytest.mark.parametrize("case", sorted(LOST.keys() - {"product", "all", "spectrum"}))
+@pytest.mark.parametrize("case", sorted(LOST.keys() - {"product", "all", "spectrum", "mean"}))
 def test_a_branch_that_is_not_located_does_not_count(case):
     call, _ = LOST[case]
     conv = nn.Conv2d(2, 2, 4, 2, 1)

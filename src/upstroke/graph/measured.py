@@ -80,8 +80,9 @@ def _of_space(tracks: Sequence[Track], ndim: int) -> list[Track]:
         return [placed[1], *usual]
     if ndim > 2 and len(usual) == ndim - 2:
         return usual
-    # or they stand last
-    return [placed[dim] for dim in sorted(placed)] if len(placed) == ndim - 2 else []
+    # or they stand last, or an axis of length one is gone
+    known = len(placed) > ndim - 2 and all(track.axis > 1 for track in placed.values())
+    return [placed[dim] for dim in sorted(placed)] if known or len(placed) == ndim - 2 else []
 
 
 def _line(ramp: Ramp) -> _Line | Unmeasured:

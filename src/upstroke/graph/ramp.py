@@ -82,7 +82,7 @@ def ramp_of(shape: Sequence[int], dim: int) -> Ramp:
     [[[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]]]
     """
     line = torch.arange(shape[dim], dtype=torch.float64)
-    values = line.reshape([-1 if axis == dim else 1 for axis in range(len(shape))]).expand(*shape)
+    values = line.reshape([-1 if axis == dim else 1 for axis in range(len(shape))]).expand(shape)
     return Ramp(values=values, dim=dim, period=1, step=torch.ones((), dtype=torch.float64))
 
 
@@ -107,7 +107,7 @@ def expanded(values: Tensor, shape: Sequence[int]) -> Tensor:
             if bool(((values == first) | (values.isnan() & first.isnan())).all()):
                 values = first
     # an axis of length 1 has any stride; 0 says that nothing varies along it
-    return values.expand(*shape)
+    return values.expand(shape)
 
 
 def offset_of(ramp: Ramp, spacing: float) -> float:
@@ -140,7 +140,7 @@ def along(ramp: Ramp, dim: int, index: Tensor, weights: Tensor, ratio: Fraction)
     samples, taps = index.shape
     shape = [samples if axis == dim else size for axis, size in enumerate(ramp.values.shape)]
     if dim != ramp.dim and narrowed(ramp.values).shape[dim] == 1 and bool((weights.sum(1) != 0).all()):
-        values = narrowed(ramp.values).expand(*shape)
+        values = narrowed(ramp.values).expand(shape)
         return replace(ramp, values=values, step=_fitting(ramp.step, shape))
     aligned = [1] * (len(shape) + 1)
     aligned[dim], aligned[dim + 1] = samples, taps
@@ -164,7 +164,7 @@ def smoothed(ramp: Ramp) -> Ramp:
     values = narrowed(ramp.values)
     line = _placed(torch.arange(size, dtype=torch.float64), ramp.dim, values.ndim) * spacing
     offset = (values - line).narrow(ramp.dim, 0, min(ramp.period, size)).nanmean(ramp.dim, keepdim=True)
-    return replace(ramp, values=(offset + line).expand(*ramp.values.shape), period=1, step=spacing)
+    return replace(ramp, values=(offset + line).expand(ramp.values.shape), period=1, step=spacing)
 
 
 def literally(ramp: Ramp, move: Callable[[Tensor], Tensor]) -> Ramp:
@@ -216,7 +216,7 @@ def reshaped(values: Tensor, shape: Sequence[int]) -> Tensor:
             small = small.expand(*small.shape[:start], *old, *small.shape[ends:])
         rows += new if varies else [1] * len(new)
         start = ends
-    return small.reshape(rows).expand(*shape)
+    return small.reshape(rows).expand(shape)
 
 
 def _jump(places: Tensor, dim: int) -> int:
@@ -278,6 +278,7 @@ def _settled(ramp: Ramp) -> Ramp:
     assert ramp.dim is not None
     size = ramp.values.shape[ramp.dim]
     values = narrowed(ramp.values)
+    values = values.expand([size if axis == ramp.dim else n for axis, n in enumerate(values.shape)])
     for period in range(1, min(ramp.period, size)):
         if ramp.period % period:
             continue
@@ -321,8 +322,8 @@ def refound(values: Tensor, hint: Ramp) -> Ramp:
 
 def _found(values: Tensor, dims: Sequence[int], before: Ramp) -> Ramp:
     """The ramp of values whose steps are looked for along the only axis that they can be along."""
-    spacing = _scalar(before.step) / before.period
-    lost = Ramp(values=values, dim=None, period=1, step=spacing)
+    # the steps that it had are kept, in case they are found again
+    lost = Ramp(values=values, dim=None, period=before.period, step=_scalar(before.step))
     if len(dims) != 1:
         return lost
     (dim,) = dims
@@ -331,7 +332,10 @@ def _found(values: Tensor, dims: Sequence[int], before: Ramp) -> Ramp:
     # one line of samples is enough to say which periods there can be
     others = [axis for axis in range(small.ndim) if axis != dim and small.shape[axis] > 1]
     line = (small.nanmean(others) if others else small).flatten().numpy()
-    for period in range(1, min(size, LONGEST_PERIOD)):
+    if _still_steps(small, dim, lost):
+        return replace(lost, dim=dim)
+    # every phase must be seen to repeat
+    for period in range(1, min(size // 2, LONGEST_PERIOD) + 1):
         jumps = line[period:] - line[:-period]
         jumps = jumps[~numpy.isnan(jumps)]
         if not jumps.size or jumps.min() < CLOSE or jumps.max() - jumps.min() > CLOSE:
@@ -340,3 +344,13 @@ def _found(values: Tensor, dims: Sequence[int], before: Ramp) -> Ramp:
         if _repeats(small, dim, period, step):
             return Ramp(values=values, dim=dim, period=period, step=step)
     return lost
+
+
+def _still_steps(values: Tensor, dim: int, before: Ramp) -> bool:
+    """Whether values along an axis have the steps that they had before they were rearranged."""
+    size = values.shape[dim]
+    if size > before.period:
+        return _repeats(values, dim, before.period, before.step)
+    rise = (values.narrow(dim, size - 1, 1) - values.narrow(dim, 0, 1)).nanmean()
+    wanted = before.step * ((size - 1) / before.period)
+    return size == before.period and bool((rise - wanted).abs() < before.step / 2)

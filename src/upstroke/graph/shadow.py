@@ -153,11 +153,11 @@ def _mixed(track: Track, dim: int, channels: int, groups: int) -> Track:
         shape = [channels if axis == dim else size for axis, size in enumerate(ramp.values.shape)]
         at = None if ramp.dim == dim else ramp.dim
         if small.shape[dim] == 1:
-            return replace(ramp, values=small.expand(*shape), dim=at)
+            return replace(ramp, values=small.expand(shape), dim=at)
         parted = small.unflatten(dim, (groups, -1))  # type: ignore[no-untyped-call]
         means = parted.nanmean(dim + 1, keepdim=True)
         repeated = [channels // groups if axis == dim + 1 else size for axis, size in enumerate(means.shape)]
-        values = means.expand(*repeated).flatten(dim, dim + 1) if groups > 1 else means.squeeze(dim + 1)
+        values = means.expand(repeated).flatten(dim, dim + 1) if groups > 1 else means.squeeze(dim + 1)
         step = ramp.step
         if step.ndim and step.shape[dim] > 1:
             step = step.nanmean(dim, keepdim=True)
@@ -231,7 +231,7 @@ def _on(shadow: Shadow, shape: Sequence[int]) -> Shadow | Lost:
 
     def widen(ramp: Ramp) -> Ramp:
         dim = None if ramp.dim is None else ramp.dim + more
-        values = ramp.values.expand(*shape)
+        values = ramp.values.expand(shape)
         if dim is not None and ramp.values.shape[dim - more] != shape[dim]:
             dim = None
         return replace(
@@ -249,7 +249,7 @@ def _joined(tracks: Sequence[Track], shape: Sequence[int]) -> Track:
     mean = _met([track.mean for track in tracks], shape)
 
     def of_one(ramp: Ramp) -> Ramp:
-        return replace(ramp, values=ramp.values.expand(*shape))
+        return replace(ramp, values=ramp.values.expand(shape))
 
     return _between(tracks, mean, of_one)
 
@@ -286,7 +286,7 @@ def _beside(parts: Sequence[Track | None], sizes: Sequence[int], dim: int, shape
     if len(known) == len(parts) and alike and single and known[0].mean.dim != dim:
         ramp = known[0].mean
         if narrowed(ramp.values).shape[dim] == 1:
-            ramp = replace(ramp, values=narrowed(ramp.values).expand(*shape))
+            ramp = replace(ramp, values=narrowed(ramp.values).expand(shape))
             return Track(axis=known[0].axis, mean=ramp, first=ramp, last=ramp)
     mean = _put_beside([None if part is None else part.mean for part in parts], sizes, dim, shape)
     if known[0].mean.dim == dim:
@@ -298,7 +298,7 @@ def _beside(parts: Sequence[Track | None], sizes: Sequence[int], dim: int, shape
 
     def of_one(ramp: Ramp) -> Ramp:
         small = narrowed(ramp.values).nanmean(dim, keepdim=True)
-        return replace(ramp, values=small.expand(*shape), step=_scalar(ramp.step))
+        return replace(ramp, values=small.expand(shape), step=_scalar(ramp.step))
 
     return _between(known, mean, of_one)
 
@@ -327,9 +327,9 @@ def _put_beside(ramps: Sequence[Ramp | None], sizes: Sequence[int], dim: int, sh
         if ramp is None or small is None:
             pieces.append(torch.full(rows, math.nan, dtype=torch.float64))
         else:
-            pieces.append(small.expand(*rows))
+            pieces.append(small.expand(rows))
         own = [size if axis == dim else 1 for axis in range(len(shape))]
-        steps.append((step if ramp is None else _scalar(ramp.step) * (period / ramp.period)).expand(*own))
+        steps.append((step if ramp is None else _scalar(ramp.step) * (period / ramp.period)).expand(own))
     values = expanded(torch.cat(pieces, dim), shape)
     if at == dim:
         return literally(Ramp(values=values, dim=None, period=1, step=step / period), lambda given: given)
