@@ -386,18 +386,54 @@ def test_copies_of_an_only_sample_are_no_growth():
     )
 
 
-def test_bodies_are_not_looked_into():
-    inner = helper.make_graph(
-        [node("Relu", ["x"], "inner")],
-        "body",
-        [],
-        [helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)],
-    )
+def branching(*inside):
+    """A model that does one of two equal things, which depends on its input."""
+    end = helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)
+    inner = helper.make_graph(list(inside), "body", [], [end])
     nodes = [node("ReduceSum", ["x"], "sum", keepdims=0), node("Cast", ["sum"], "which", to=TensorProto.BOOL)]
     nodes.append(node("If", ["which"], "y", then_branch=inner, else_branch=inner))
-    branch = read_onnx(model(nodes, {"x": MAP})).nodes[-1]
-    assert branch.step.reason == "If runs a body of its own, which is not looked into"
-    assert set(branch.inputs) == {"which", "x"}
+    return read_onnx(model(nodes, {"x": MAP}, weights={"s": np.float32([1, 1, 2, 2])}))
+
+
+def test_bodies_are_not_looked_into_and_say_what_is_in_them():
+    graph = branching(node("Relu", ["x"], "r"), node("Resize", ["r", "", "s"], "inner"))
+    branch = graph.nodes[-1]
+    assert branch.step.reason == (
+        "If runs a body of its own, which is not looked into; in it: Resize the_inner, Resize the_inner"
+    )
+    assert set(branch.inputs) == {"which", "x", "s"} - {"s"}
+    assert [site.name for site in sites(graph)] == ["the_y"]
+    unknown = branching(node("Tile", ["x", "s"], "inner")).nodes[-1]
+    assert unknown.step.reason == "If runs a body of its own, which is not looked into"
+
+
+def test_bodies_in_which_nothing_can_grow_are_other():
+    assert isinstance(branching(node("Relu", ["x"], "inner")).nodes[-1].step, Other)
+
+
+@pytest.mark.parametrize("opset", [10, 13, 18, 19, 21, 25])
+def test_quantised_weights_are_read(opset):
+    whole = np.arange(-32, 32, dtype=np.int8).reshape(2, 2, 4, 4)
+    nodes = [
+        node("QuantizeLinear", ["w", "ws", "wz"], "q"),
+        node("DequantizeLinear", ["q", "ws", "wz"], "dw"),
+        node("QuantizeLinear", ["x", "xs", "xz"], "qx"),
+        node("DequantizeLinear", ["qx", "xs", "xz"], "dx"),
+        node("ConvTranspose", ["dx", "dw"], "y", strides=[2, 2]),
+    ]
+    weights = {"w": np.float32(whole / 4), "ws": np.float32(0.25), "wz": np.int8(0)}
+    weights |= {"xs": np.float32(0.1), "xz": np.uint8(128)}
+    graph = read_onnx(model(nodes, {"x": (1, 2, 5, 7)}, weights=weights, opset=opset))
+    (site,) = sites(graph)
+    assert torch.equal(site.node.step.weight, torch.from_numpy(np.float32(whole / 4)))
+
+
+def test_a_weight_joined_of_large_parts_is_read():
+    part = np.random.default_rng(0).random((64, 64, 5, 5), dtype=np.float32)
+    nodes = [node("Concat", ["a", "b"], "w", axis=1), node("ConvTranspose", ["x", "w"], "y", strides=[2, 2])]
+    graph = read_onnx(model(nodes, {"x": (1, 64, 5, 7)}, weights={"a": part, "b": 2 * part}))
+    (site,) = sites(graph)
+    assert torch.equal(site.node.step.weight, torch.from_numpy(np.concatenate([part, 2 * part], 1)))
 
 
 def test_names_are_given_and_unique():

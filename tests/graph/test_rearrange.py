@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upstroke.graph import Graph, Node, affine_of, pixel_shuffle_of, rearrange, with_shuffles
-from upstroke.graph.rearrange import mixes_into_space
+from upstroke.graph.rearrange import mixes_into_space, shuffle_between_layouts
 from upstroke.graph.steps import PixelShuffle, Pointwise, Reshape, Same, Transpose, Unread
 from upstroke.ops import upsample
 
@@ -159,8 +159,22 @@ def test_a_shuffle_is_found_wherever_it_stands_in_a_row(ahead):
     assert sum(isinstance(node.step, PixelShuffle) for node in nodes) == 1
 
 
-@pytest.mark.parametrize("batch", [1, 2, None])
-def test_patches_laid_out_as_a_picture_are_not_read(batch):
+@pytest.mark.parametrize("batch", [1, 2])
+def test_patches_laid_out_as_a_picture_are_a_shuffle(batch):
+    steps = [Reshape(), Transpose(order=(0, 5, 1, 3, 2, 4)), Reshape()]
+    shapes = [(batch, 6, 12), (batch, 2, 3, 2, 2, 3), (batch, 3, 2, 2, 3, 2), (batch, 3, 4, 6)]
+    found = shuffle_between_layouts(steps, shapes)
+    tokens = torch.rand(shapes[0])
+    y = tokens.permute(found[0].step.order).reshape(found[1].shape)
+    assert [stage.shape for stage in found] == [(batch, 12, 6), (batch, 12, 2, 3), (batch, 3, 4, 6)]
+    y = upsample(y, affine_of(found[2].step, ndim=2))
+    assert torch.equal(y, run(tokens, steps, shapes))
+    nodes = with_shuffles(chain_of(steps, shapes)).nodes
+    assert [type(node.step) for node in nodes[1:-1]] == [Transpose, Reshape, PixelShuffle]
+
+
+def test_patches_of_a_batch_of_unknown_size_are_not_read():
+    batch = None
     steps = [Reshape(), Transpose(order=(0, 5, 1, 3, 2, 4)), Reshape()]
     shapes = [(batch, 6, 12), (batch, 2, 3, 2, 2, 3), (batch, 3, 2, 2, 3, 2), (batch, 3, 4, 6)]
     reason = "the rearrangement Reshape–Transpose–Reshape mixes channels into space in a way that is not read"

@@ -13,7 +13,7 @@ from drawn_layers import LINEAR, SIZES, random_map
 from tolerance import assert_same
 from upstroke import upsample
 from upstroke.graph import affine_of, sites
-from upstroke.graph.steps import Convolution, PixelShuffle, Resize, Unread
+from upstroke.graph.steps import Convolution, PixelShuffle, Reshape, Resize, Same, Transpose, Unread
 from upstroke.graph.torch import record
 
 
@@ -362,19 +362,63 @@ MIXED = {
 }
 
 
+def rearranged(graph, name, x):
+    """What the rearrangements and shuffles behind one map make of it."""
+    while (node := graph.only_consumer(name)) is not None:
+        if isinstance(node.step, PixelShuffle):
+            x = upsample(x, affine_of(node.step, ndim=x.ndim - 2))
+        elif isinstance(node.step, Transpose):
+            x = x.permute(node.step.order)
+        elif isinstance(node.step, Reshape):
+            x = x.reshape(graph.shapes[node.output])
+        else:
+            assert isinstance(node.step, Same)
+        assert graph.shapes[node.output] == x.shape
+        name = node.output
+    return x
+
+
 @pytest.mark.parametrize("case", MIXED)
-def test_channels_that_are_dealt_out_to_space_are_named(case):
+def test_channels_that_are_dealt_out_to_space_in_other_layouts_are_shuffles(case):
     net, shape = MIXED[case]
-    (site,) = sites(record(net, [torch.rand(shape)]))
+    graph = record(net, [torch.rand(shape)])
+    (site,) = sites(graph)
+    assert isinstance(site.node.step, PixelShuffle)
+    assert site.name == "1"
+    x = torch.rand(*shape[:-1], {"patches to a picture": 48, "tokens, channels last": 12}.get(case, 16))
+    graph = record(net[1], [x])
+    assert_same(rearranged(graph, graph.inputs[0], x), net[1](x))
+
+
+def test_a_map_that_loses_its_channels_is_shuffled():
+    def scores(x):
+        y = x.permute(0, 2, 3, 1)
+        b, h, w, _ = y.shape
+        return y.reshape(b, h, w, 2, 3).permute(0, 1, 3, 2, 4).reshape(b, 2 * h, 3 * w)
+
+    x = torch.rand(2, 6, 5, 7)
+    graph = record(Function(scores), [x])
+    (site,) = sites(graph)
+    assert (site.node.step.scale, site.size_out, graph.shapes[graph.outputs[0]]) == (
+        (2, 3),
+        (10, 21),
+        (2, 10, 21),
+    )
+    assert_same(rearranged(graph, graph.inputs[0], x), scores(x))
+
+
+def dealt_to_one_of_three(x):
+    """Channels last, dealt out to rows and columns, with what is no part of space between them."""
+    b, h, w, c = x.shape
+    return x.view(b, h, w, 2, 3, c // 6).permute(0, 1, 3, 5, 2, 4).reshape(b, 2 * h, c // 6, 3 * w)
+
+
+def test_a_mixture_that_is_no_shuffle_is_named():
+    (site,) = sites(record(Function(dealt_to_one_of_three), [torch.rand(2, 5, 7, 12)]))
     assert isinstance(site.node.step, Unread)
     assert site.node.step.reason == (
         "the rearrangement view–permute–view mixes channels into space in a way that is not read"
     )
-    assert site.name == "1"
-
-
-def test_a_mixture_outside_any_layer_is_called_a_rearrangement():
-    (site,) = sites(record(Function(unpatchified), [torch.rand(2, 15, 48)]))
     assert site.name == "rearrangement"
 
 

@@ -21,14 +21,12 @@ __all__ = ["read_onnx"]
 
 BODIES = {"If", "Loop", "Scan", "SequenceMap"}
 # None of these makes a map larger along space; what a body has beside them might.
-HARMLESS = frozenset(
-    """
-    Abs Add And Cast CastLike Ceil Clip Constant Conv Div Dropout Elu Equal Erf Exp Floor Gelu Gemm Greater
-    GreaterOrEqual GRU Identity LayerNormalization LeakyRelu Less LessOrEqual Log LSTM MatMul Max Min Mul Neg Not Or
-    Pow Reciprocal ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu RNN Shape Sigmoid Size Slice Softmax
-    Softplus Split Sqrt Squeeze Sub Sum Tanh Unsqueeze Where Xor
-    """.split()
-)
+HARMLESS = """
+    Abs Add And Cast CastLike Ceil Clip Constant Conv Div Dropout Elu Equal Erf Exp Floor GRU Gelu Gemm
+    Greater GreaterOrEqual Identity LSTM LayerNormalization LeakyRelu Less LessOrEqual Log MatMul Max Min Mul
+    Neg Not Or Pow RNN Reciprocal ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu Shape Sigmoid Size
+    Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Tanh Unsqueeze Where Xor
+"""
 UPSAMPLERS = ("ConvTranspose", "DepthToSpace", "Resize", "Upsample")
 
 
@@ -142,13 +140,11 @@ def _step(proto: "onnx.NodeProto", call: Call, versions: dict[str, int]) -> Step
 
 
 def _body(proto: "onnx.NodeProto") -> Step:
-    """What a node with bodies of its own is: unread, with the upsamplers in them, unless nothing there grows."""
-    inside = list(_inside(proto))
-    if all(node.op_type in HARMLESS or node.op_type in BODIES for node in inside):
+    """What a node with bodies of its own is: not read, unless nothing in them could make a map larger."""
+    inside, harmless = list(_inside(proto)), BODIES | set(HARMLESS.split())
+    if all(node.op_type in harmless for node in inside):
         return Other()
-    found = [
-        f"{node.op_type} {node.name or node.output[0]}" for node in inside if node.op_type in UPSAMPLERS
-    ]
+    found = [f"{node.op_type} {node.name or node.output[0]}" for node in inside if node.op_type in UPSAMPLERS]
     named = f"; in it: {', '.join(found)}" if found else ""
     return Unread(reason=f"{proto.op_type} runs a body of its own, which is not looked into{named}")
 

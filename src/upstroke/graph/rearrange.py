@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -10,8 +11,9 @@ from torch import Tensor
 from upstroke.graph.form import Graph, Node, Shape
 from upstroke.graph.layout import regrouped, sizes_of
 from upstroke.graph.steps import PixelShuffle, Reshape, Same, Transpose, Unread
+from upstroke.graph.usual_layout import Stage, from_layout, known, to_layout
 
-__all__ = ["mixes_into_space", "pixel_shuffle_of", "with_shuffles"]
+__all__ = ["mixes_into_space", "pixel_shuffle_of", "shuffle_between_layouts", "with_shuffles"]
 
 # A shuffle is spelled in at most 8 steps; a copy may stand behind each.
 _LONGEST_RUN = 16
@@ -122,29 +124,97 @@ def with_shuffles(graph: Graph) -> Graph:
     return _with_runs(_with_runs(graph, _runs, _shuffle), _heads, _mixture)
 
 
+def shuffle_between_layouts(steps: Sequence[_Move], shapes: Sequence[Shape]) -> list[Stage] | None:
+    """The pixel shuffle that steps are between maps of other layouts, with what leads to it and away from it.
+
+    These are channels last, lists of patches, and, at the end, maps without an axis of channels.
+
+    >>> patches = [Reshape(), Transpose(order=(0, 5, 1, 3, 2, 4)), Reshape()]
+    >>> sizes = [(1, 6, 12), (1, 2, 3, 2, 2, 3), (1, 3, 2, 2, 3, 2), (1, 3, 4, 6)]
+    >>> [type(stage.step).__name__ for stage in shuffle_between_layouts(patches, sizes)]
+    ['Transpose', 'Reshape', 'PixelShuffle']
+    """
+    sizes = [sizes for shape in shapes if (sizes := known(shape)) is not None]
+    if len(sizes) < len(shapes):
+        return None
+    for space, grown in _spaces(steps, sizes):
+        for (ahead, undone), (redone, behind) in product(
+            from_layout(sizes[0], space), to_layout(sizes[-1], grown)
+        ):
+            usual = (sizes[0][0], math.prod(sizes[0]) // sizes[0][0] // math.prod(space), *space)
+            row = [
+                *undone,
+                *(Stage(step=step, shape=size) for step, size in zip(steps, sizes[1:], strict=True)),
+                *redone,
+            ]
+            moves = [stage.step for stage in row if not isinstance(stage.step, PixelShuffle)]
+            found = pixel_shuffle_of(moves, [usual, *(stage.shape for stage in row)])
+            if found is not None:
+                return [*ahead, Stage(step=found, shape=row[-1].shape), *behind]
+    return None
+
+
+def _spaces(
+    steps: Sequence[_Move], sizes: Sequence[tuple[int, ...]]
+) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """What the space of the first and of the last map may be: that which some axis is dealt out to."""
+    rows = _followed(steps, sizes) or []
+    for inner in range(1, len(sizes[0])):
+        pairs = []
+        for factors in rows[1:]:
+            place = 0
+            while place < len(factors) and factors[place].axis != inner:
+                outer = factors[place]
+                more = factors[place + 1] if place + 1 < len(factors) else outer
+                dealt = more.size if more.axis == inner else 1
+                pairs.append((outer.size, outer.size * dealt))
+                place += 2 if more.axis == inner else 1
+        if 0 < len(pairs) <= 3:
+            yield tuple(before for before, _ in pairs), tuple(after for _, after in pairs)
+
+
 _Finder = Callable[[Graph], Iterator[list[Node]]]
-_Reader = Callable[[Sequence[_Move], Sequence[Shape], str], PixelShuffle | Unread | None]
+_Reader = Callable[[Sequence[_Move], Sequence[Shape], str], Sequence[Stage | Unread] | None]
 
 
 def _with_runs(graph: Graph, runs: _Finder, read: _Reader) -> Graph:
     """The graph with every run that is read as something, or the longest part from its start, as one node."""
-    replaced: dict[int, Node] = {}
+    replaced: dict[int, tuple[Node, ...]] = {}
     dropped: set[int] = set()
+    shapes = dict(graph.shapes)
     for run in runs(graph):
         if id(run[0]) in dropped:
             continue
         for stop in range(len(run), 1, -1):
             found = _spelled(run[:stop], graph, read)
             if found is not None:
-                replaced[id(run[stop - 1])] = found
+                replaced[id(run[stop - 1])] = _nodes(run[:stop], found, shapes)
                 dropped |= {id(node) for node in run[:stop]}
                 break
     kept = tuple(
-        replaced.get(id(node), node)
+        each
         for node in graph.nodes
         if id(node) not in dropped or id(node) in replaced
+        for each in replaced.get(id(node), (node,))
     )
-    return replace(graph, nodes=kept) if replaced else graph
+    return replace(graph, nodes=kept, shapes=shapes) if replaced else graph
+
+
+def _nodes(
+    run: Sequence[Node], stages: Sequence[Stage | Unread], shapes: dict[str, Shape]
+) -> tuple[Node, ...]:
+    """The nodes that a run amounts to; maps between them get names, and shapes beside the others."""
+    spelling = "–".join(node.operator for node in run if not isinstance(node.step, Same))
+    name, found = run[0].inputs[0], []
+    for place, stage in enumerate(stages, start=1):
+        output = run[-1].output if place == len(stages) else f"{run[-1].output}:{place}"
+        step = stage.step if isinstance(stage, Stage) else stage
+        if isinstance(stage, Stage) and place < len(stages):
+            shapes[output] = stage.shape
+        label = run[-1].name if not isinstance(step, Reshape | Transpose) else f"{run[-1].name}:{place}"
+        found.append(Node(name=label, operator=spelling, inputs=(name,), output=output, step=step))
+        name = output
+    return tuple(found)
 
 
 def _runs(graph: Graph) -> Iterator[list[Node]]:
@@ -187,34 +257,38 @@ def _run_from(node: Node, graph: Graph) -> list[Node]:
     return run
 
 
-def _spelled(run: Sequence[Node], graph: Graph, read: _Reader) -> Node | None:
-    """The one node that a run amounts to, or None."""
+def _spelled(run: Sequence[Node], graph: Graph, read: _Reader) -> Sequence[Stage | Unread] | None:
+    """What a run amounts to, or None."""
     if isinstance(run[-1].step, Same) or not any(isinstance(node.step, Reshape) for node in run):
         return None
     shapes = [graph.shapes.get(run[0].inputs[0]), *(graph.shapes.get(node.output) for node in run)]
-    known = [shape for shape in shapes if shape is not None]
-    if len(known) < len(shapes):
+    whole = [shape for shape in shapes if shape is not None]
+    if len(whole) < len(shapes):
         return None
     steps = [node.step for node in run if isinstance(node.step, Reshape | Transpose | Same)]
     spelling = "–".join(node.operator for node in run if not isinstance(node.step, Same))
-    step = read(steps, known, spelling)
-    if step is None:
-        return None
-    return Node(name=run[-1].name, operator=spelling, inputs=run[0].inputs, output=run[-1].output, step=step)
+    return read(steps, whole, spelling)
 
 
-def _shuffle(steps: Sequence[_Move], shapes: Sequence[Shape], spelling: str) -> PixelShuffle | None:
-    return pixel_shuffle_of(steps, shapes)
+def _shuffle(steps: Sequence[_Move], shapes: Sequence[Shape], spelling: str) -> Sequence[Stage] | None:
+    found = pixel_shuffle_of(steps, shapes)
+    return None if found is None else [Stage(step=found, shape=shapes[-1])]
 
 
-def _mixture(steps: Sequence[_Move], shapes: Sequence[Shape], spelling: str) -> Unread | None:
+def _mixture(
+    steps: Sequence[_Move], shapes: Sequence[Shape], spelling: str
+) -> Sequence[Stage | Unread] | None:
     if not mixes_into_space(steps, shapes):
         return None
+    found = shuffle_between_layouts(steps, shapes)
+    if found is not None:
+        return found
     plain = "–".join(word.removeprefix("aten.").removeprefix("_unsafe_") for word in spelling.split("–"))
-    return Unread(
+    unread = Unread(
         reason=f"the rearrangement {plain} mixes channels into space in a way that is not read",
         moves=tuple(zip(steps, shapes[1:], strict=True)),
     )
+    return [unread]
 
 
 def _merged(axis: Sequence[_Factor]) -> list[_Factor]:

@@ -216,6 +216,13 @@ def _grows(node: Node) -> bool:
         return max(step.scale) > 1
     if isinstance(step, Upsampling):
         return max(step.operator.scale) > 1
+    if isinstance(step, TransposedConvolution) and max(step.stride) == 1:
+        # one of stride 1 that keeps the size, or makes the map smaller, is a convolution
+        reach = (
+            d * (k - 1) + e
+            for d, k, e in zip(step.dilation, step.weight.shape[2:], step.output_padding, strict=True)
+        )
+        return any(more > sum(cut) for more, cut in zip(reach, step.padding, strict=True))
     return isinstance(step, TransposedConvolution | Unread)
 
 

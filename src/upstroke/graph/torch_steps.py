@@ -63,8 +63,8 @@ _POINTWISE = frozenset(
         "sinh", "softplus", "softshrink", "sqrt", "square", "tan", "tanh", "threshold", "trunc",
     }
 )  # fmt: skip
-# Larger only because a matrix is wider, a table of distances has a column for each of the others, a window
-# is listed, something is put beside the map, or half a spectrum is made whole again.
+# Larger only because a matrix is wider, a window or a distance is listed, something is put beside the map,
+# samples are taken where the input says, or half a spectrum is made whole again.
 _NOT_SPATIAL = frozenset(
     {
         "_cdist_forward", "_euclidean_dist", "_fft_c2c", "_fft_c2r", "_fft_r2c",
