@@ -111,20 +111,6 @@ def vq_model() -> Specimen:
     return Specimen(module=model, inputs=(image(16, 24),), sites={"Resize": 1})
 
 
-def movq() -> Specimen:
-    from diffusers import VQModel
-
-    model = VQModel(
-        down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
-        up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D"),
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        num_vq_embeddings=8,
-        norm_type="spatial",
-    )
-    return Specimen(module=model, inputs=(image(16, 24),), sites={"Resize": 1})
-
-
 def temporal_decoder() -> Specimen:
     from diffusers import AutoencoderKLTemporalDecoder
 
@@ -203,17 +189,17 @@ def unet1d() -> Specimen:
     from diffusers import UNet1DModel
 
     model = UNet1DModel(
-        block_out_channels=(8, 16),
-        down_block_types=("DownBlock1D", "DownBlock1D"),
-        up_block_types=("UpBlock1D", "UpBlock1D"),
-        mid_block_type="UNetMidBlock1D",
+        block_out_channels=(32, 32),
         in_channels=2,
         out_channels=2,
-        extra_in_channels=16,
+        extra_in_channels=64,
         layers_per_block=1,
+        down_block_types=("DownBlock1DNoSkip", "DownBlock1D"),
+        mid_block_type="UNetMidBlock1D",
+        up_block_types=("UpBlock1D", "UpBlock1DNoSkip"),
     )
     return Specimen(
-        module=model, inputs=(torch.randn(1, 2, 64), torch.tensor([3])), sites={"TransposedConvolution": 3}
+        module=model, inputs=(torch.randn(1, 2, 64), torch.tensor([3])), sites={"TransposedConvolution": 2}
     )
 
 
@@ -253,43 +239,13 @@ def oobleck() -> Specimen:
     return Specimen(module=model, inputs=(torch.randn(1, 2, 64),), sites={"TransposedConvolution": 2})
 
 
-def consistency_decoder() -> Specimen:
-    from diffusers import ConsistencyDecoderVAE
-
-    model = ConsistencyDecoderVAE(
-        encoder_block_out_channels=(8, 16),
-        encoder_down_block_types=("DownEncoderBlock2D",) * 2,
-        encoder_layers_per_block=1,
-        encoder_norm_num_groups=4,
-        decoder_block_out_channels=(32, 64),
-        decoder_down_block_types=("ResnetDownsampleBlock2D", "ResnetDownsampleBlock2D"),
-        decoder_up_block_types=("ResnetUpsampleBlock2D", "ResnetUpsampleBlock2D"),
-        decoder_layers_per_block=1,
-        decoder_num_train_timesteps=64,
-    )
-    return Specimen(module=model, inputs=(image(16, 16),), sites={})
-
-
-def cogvideox() -> Specimen:
-    from diffusers import AutoencoderKLCogVideoX
-
-    model = AutoencoderKLCogVideoX(
-        block_out_channels=(8, 8, 8, 8),
-        down_block_types=("CogVideoXDownBlock3D",) * 4,
-        up_block_types=("CogVideoXUpBlock3D",) * 4,
-        layers_per_block=1,
-        norm_num_groups=4,
-        latent_channels=4,
-    )
-    return Specimen(module=model, inputs=(torch.randn(1, 3, 9, 16, 24),), sites={})
-
-
 def wan() -> Specimen:
     from diffusers import AutoencoderKLWan
 
-    model = AutoencoderKLWan(base_dim=4, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
-                             temperal_downsample=[False, True, True])
-    return Specimen(module=model, inputs=(torch.randn(1, 3, 5, 16, 24),), sites={})
+    model = AutoencoderKLWan(
+        base_dim=4, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
+    )
+    return Specimen(module=model, inputs=(torch.randn(1, 3, 5, 16, 24),), sites={"Resize": 6})
 
 
 def ltx() -> Specimen:
@@ -302,7 +258,7 @@ def ltx() -> Specimen:
         layers_per_block=(1, 1, 1, 1, 1),
         decoder_layers_per_block=(1, 1, 1, 1, 1),
     )
-    return Specimen(module=model, inputs=(torch.randn(1, 3, 9, 32, 64),), sites={})
+    return Specimen(module=model, inputs=(torch.randn(1, 3, 9, 32, 64),), sites={"PixelShuffle": 4})
 
 
 # -------------------------------------------------------------------------------------------------- MONAI
@@ -332,7 +288,9 @@ def monai_basic_unet_shuffle() -> Specimen:
 def monai_unet() -> Specimen:
     from monai.networks.nets import UNet
 
-    model = UNet(spatial_dims=2, in_channels=1, out_channels=2, channels=(4, 8, 16), strides=(2, 2), num_res_units=2)
+    model = UNet(
+        spatial_dims=2, in_channels=1, out_channels=2, channels=(4, 8, 16), strides=(2, 2), num_res_units=2
+    )
     return Specimen(module=model, inputs=(image(24, 32, channels=1),), sites={"TransposedConvolution": 2})
 
 
@@ -396,17 +354,33 @@ def monai_vnet() -> Specimen:
 
 
 def monai_swin_unetr() -> Specimen:
+    import einops  # noqa: F401 - which it needs when it runs
     from monai.networks.nets import SwinUNETR
 
-    model = SwinUNETR(in_channels=1, out_channels=2, feature_size=12, spatial_dims=2, num_heads=(1, 1, 2, 2), depths=(1,1,1,1))
+    model = SwinUNETR(
+        in_channels=1,
+        out_channels=2,
+        feature_size=12,
+        spatial_dims=2,
+        num_heads=(1, 1, 2, 2),
+        depths=(1, 1, 1, 1),
+    )
     return Specimen(module=model, inputs=(image(32, 64, channels=1),), sites={"TransposedConvolution": 5})
 
 
 def monai_unetr() -> Specimen:
     from monai.networks.nets import UNETR
 
-    model = UNETR(in_channels=1, out_channels=2, img_size=(32, 48), feature_size=4, hidden_size=12,
-                  mlp_dim=16, num_heads=2, spatial_dims=2)
+    model = UNETR(
+        in_channels=1,
+        out_channels=2,
+        img_size=(32, 48),
+        feature_size=4,
+        hidden_size=12,
+        mlp_dim=16,
+        num_heads=2,
+        spatial_dims=2,
+    )
     return Specimen(module=model, inputs=(image(32, 48, channels=1),), sites={"TransposedConvolution": 10})
 
 
@@ -443,7 +417,9 @@ def monai_var_autoencoder() -> Specimen:
 def monai_flexible_unet() -> Specimen:
     from monai.networks.nets import FlexibleUNet
 
-    model = FlexibleUNet(in_channels=1, out_channels=2, backbone="resnet18", spatial_dims=2, decoder_channels=(8, 8, 8, 4, 4))
+    model = FlexibleUNet(
+        in_channels=1, out_channels=2, backbone="resnet18", spatial_dims=2, decoder_channels=(8, 8, 8, 4, 4)
+    )
     return Specimen(module=model, inputs=(image(64, 96, channels=1),), sites={"Resize": 5})
 
 
@@ -451,8 +427,14 @@ def monai_diffusion_unet() -> Specimen:
     from monai.networks.nets import DiffusionModelUNet
 
     model = DiffusionModelUNet(
-        spatial_dims=2, in_channels=1, out_channels=1, channels=(8, 16), attention_levels=(False, True),
-        num_res_blocks=1, num_head_channels=8, norm_num_groups=4,
+        spatial_dims=2,
+        in_channels=1,
+        out_channels=1,
+        channels=(8, 16),
+        attention_levels=(False, True),
+        num_res_blocks=1,
+        num_head_channels=8,
+        norm_num_groups=4,
     )
     return Specimen(module=model, inputs=(image(8, 12, channels=1), torch.tensor([3])), sites={"Resize": 1})
 
@@ -461,7 +443,11 @@ def monai_autoencoder_kl() -> Specimen:
     from monai.networks.nets import AutoencoderKL
 
     model = AutoencoderKL(
-        spatial_dims=3, channels=(8, 8), attention_levels=(False, False), num_res_blocks=(1, 1), norm_num_groups=4
+        spatial_dims=3,
+        channels=(8, 8),
+        attention_levels=(False, False),
+        num_res_blocks=(1, 1),
+        norm_num_groups=4,
     )
     return Specimen(module=model, inputs=(torch.randn(1, 1, 8, 12, 16),), sites={"Resize": 1})
 
@@ -469,76 +455,52 @@ def monai_autoencoder_kl() -> Specimen:
 def monai_vqvae() -> Specimen:
     from monai.networks.nets import VQVAE
 
-    model = VQVAE(spatial_dims=2, in_channels=1, out_channels=1, channels=(8, 8), num_res_channels=(8, 8),
-                  num_res_layers=1, downsample_parameters=((2, 4, 1, 1),) * 2,
-                  upsample_parameters=((2, 4, 1, 1, 0),) * 2, num_embeddings=8, embedding_dim=4)
+    model = VQVAE(
+        spatial_dims=2,
+        in_channels=1,
+        out_channels=1,
+        channels=(8, 8),
+        num_res_channels=(8, 8),
+        num_res_layers=1,
+        downsample_parameters=((2, 4, 1, 1),) * 2,
+        upsample_parameters=((2, 4, 1, 1, 0),) * 2,
+        num_embeddings=8,
+        embedding_dim=4,
+    )
     return Specimen(module=model, inputs=(image(16, 24, channels=1),), sites={"TransposedConvolution": 2})
-
-
-def monai_spade() -> Specimen:
-    from monai.networks.nets import SPADENet
-
-    model = SPADENet(spatial_dims=2, in_channels=1, out_channels=1, label_nc=3, input_shape=[16, 24], num_channels=[4, 8],
-                     z_dim=4, is_vae=False)
-    return Specimen(module=model, inputs=(image(16, 24),), sites={})
-
-
-def monai_hovernet() -> Specimen:
-    from monai.networks.nets import HoVerNet
-
-    model = HoVerNet(mode="fast", out_classes=3)
-    return Specimen(module=model, inputs=(image(256, 256),), sites={})
 
 
 def monai_mednext() -> Specimen:
     from monai.networks.nets import MedNeXt
 
-    model = MedNeXt(spatial_dims=2, init_filters=4, in_channels=1, out_channels=2, blocks_down=(1, 1, 1, 1),
-                    blocks_bottleneck=1, blocks_up=(1, 1, 1, 1))
+    model = MedNeXt(
+        spatial_dims=2,
+        init_filters=4,
+        in_channels=1,
+        out_channels=2,
+        blocks_down=(1, 1, 1, 1),
+        blocks_bottleneck=1,
+        blocks_up=(1, 1, 1, 1),
+    )
     return Specimen(module=model, inputs=(image(32, 48, channels=1),), sites={"TransposedConvolution": 4})
-
-
-def monai_restormer() -> Specimen:
-    from monai.networks.nets import Restormer
-
-    model = Restormer(spatial_dims=2, in_channels=1, out_channels=1, dim=8, num_blocks=(1, 1, 1), heads=(1, 1, 1),
-                      num_refinement_blocks=1)
-    return Specimen(module=model, inputs=(image(16, 24, channels=1),), sites={})
-
-
-def monai_ahnet() -> Specimen:
-    from monai.networks.nets import AHNet
-
-    model = AHNet(spatial_dims=2, in_channels=1, upsample_mode="transpose")
-    return Specimen(module=model, inputs=(image(64, 96, channels=1),), sites={})
-
-
-def monai_daf3d() -> Specimen:
-    from monai.networks.nets import DAF3D
-
-    model = DAF3D(in_channels=1, out_channels=2)
-    return Specimen(module=model, inputs=(torch.randn(1, 1, 32, 32, 48),), sites={})
 
 
 def monai_quicknat() -> Specimen:
     from monai.networks.nets import Quicknat
 
     model = Quicknat(num_classes=2, num_channels=1, num_filters=8)
-    return Specimen(module=model, inputs=(image(32, 48, channels=1),), sites={})
-
-
-def monai_voxelmorph() -> Specimen:
-    from monai.networks.nets import VoxelMorph
-
-    model = VoxelMorph()
-    return Specimen(module=model, inputs=(torch.randn(1, 1, 32, 32, 32), torch.randn(1, 1, 32, 32, 32)), sites={})
+    return Specimen(module=model, inputs=(image(32, 48, channels=1),), sites={"Unread": 4})
 
 
 def monai_localnet() -> Specimen:
     from monai.networks.nets import LocalNet
 
-    model = LocalNet(spatial_dims=2, in_channels=2, out_channels=2, num_channel_initial=4, extract_levels=(0, 1, 2))
-    return Specimen(module=model, inputs=(image(16, 32, channels=2),), sites={})
+    model = LocalNet(
+        spatial_dims=2, in_channels=2, out_channels=2, num_channel_initial=4, extract_levels=(0, 1, 2)
+    )
+    return Specimen(
+        module=model, inputs=(image(16, 32, channels=2),), sites={"Resize": 4, "TransposedConvolution": 2}
+    )
 
 
 # --------------------------------------------------------------------------------------------- transformers
@@ -548,8 +510,12 @@ def speech_t5_hifi_gan() -> Specimen:
     from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
     config = SpeechT5HifiGanConfig(
-        model_in_dim=8, upsample_initial_channel=16, upsample_rates=[4, 2], upsample_kernel_sizes=[8, 4],
-        resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1, 3]],
+        model_in_dim=8,
+        upsample_initial_channel=16,
+        upsample_rates=[4, 2],
+        upsample_kernel_sizes=[8, 4],
+        resblock_kernel_sizes=[3],
+        resblock_dilation_sizes=[[1, 3]],
     )
     model = SpeechT5HifiGan(config)
     return Specimen(module=model, inputs=(torch.randn(9, 8),), sites={"TransposedConvolution": 2})
@@ -559,8 +525,12 @@ def fastspeech2_hifi_gan() -> Specimen:
     from transformers import FastSpeech2ConformerHifiGan, FastSpeech2ConformerHifiGanConfig
 
     config = FastSpeech2ConformerHifiGanConfig(
-        model_in_dim=8, upsample_initial_channel=16, upsample_rates=[4, 2], upsample_kernel_sizes=[8, 4],
-        resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1, 3]],
+        model_in_dim=8,
+        upsample_initial_channel=16,
+        upsample_rates=[4, 2],
+        upsample_kernel_sizes=[8, 4],
+        resblock_kernel_sizes=[3],
+        resblock_dilation_sizes=[[1, 3]],
     )
     model = FastSpeech2ConformerHifiGan(config)
     model.apply_weight_norm()
@@ -593,12 +563,31 @@ def sam() -> Specimen:
     from transformers import SamConfig, SamModel
 
     config = SamConfig(
-        vision_config={"hidden_size": 16, "output_channels": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-                       "image_size": 64, "patch_size": 16, "mlp_dim": 16, "window_size": 2, "global_attn_indexes": [0],
-                       "num_pos_feats": 8},
-        prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 16, "mask_input_channels": 4},
-        mask_decoder_config={"hidden_size": 16, "mlp_dim": 16, "num_attention_heads": 2, "iou_head_hidden_dim": 16,
-                             "num_hidden_layers": 1},
+        vision_config={
+            "hidden_size": 16,
+            "output_channels": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 64,
+            "patch_size": 16,
+            "mlp_dim": 16,
+            "window_size": 2,
+            "global_attn_indexes": [0],
+            "num_pos_feats": 8,
+        },
+        prompt_encoder_config={
+            "hidden_size": 16,
+            "image_size": 64,
+            "patch_size": 16,
+            "mask_input_channels": 4,
+        },
+        mask_decoder_config={
+            "hidden_size": 16,
+            "mlp_dim": 16,
+            "num_attention_heads": 2,
+            "iou_head_hidden_dim": 16,
+            "num_hidden_layers": 1,
+        },
     )
     return Specimen(
         module=SamModel(config),
@@ -608,49 +597,38 @@ def sam() -> Specimen:
     )
 
 
-def sam2() -> Specimen:
-    from transformers import Sam2Config, Sam2Model
-
-    config = Sam2Config(
-        vision_config={
-            "backbone_config": {
-                "model_type": "sam2_hiera_det_model", "hidden_size": 8, "num_attention_heads": 1,
-                "image_size": [64, 64], "blocks_per_stage": [1, 1, 1, 1], "embed_dim_per_stage": [8, 16, 32, 64],
-                "num_attention_heads_per_stage": [1, 2, 4, 8], "window_size_per_stage": [2, 2, 2, 2],
-                "global_attention_blocks": [2], "window_positional_embedding_background_size": [4, 4],
-            },
-            "backbone_channel_list": [64, 32, 16, 8],
-            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
-            "fpn_hidden_size": 16,
-        },
-        prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 16, "mask_input_channels": 4},
-        mask_decoder_config={"hidden_size": 16, "mlp_dim": 16, "num_attention_heads": 2, "iou_head_hidden_dim": 16,
-                             "num_hidden_layers": 1},
-    )
-    return Specimen(
-        module=Sam2Model(config),
-        inputs=(image(64, 64),),
-        keywords={"input_points": torch.rand(1, 1, 2, 2) * 64, "input_labels": torch.ones(1, 1, 2, dtype=torch.int)},
-        sites={},
-    )
-
-
 def swin2sr() -> Specimen:
     from transformers import Swin2SRConfig, Swin2SRForImageSuperResolution
 
     config = Swin2SRConfig(
-        image_size=16, embed_dim=12, depths=[1, 1], num_heads=[2, 2], window_size=4, upscale=4, upsampler="pixelshuffle"
+        image_size=16,
+        embed_dim=12,
+        depths=[1, 1],
+        num_heads=[2, 2],
+        window_size=4,
+        upscale=4,
+        upsampler="pixelshuffle",
     )
-    return Specimen(module=Swin2SRForImageSuperResolution(config), inputs=(image(16, 16),), sites={"PixelShuffle": 2})
+    return Specimen(
+        module=Swin2SRForImageSuperResolution(config), inputs=(image(16, 16),), sites={"PixelShuffle": 2}
+    )
 
 
 def swin2sr_nearest() -> Specimen:
     from transformers import Swin2SRConfig, Swin2SRForImageSuperResolution
 
     config = Swin2SRConfig(
-        image_size=16, embed_dim=12, depths=[1, 1], num_heads=[2, 2], window_size=4, upscale=4, upsampler="nearest+conv"
+        image_size=16,
+        embed_dim=12,
+        depths=[1, 1],
+        num_heads=[2, 2],
+        window_size=4,
+        upscale=4,
+        upsampler="nearest+conv",
     )
-    return Specimen(module=Swin2SRForImageSuperResolution(config), inputs=(image(16, 16),), sites={"Resize": 2})
+    return Specimen(
+        module=Swin2SRForImageSuperResolution(config), inputs=(image(16, 16),), sites={"Resize": 2}
+    )
 
 
 def vit_pose() -> Specimen:
@@ -658,8 +636,13 @@ def vit_pose() -> Specimen:
 
     config = VitPoseConfig(
         backbone_config={
-            "model_type": "vitpose_backbone", "image_size": [32, 24], "patch_size": [8, 8], "hidden_size": 8,
-            "num_hidden_layers": 1, "num_attention_heads": 2, "out_features": ["stage1"],
+            "model_type": "vitpose_backbone",
+            "image_size": [32, 24],
+            "patch_size": [8, 8],
+            "hidden_size": 8,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "out_features": ["stage1"],
         },
         use_simple_decoder=False,
         num_labels=3,
@@ -674,8 +657,13 @@ def vit_pose_simple() -> Specimen:
 
     config = VitPoseConfig(
         backbone_config={
-            "model_type": "vitpose_backbone", "image_size": [32, 24], "patch_size": [8, 8], "hidden_size": 8,
-            "num_hidden_layers": 1, "num_attention_heads": 2, "out_features": ["stage1"],
+            "model_type": "vitpose_backbone",
+            "image_size": [32, 24],
+            "patch_size": [8, 8],
+            "hidden_size": 8,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "out_features": ["stage1"],
         },
         use_simple_decoder=True,
         num_labels=3,
@@ -688,11 +676,16 @@ def depth_anything() -> Specimen:
 
     config = DepthAnythingConfig(
         backbone_config={
-            "model_type": "dinov2", "image_size": 28, "patch_size": 7, "hidden_size": 8, "num_hidden_layers": 4,
-            "num_attention_heads": 2, "out_features": ["stage1", "stage2", "stage3", "stage4"],
+            "model_type": "dinov2",
+            "image_size": 56,
+            "patch_size": 14,
+            "hidden_size": 8,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 2,
+            "out_features": ["stage1", "stage2", "stage3", "stage4"],
             "reshape_hidden_states": False,
         },
-        patch_size=7,
+        patch_size=14,
         reassemble_hidden_size=8,
         neck_hidden_sizes=[8, 8, 8, 8],
         fusion_hidden_size=8,
@@ -700,7 +693,7 @@ def depth_anything() -> Specimen:
     )
     return Specimen(
         module=DepthAnythingForDepthEstimation(config),
-        inputs=(image(28, 42),),
+        inputs=(image(56, 56),),
         sites={"TransposedConvolution": 2, "Resize": 5},
     )
 
@@ -709,8 +702,14 @@ def encodec_decoder() -> Specimen:
     from transformers import EncodecConfig, EncodecModel
 
     config = EncodecConfig(
-        num_filters=4, upsampling_ratios=[4, 2], hidden_size=8, codebook_size=16, codebook_dim=8, num_lstm_layers=1,
-        use_causal_conv=True, target_bandwidths=[1.5],
+        num_filters=4,
+        upsampling_ratios=[4, 2],
+        hidden_size=8,
+        codebook_size=16,
+        codebook_dim=8,
+        num_lstm_layers=1,
+        use_causal_conv=True,
+        target_bandwidths=[1.5],
     )
     model = EncodecModel(config)
     return Specimen(module=model.decoder, inputs=(torch.randn(1, 8, 9),), sites={"TransposedConvolution": 2})
@@ -720,47 +719,93 @@ def encodec() -> Specimen:
     from transformers import EncodecConfig, EncodecModel
 
     config = EncodecConfig(
-        num_filters=4, upsampling_ratios=[4, 2], hidden_size=8, codebook_size=16, codebook_dim=8, num_lstm_layers=1,
-        target_bandwidths=[1.5], sampling_rate=240,
+        num_filters=4,
+        upsampling_ratios=[4, 2],
+        hidden_size=8,
+        codebook_size=16,
+        codebook_dim=8,
+        num_lstm_layers=1,
+        target_bandwidths=[1.5],
+        sampling_rate=240,
     )
-    return Specimen(module=EncodecModel(config), inputs=(torch.randn(1, 1, 48),), sites={"TransposedConvolution": 2})
+    return Specimen(
+        module=EncodecModel(config), inputs=(torch.randn(1, 1, 48),), sites={"TransposedConvolution": 2}
+    )
 
 
 def dac() -> Specimen:
     from transformers import DacConfig, DacModel
 
     config = DacConfig(
-        encoder_hidden_size=4, downsampling_ratios=[2, 4], decoder_hidden_size=16, upsampling_ratios=[4, 2],
-        n_codebooks=2, codebook_size=8, codebook_dim=4, hidden_size=16,
+        encoder_hidden_size=4,
+        downsampling_ratios=[2, 4],
+        decoder_hidden_size=16,
+        upsampling_ratios=[4, 2],
+        n_codebooks=2,
+        codebook_size=8,
+        codebook_dim=4,
+        hidden_size=16,
     )
-    return Specimen(module=DacModel(config), inputs=(torch.randn(1, 1, 64),), sites={"TransposedConvolution": 2})
+    return Specimen(
+        module=DacModel(config), inputs=(torch.randn(1, 1, 64),), sites={"TransposedConvolution": 2}
+    )
 
 
 def mimi() -> Specimen:
     from transformers import MimiConfig, MimiModel
 
     config = MimiConfig(
-        num_filters=4, upsampling_ratios=[4, 2], hidden_size=8, codebook_size=16, codebook_dim=4, num_hidden_layers=1,
-        num_attention_heads=2, num_key_value_heads=2, head_dim=4, intermediate_size=8, num_quantizers=2,
-        num_semantic_quantizers=1, vector_quantization_hidden_dimension=4, upsample_groups=8, sampling_rate=240,
-        frame_rate=15, sliding_window=8,
+        num_filters=4,
+        upsampling_ratios=[4, 2],
+        hidden_size=8,
+        codebook_size=16,
+        codebook_dim=4,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=4,
+        intermediate_size=8,
+        num_quantizers=2,
+        num_semantic_quantizers=1,
+        vector_quantization_hidden_dimension=4,
+        upsample_groups=8,
+        sampling_rate=240,
+        frame_rate=15,
+        sliding_window=8,
     )
-    return Specimen(module=MimiModel(config), inputs=(torch.randn(1, 1, 96),), sites={"TransposedConvolution": 3})
+    return Specimen(
+        module=MimiModel(config), inputs=(torch.randn(1, 1, 96),), sites={"TransposedConvolution": 3}
+    )
 
 
 def vits() -> Specimen:
     from transformers import VitsConfig, VitsModel
 
     config = VitsConfig(
-        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, ffn_dim=8, flow_size=8,
-        spectrogram_bins=5, upsample_initial_channel=16, upsample_rates=[4, 2], upsample_kernel_sizes=[8, 4],
-        resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1, 3]], prior_encoder_num_flows=1,
-        prior_encoder_num_wavenet_layers=1, posterior_encoder_num_wavenet_layers=1,
-        duration_predictor_flow_bins=4, depth_separable_num_layers=1, duration_predictor_num_flows=2,
+        vocab_size=20,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        ffn_dim=8,
+        flow_size=8,
+        spectrogram_bins=5,
+        upsample_initial_channel=16,
+        upsample_rates=[4, 2],
+        upsample_kernel_sizes=[8, 4],
+        resblock_kernel_sizes=[3],
+        resblock_dilation_sizes=[[1, 3]],
+        prior_encoder_num_flows=1,
+        prior_encoder_num_wavenet_layers=1,
+        posterior_encoder_num_wavenet_layers=1,
+        duration_predictor_flow_bins=4,
+        depth_separable_num_layers=1,
+        duration_predictor_num_flows=2,
         duration_predictor_filter_channels=8,
     )
     return Specimen(
-        module=VitsModel(config), inputs=(torch.tensor([[3, 4, 5, 6, 7]]),), sites={"TransposedConvolution": 2}
+        module=VitsModel(config),
+        inputs=(torch.tensor([[3, 4, 5, 6, 7]]),),
+        sites={"TransposedConvolution": 2},
     )
 
 
@@ -768,42 +813,74 @@ def univnet() -> Specimen:
     from transformers import UnivNetConfig, UnivNetModel
 
     config = UnivNetConfig(
-        model_in_channels=4, model_hidden_channels=4, num_mel_bins=5, resblock_kernel_sizes=[3, 3],
-        resblock_stride_sizes=[4, 2], resblock_dilation_sizes=[[1, 3], [1, 3]], kernel_predictor_hidden_channels=4,
+        model_in_channels=4,
+        model_hidden_channels=4,
+        num_mel_bins=5,
+        resblock_kernel_sizes=[3, 3],
+        resblock_stride_sizes=[4, 2],
+        resblock_dilation_sizes=[[1, 3], [1, 3]],
+        kernel_predictor_hidden_channels=4,
         kernel_predictor_num_blocks=1,
     )
-    return Specimen(module=UnivNetModel(config), inputs=(torch.randn(1, 7, 5),), sites={"TransposedConvolution": 2})
+    return Specimen(
+        module=UnivNetModel(config), inputs=(torch.randn(1, 7, 5),), sites={"TransposedConvolution": 2}
+    )
 
 
 def segformer() -> Specimen:
     from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
     config = SegformerConfig(
-        depths=[1] * 4, hidden_sizes=[4, 4, 8, 8], num_attention_heads=[1, 1, 2, 2], decoder_hidden_size=8, num_labels=3
+        depths=[1] * 4,
+        hidden_sizes=[4, 4, 8, 8],
+        num_attention_heads=[1, 1, 2, 2],
+        decoder_hidden_size=8,
+        num_labels=3,
     )
-    return Specimen(module=SegformerForSemanticSegmentation(config), inputs=(image(64, 96),), sites={"Resize": 3})
+    return Specimen(
+        module=SegformerForSemanticSegmentation(config), inputs=(image(64, 96),), sites={"Resize": 3}
+    )
 
 
 def upernet() -> Specimen:
     from transformers import UperNetConfig, UperNetForSemanticSegmentation
 
     config = UperNetConfig(
-        backbone_config={"model_type": "convnext", "hidden_sizes": [4, 4, 8, 8], "depths": [1] * 4,
-                         "out_features": ["stage1", "stage2", "stage3", "stage4"]},
-        hidden_size=8, auxiliary_in_channels=8, auxiliary_channels=4, num_labels=3,
+        backbone_config={
+            "model_type": "convnext",
+            "hidden_sizes": [4, 4, 8, 8],
+            "depths": [1] * 4,
+            "out_features": ["stage1", "stage2", "stage3", "stage4"],
+        },
+        hidden_size=8,
+        auxiliary_in_channels=8,
+        auxiliary_channels=4,
+        num_labels=3,
     )
-    return Specimen(module=UperNetForSemanticSegmentation(config), inputs=(image(64, 96),), sites={})
+    return Specimen(
+        module=UperNetForSemanticSegmentation(config), inputs=(image(192, 192),), sites={"Resize": 11}
+    )
 
 
 def dpt() -> Specimen:
     from transformers import DPTConfig, DPTForDepthEstimation
 
     config = DPTConfig(
-        hidden_size=8, num_hidden_layers=4, num_attention_heads=2, intermediate_size=8, image_size=32, patch_size=8,
-        backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[8] * 4, fusion_hidden_size=8, is_hybrid=False,
+        hidden_size=8,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=8,
+        image_size=32,
+        patch_size=8,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8] * 4,
+        fusion_hidden_size=8,
+        is_hybrid=False,
     )
     return Specimen(
-        module=DPTForDepthEstimation(config), inputs=(image(32, 32),), sites={"TransposedConvolution": 2, "Resize": 5}
+        module=DPTForDepthEstimation(config),
+        inputs=(image(32, 32),),
+        sites={"TransposedConvolution": 2, "Resize": 5},
     )
 
 
@@ -811,91 +888,108 @@ def zoe_depth() -> Specimen:
     from transformers import ZoeDepthConfig, ZoeDepthForDepthEstimation
 
     config = ZoeDepthConfig(
-        backbone_config={"model_type": "beit", "image_size": 32, "patch_size": 8, "hidden_size": 8, "num_hidden_layers": 4,
-                         "num_attention_heads": 2, "intermediate_size": 8, "use_relative_position_bias": True,
-                         "reshape_hidden_states": False,
-                         "out_features": ["stage1", "stage2", "stage3", "stage4"]},
-        neck_hidden_sizes=[8] * 4, fusion_hidden_size=8, bottleneck_features=8, num_relative_features=4,
+        backbone_config={
+            "model_type": "beit",
+            "image_size": 32,
+            "patch_size": 8,
+            "hidden_size": 8,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 2,
+            "intermediate_size": 8,
+            "use_relative_position_bias": True,
+            "reshape_hidden_states": False,
+            "out_features": ["stage1", "stage2", "stage3", "stage4"],
+        },
+        neck_hidden_sizes=[8] * 4,
+        fusion_hidden_size=8,
+        bottleneck_features=8,
+        num_relative_features=4,
         bin_configurations=[{"n_bins": 4, "min_depth": 0.001, "max_depth": 10.0, "name": "nyu"}],
-        bin_embedding_dim=8, num_attractors=[4, 2, 2, 1],
+        bin_embedding_dim=8,
+        num_attractors=[4, 2, 2, 1],
         backbone_hidden_size=8,
     )
-    return Specimen(module=ZoeDepthForDepthEstimation(config), inputs=(image(32, 32),), sites={})
+    return Specimen(
+        module=ZoeDepthForDepthEstimation(config),
+        inputs=(image(32, 32),),
+        sites={"Resize": 15, "TransposedConvolution": 2},
+    )
 
 
 def depth_pro() -> Specimen:
     from transformers import DepthProConfig, DepthProForDepthEstimation
 
-    vit = {"model_type": "dinov2", "image_size": 16, "patch_size": 8, "hidden_size": 8, "num_hidden_layers": 2,
-           "num_attention_heads": 2, "use_mask_token": False}
+    vit = {
+        "model_type": "dinov2",
+        "image_size": 16,
+        "patch_size": 8,
+        "hidden_size": 8,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "use_mask_token": False,
+    }
     config = DepthProConfig(
-        fusion_hidden_size=8, patch_size=16, intermediate_hook_ids=[1, 0], intermediate_feature_dims=[8, 8],
-        scaled_images_ratios=[0.5, 1.0], scaled_images_overlap_ratios=[0.0, 0.25],
-        scaled_images_feature_dims=[8, 8], image_model_config=vit, patch_model_config=vit, fov_model_config=vit,
+        fusion_hidden_size=8,
+        patch_size=16,
+        intermediate_hook_ids=[1, 0],
+        intermediate_feature_dims=[8, 8],
+        scaled_images_ratios=[0.5, 1.0],
+        scaled_images_overlap_ratios=[0.0, 0.25],
+        scaled_images_feature_dims=[8, 8],
+        image_model_config=vit,
+        patch_model_config=vit,
+        fov_model_config=vit,
     )
-    return Specimen(module=DepthProForDepthEstimation(config), inputs=(image(64, 64),), sites={})
-
-
-def vit_matte() -> Specimen:
-    from transformers import VitMatteConfig, VitMatteForImageMatting
-
-    config = VitMatteConfig(
-        backbone_config={"model_type": "vitdet", "image_size": 32, "patch_size": 8, "hidden_size": 8,
-                         "num_channels": 4, "num_hidden_layers": 1, "num_attention_heads": 2, "out_features": ["stage1"]},
-        hidden_size=8, convstream_hidden_sizes=[4, 4, 4], fusion_hidden_sizes=[8, 8, 4, 4],
+    return Specimen(
+        module=DepthProForDepthEstimation(config),
+        inputs=(image(64, 64),),
+        sites={"TransposedConvolution": 12},
     )
-    return Specimen(module=VitMatteForImageMatting(config), inputs=(image(32, 32, channels=4),), sites={"Resize": 4})
 
 
 def super_point() -> Specimen:
     from transformers import SuperPointConfig, SuperPointForKeypointDetection
 
-    config = SuperPointConfig(encoder_hidden_sizes=[4, 4, 8, 8], decoder_hidden_size=8, keypoint_decoder_dim=65,
-                              descriptor_decoder_dim=8, keypoint_threshold=0.0)
-    return Specimen(module=SuperPointForKeypointDetection(config), inputs=(image(32, 48),), sites={})
-
-
-def mask2former() -> Specimen:
-    from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
-
-    config = Mask2FormerConfig(
-        backbone_config={"model_type": "swin", "embed_dim": 8, "depths": [1] * 4, "num_heads": [1] * 4, "window_size": 4,
-                         "out_features": ["stage1", "stage2", "stage3", "stage4"]},
-        feature_size=8, mask_feature_size=8, hidden_dim=8, encoder_feedforward_dim=8, encoder_layers=1, decoder_layers=2,
-        num_attention_heads=2, dim_feedforward=8, num_queries=4,
+    config = SuperPointConfig(
+        encoder_hidden_sizes=[4, 4, 8, 8],
+        decoder_hidden_size=8,
+        keypoint_decoder_dim=65,
+        descriptor_decoder_dim=8,
+        keypoint_threshold=0.0,
     )
-    return Specimen(module=Mask2FormerForUniversalSegmentation(config), inputs=(image(64, 96),), sites={})
+    return Specimen(
+        module=SuperPointForKeypointDetection(config), inputs=(image(32, 48),), sites={"PixelShuffle": 1}
+    )
 
 
 def maskformer() -> Specimen:
     from transformers import DetrConfig, MaskFormerConfig, MaskFormerForInstanceSegmentation, SwinConfig
 
     backbone = SwinConfig(
-        embed_dim=8, depths=[1] * 4, num_heads=[1] * 4, window_size=4,
+        embed_dim=8,
+        depths=[1] * 4,
+        num_heads=[1] * 4,
+        window_size=4,
         out_features=["stage1", "stage2", "stage3", "stage4"],
     )
-    decoder = DetrConfig(d_model=8, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=8, decoder_ffn_dim=8,
-                         num_queries=4, encoder_attention_heads=2, decoder_attention_heads=2,
-                         use_timm_backbone=False, use_pretrained_backbone=False,
-                         backbone_config={"model_type": "resnet", "out_features": ["stage4"]})
-    config = MaskFormerConfig(backbone_config=backbone, decoder_config=decoder, fpn_feature_size=8, mask_feature_size=8)
-    return Specimen(module=MaskFormerForInstanceSegmentation(config), inputs=(image(64, 96),), sites={"Resize": 3})
-
-
-def oneformer() -> Specimen:
-    from transformers import OneFormerConfig, OneFormerForUniversalSegmentation
-
-    config = OneFormerConfig(
-        backbone_config={"model_type": "swin", "embed_dim": 8, "depths": [1] * 4, "num_heads": [1] * 4, "window_size": 4,
-                         "out_features": ["stage1", "stage2", "stage3", "stage4"]},
-        hidden_dim=8, mask_dim=8, conv_dim=8, encoder_feedforward_dim=8, encoder_layers=1, decoder_layers=2,
-        num_attention_heads=2, dim_feedforward=8, num_queries=4, is_training=False, task_seq_len=5,
-        query_dec_layers=1, text_encoder_width=8, text_encoder_num_layers=1, text_encoder_vocab_size=10,
-        text_encoder_context_length=5, text_encoder_proj_layers=1, text_encoder_n_ctx=2,
+    decoder = DetrConfig(
+        d_model=8,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_ffn_dim=8,
+        decoder_ffn_dim=8,
+        num_queries=4,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        use_timm_backbone=False,
+        use_pretrained_backbone=False,
+        backbone_config={"model_type": "resnet", "out_features": ["stage4"]},
+    )
+    config = MaskFormerConfig(
+        backbone_config=backbone, decoder_config=decoder, fpn_feature_size=32, mask_feature_size=32
     )
     return Specimen(
-        module=OneFormerForUniversalSegmentation(config), inputs=(image(64, 96),),
-        keywords={"task_inputs": torch.ones(1, 5)}, sites={},
+        module=MaskFormerForInstanceSegmentation(config), inputs=(image(64, 96),), sites={"Resize": 3}
     )
 
 
@@ -903,11 +997,23 @@ def detr_segmentation() -> Specimen:
     from transformers import DetrConfig, DetrForSegmentation
 
     config = DetrConfig(
-        use_timm_backbone=False, use_pretrained_backbone=False,
-        backbone_config={"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 8, 8, 8], "depths": [1] * 4,
-                         "out_features": ["stage1", "stage2", "stage3", "stage4"]},
-        d_model=16, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=8, decoder_ffn_dim=8, num_queries=4,
-        encoder_attention_heads=8, decoder_attention_heads=8,
+        use_timm_backbone=False,
+        use_pretrained_backbone=False,
+        backbone_config={
+            "model_type": "resnet",
+            "embedding_size": 8,
+            "hidden_sizes": [8, 8, 8, 8],
+            "depths": [1] * 4,
+            "out_features": ["stage1", "stage2", "stage3", "stage4"],
+        },
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_ffn_dim=8,
+        decoder_ffn_dim=8,
+        num_queries=4,
+        encoder_attention_heads=8,
+        decoder_attention_heads=8,
     )
     return Specimen(module=DetrForSegmentation(config), inputs=(image(64, 96),), sites={"Resize": 3})
 
@@ -916,11 +1022,24 @@ def rt_detr() -> Specimen:
     from transformers import RTDetrConfig, RTDetrForObjectDetection
 
     config = RTDetrConfig(
-        backbone_config={"model_type": "rt_detr_resnet", "embedding_size": 8, "hidden_sizes": [8, 8, 8, 8],
-                         "depths": [1] * 4, "out_features": ["stage2", "stage3", "stage4"]},
-        encoder_hidden_dim=8, encoder_in_channels=[8, 8, 8], encoder_ffn_dim=8, encoder_attention_heads=2,
-        decoder_attention_heads=2, decoder_ffn_dim=8, decoder_layers=1, num_queries=4, d_model=8,
-        decoder_in_channels=[8, 8, 8], num_labels=3,
+        backbone_config={
+            "model_type": "rt_detr_resnet",
+            "embedding_size": 8,
+            "hidden_sizes": [8, 8, 8, 8],
+            "depths": [1] * 4,
+            "out_features": ["stage2", "stage3", "stage4"],
+        },
+        encoder_hidden_dim=8,
+        encoder_in_channels=[8, 8, 8],
+        encoder_ffn_dim=8,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=8,
+        decoder_layers=1,
+        num_queries=4,
+        d_model=8,
+        decoder_in_channels=[8, 8, 8],
+        num_labels=3,
     )
     return Specimen(module=RTDetrForObjectDetection(config), inputs=(image(64, 96),), sites={"Resize": 2})
 
@@ -929,25 +1048,50 @@ def mobile_vit() -> Specimen:
     from transformers import MobileViTConfig, MobileViTForSemanticSegmentation
 
     config = MobileViTConfig(
-        hidden_sizes=[8, 8, 8], neck_hidden_sizes=[4, 4, 4, 4, 4, 8, 8], num_attention_heads=2, aspp_out_channels=8,
-        image_size=64, num_labels=3, atrous_rates=[1, 2, 3],
+        hidden_sizes=[8, 8, 8],
+        neck_hidden_sizes=[4, 4, 4, 4, 4, 8, 8],
+        num_attention_heads=2,
+        aspp_out_channels=8,
+        image_size=64,
+        num_labels=3,
+        atrous_rates=[1, 2, 3],
     )
-    return Specimen(module=MobileViTForSemanticSegmentation(config), inputs=(image(64, 64),), sites={})
+    return Specimen(
+        module=MobileViTForSemanticSegmentation(config), inputs=(image(64, 64),), sites={"Resize": 1}
+    )
 
 
 def clip_seg() -> Specimen:
     from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
     config = CLIPSegConfig(
-        text_config={"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
-                     "vocab_size": 20, "projection_dim": 8, "eos_token_id": 2},
-        vision_config={"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2,
-                       "image_size": 32, "patch_size": 8},
-        projection_dim=8, extract_layers=[0, 1], reduce_dim=8, decoder_num_attention_heads=2, decoder_intermediate_size=8,
+        text_config={
+            "hidden_size": 8,
+            "intermediate_size": 8,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "vocab_size": 20,
+            "projection_dim": 8,
+            "eos_token_id": 2,
+        },
+        vision_config={
+            "hidden_size": 8,
+            "intermediate_size": 8,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 2,
+            "image_size": 32,
+            "patch_size": 8,
+        },
+        projection_dim=8,
+        extract_layers=[0, 1],
+        reduce_dim=8,
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=8,
         use_complex_transposed_convolution=True,
     )
     return Specimen(
-        module=CLIPSegForImageSegmentation(config), inputs=(),
+        module=CLIPSegForImageSegmentation(config),
+        inputs=(),
         keywords={"input_ids": torch.tensor([[3, 4, 2]]), "pixel_values": image(32, 32)},
         sites={"TransposedConvolution": 2},
     )
@@ -957,69 +1101,82 @@ def beit_segmentation() -> Specimen:
     from transformers import BeitConfig, BeitForSemanticSegmentation
 
     config = BeitConfig(
-        hidden_size=8, num_hidden_layers=4, num_attention_heads=2, intermediate_size=8, image_size=32, patch_size=8,
-        out_indices=[0, 1, 2, 3], pool_scales=[1, 2], auxiliary_channels=4, num_labels=3,
+        hidden_size=8,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=8,
+        image_size=32,
+        patch_size=8,
+        out_indices=[0, 1, 2, 3],
+        pool_scales=[1, 2],
+        auxiliary_channels=4,
+        num_labels=3,
     )
-    return Specimen(module=BeitForSemanticSegmentation(config), inputs=(image(32, 32),), sites={})
+    return Specimen(
+        module=BeitForSemanticSegmentation(config),
+        inputs=(image(32, 32),),
+        sites={"Resize": 7, "TransposedConvolution": 3},
+    )
 
 
 def vit_mim() -> Specimen:
     from transformers import ViTConfig, ViTForMaskedImageModeling
 
     config = ViTConfig(
-        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=32, patch_size=8,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        image_size=32,
+        patch_size=8,
         encoder_stride=8,
     )
-    return Specimen(module=ViTForMaskedImageModeling(config), inputs=(image(32, 32),), sites={"PixelShuffle": 1})
-
-
-def convnextv2_upernet() -> Specimen:
-    from transformers import UperNetConfig, UperNetForSemanticSegmentation
-
-    config = UperNetConfig(
-        backbone_config={"model_type": "convnextv2", "hidden_sizes": [4, 4, 8, 8], "depths": [1] * 4,
-                         "out_features": ["stage1", "stage2", "stage3", "stage4"]},
-        hidden_size=8, auxiliary_in_channels=8, auxiliary_channels=4, num_labels=3,
+    return Specimen(
+        module=ViTForMaskedImageModeling(config), inputs=(image(32, 32),), sites={"PixelShuffle": 1}
     )
-    return Specimen(module=UperNetForSemanticSegmentation(config), inputs=(image(64, 96),), sites={})
 
 
 def pix_vit_mae() -> Specimen:
     from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
-    config = ViTMAEConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=32,
-                          patch_size=8, decoder_hidden_size=8, decoder_num_hidden_layers=1, decoder_num_attention_heads=2,
-                          decoder_intermediate_size=8)
+    config = ViTMAEConfig(
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        image_size=32,
+        patch_size=8,
+        decoder_hidden_size=8,
+        decoder_num_hidden_layers=1,
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=8,
+    )
     return Specimen(module=ViTMAEForPreTraining(config), inputs=(image(32, 32),), sites={})
 
 
 def dit_unpatchify() -> Specimen:
     from diffusers import DiTTransformer2DModel
 
-    model = DiTTransformer2DModel(num_attention_heads=2, attention_head_dim=4, in_channels=4, out_channels=4, num_layers=1,
-                                  sample_size=8, patch_size=2, norm_num_groups=4)
-    return Specimen(module=model, inputs=(image(8, 8, channels=4), torch.tensor([3])),
-                    keywords={"class_labels": torch.tensor([1])}, sites={})
+    model = DiTTransformer2DModel(
+        num_attention_heads=2,
+        attention_head_dim=4,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        sample_size=8,
+        patch_size=2,
+        norm_num_groups=4,
+    )
+    return Specimen(
+        module=model,
+        inputs=(image(8, 8, channels=4), torch.tensor([3])),
+        keywords={"class_labels": torch.tensor([1])},
+        sites={"PixelShuffle": 1},
+    )
 
 
-def flava_janus() -> Specimen:
-    from transformers.models.janus.configuration_janus import JanusVQVAEConfig
-    from transformers.models.janus.modeling_janus import JanusVQVAE
-
-    config = JanusVQVAEConfig(embed_dim=4, num_embeddings=8, base_channels=32, channel_multiplier=[1, 1], num_res_blocks=1, latent_channels=8,
-                              num_patches=4)
-    return Specimen(module=JanusVQVAE(config), inputs=(image(16, 16),), sites={})
-
-
-def pp_ocr_det() -> Specimen:
-    from transformers import PPOCRV5MobileDetConfig, PPOCRV5MobileDetForObjectDetection
-
-    config = PPOCRV5MobileDetConfig()
-    return Specimen(module=PPOCRV5MobileDetForObjectDetection(config), inputs=(image(64, 96),), sites={})
-
-
-_BUILDERS: tuple[Callable[[], Specimen], ...] = tuple(
-    value for name, value in list(globals().items())
-    if callable(value) and getattr(value, "__module__", "") == __name__ and name not in ("kinds", "image", "Specimen", "Through")
-)
-MODELS: Mapping[str, Callable[[], Specimen]] = {build.__name__: build for build in _BUILDERS}
+MODELS: Mapping[str, Callable[[], Specimen]] = {
+    name: build
+    for name, build in list(globals().items())
+    if getattr(build, "__annotations__", None) == {"return": Specimen}
+}

@@ -148,7 +148,7 @@ class Reading:
     def rejection(self) -> float:
         """The loudest replica that the layer leaves behind its chain, in dB; measured when asked for."""
         stages = [stage.operator for stage in self.site.stages()]
-        return float(chain_rejection(stages, source=len(self.site.before)).decibel)
+        return float(chain_rejection(stages, source=len(self.site.before)).decibel.detach())
 
     @cached_property
     def looks_drawn(self) -> bool:
