@@ -64,6 +64,7 @@ def test_inputs_by_name():
         (RuntimeError("first line.\n  second   line.\n"), ShapeError, "first line. second line"),
         (TypeError(), OptionError, "TypeError"),
         (ValueError("a" * 300), ShapeError, "a" * 199 + "…"),
+        (AssertionError("sides must be even"), ShapeError, "sides must be even"),
     ],
 )
 def test_what_the_model_says_is_one_short_line(error, kind, said):
@@ -72,7 +73,10 @@ def test_what_the_model_says_is_one_short_line(error, kind, said):
         record(nn.Sequential(Raises(error)), [torch.rand(1, 2).double()])
 
 
-@pytest.mark.parametrize("error", [KeyError("where"), FileNotFoundError("where"), SystemExit("where")])
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("where"), FileNotFoundError("where"), SystemExit("where"), NotImplementedError("where")],
+)
 def test_a_fault_of_the_model_is_not_blamed_on_its_inputs(error):
     said = str(error)
     message = (

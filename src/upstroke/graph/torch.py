@@ -26,6 +26,8 @@ __all__ = ["record"]
 
 _GROWERS = TransposedConvolution | Resize | Upsampling | PixelShuffle | Unread
 _LONGEST_REASON = 200
+# What PyTorch and models raise where their inputs do not suit them.
+_OF_INPUTS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
 
 
 def record(
@@ -151,7 +153,8 @@ def _refusal(error: Exception | SystemExit, inputs: Sequence[object], path: str)
     if isinstance(error, TypeError) and not path and "missing" in said and "argument" in said:
         return OptionError(f"the model wants more inputs: {said}; give one --input for each")
     shown = " and ".join(map(_shown, inputs)) or "none"
-    if isinstance(error, RuntimeError | ValueError | IndexError | TypeError):
+    # what a model asserts is mostly what its inputs must be
+    if isinstance(error, _OF_INPUTS) and not isinstance(error, NotImplementedError):
         msg = f"the model cannot take inputs of shape {shown}: {said}{place}; try another --input"
         return OptionError(msg) if isinstance(error, TypeError) else ShapeError(msg)
     kind = type(error).__name__
@@ -174,7 +177,8 @@ def _with_growers_named(graph: Graph, origins: Mapping[str, Origin], model: str)
     for name in {node.name for node in graph.nodes} - {node.name for node in growers}:
         unique(name)
     for node in growers:
-        origin = origins[node.output]
+        # of what a rearrangement amounts to only the last is there under the name of a map that was recorded
+        origin = origins[node.output if node.output in origins else node.output.rpartition(":")[0]]
         named[id(node)] = unique(origin.path or model or _short(node, origin))
     nodes = (replace(node, name=named.get(id(node), node.name)) for node in graph.nodes)
     return replace(graph, nodes=tuple(nodes))
