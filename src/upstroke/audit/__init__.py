@@ -4,12 +4,15 @@ from upstroke.audit.baseline import since, standing
 from upstroke.audit.cheaper import mergeable_resize, movable_pointwise
 from upstroke.audit.check import Finding, Judged, Report, Suppressed, check
 from upstroke.audit.corners import size_dependent_grid
+from upstroke.audit.drift import skip_drift
 from upstroke.audit.edge import dark_border
 from upstroke.audit.imbalance import beyond_repair, unbalanced_phases
 from upstroke.audit.overlap import uneven_gradient, uneven_overlap
 from upstroke.audit.pages import page_of
 from upstroke.audit.replicas import weak_rejection
 from upstroke.audit.rule import RULES, SEVERITIES, Rule, Severity, Verdict, chosen
+from upstroke.audit.shift import shift_of, shifted_output
+from upstroke.audit.sizes import sizes_that_break
 from upstroke.audit.suppress import Suppression
 
 __all__ = [
@@ -30,8 +33,12 @@ __all__ = [
     "mergeable_resize",
     "movable_pointwise",
     "page_of",
+    "shift_of",
+    "shifted_output",
     "since",
     "size_dependent_grid",
+    "sizes_that_break",
+    "skip_drift",
     "standing",
     "unbalanced_phases",
     "uneven_gradient",

@@ -1,5 +1,6 @@
 """Turn a model into the report of what every rule says of everything that it judges."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -23,6 +24,8 @@ from upstroke.audit.subjects import (
 from upstroke.audit.suppress import Suppression
 from upstroke.errors import OptionError
 from upstroke.graph import Branching, Graph, joins, reductions, sites
+from upstroke.graph.places import places
+from upstroke.graph.sizes import Sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -249,7 +252,9 @@ def check(
         inputs, by_name = arguments(model, inputs)
         keywords = {**by_name, **(keywords or {})}
     geometry = probe in ("geometry", "all")
+    started = time.perf_counter()
     graph = model if isinstance(model, Graph) else _graph(model, inputs, keywords, geometry=geometry)
+    capture = time.perf_counter() - started
     if name:
         graph = replace(graph, model=name)
     found = sites(graph)
@@ -259,6 +264,8 @@ def check(
 
     readings = [read(site, graph, found) for site in found]
     joined = joins(graph, found)
+    asks_sizes = found and any(rule.code == "UP203" for rule in rules)
+    sizes = _sizes(model, inputs, keywords, graph, capture) if asks_sizes else None
     probed: dict[str, Any] = {}
     if probe in ("values", "all"):
         probed["values"] = _values(model, inputs, keywords, graph, readings, seed=seed)
@@ -270,8 +277,8 @@ def check(
         sites=tuple(map(judged, readings)),
         joins=tuple(judged(JoinReading(branching=each)) for each in joined),
         reductions=tuple(judged(read_reduction(node, graph)) for node in reductions(graph)),
-        outputs=tuple(judged(OutputReading(tensor=name)) for name in graph.outputs),
-        model=judged(ModelReading(graph=graph, sites=found)),
+        outputs=tuple(judged(each) for each in _outputs(graph, grown=bool(found))),
+        model=judged(ModelReading(graph=graph, sites=found, sizes=sizes)),
         probe=None if probe is None else probed,
         suppressions=tuple(suppress),
     )
@@ -333,6 +340,31 @@ def _graph(
     from upstroke.graph.onnx import read_onnx
 
     return read_onnx(Path(model), sizes=inputs)
+
+
+def _sizes(
+    model: nn.Module | Graph | str | PathLike[str],
+    inputs: Any,  # noqa: ANN401
+    keywords: Mapping[str, Any] | None,
+    graph: Graph,
+    capture: float,
+) -> Sizes | None:
+    """Which sizes of input a model takes; None of a graph, which nothing can be tried on."""
+    if isinstance(model, Graph):
+        return None
+    if isinstance(model, nn.Module):
+        from upstroke.graph.torch_sizes import torch_sizes
+
+        return torch_sizes(model, inputs, graph, kwargs=keywords, capture=capture)
+    from upstroke.graph.onnx_sizes import onnx_sizes
+
+    return onnx_sizes(Path(model), graph)
+
+
+def _outputs(graph: Graph, *, grown: bool) -> Iterator[OutputReading]:
+    placed = places(graph)
+    for name in graph.outputs:
+        yield OutputReading(tensor=name, place=placed.get(name), inputs=graph.inputs, grown=grown)
 
 
 def _judged(

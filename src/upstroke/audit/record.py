@@ -17,6 +17,7 @@ from upstroke.audit.rule import Rule, Subject, Verdict
 from upstroke.audit.subjects import JoinReading, OutputReading, ReductionReading
 from upstroke.graph import Graph, Site
 from upstroke.graph.places import places
+from upstroke.graph.sizes import Along, Sizes
 from upstroke.graph.steps import (
     Convolution,
     Join,
@@ -68,6 +69,7 @@ def record_of(report: "Report") -> dict[str, Plain]:
             {**_output(judged, report.rules), "place": placed(located.get(judged.reading.tensor))}
             for judged in report.outputs
         ],
+        "sizes": _sizes(report.model.reading.sizes),
         "verdicts": verdicts_of(report.model, report.rules),
         "network": network_of(report, located),
         "findings": [_finding(finding) for finding in findings],
@@ -259,6 +261,43 @@ def _kernel_of(step: Convolution | Pool) -> tuple[int, ...]:
 
 def _output(judged: "Judged[OutputReading]", rules: tuple[Rule, ...]) -> dict[str, Plain]:
     return {"name": judged.reading.name, "verdicts": verdicts_of(judged, rules)}
+
+
+def _sizes(sizes: Sizes | None) -> dict[str, Plain] | None:
+    if sizes is None:
+        return None
+    return {
+        "start": list(sizes.start),
+        "tried": sizes.tried,
+        "how": sizes.how or None,
+        "fixed": sizes.fixed,
+        "along": [_along(each) for each in sizes.along],
+        "reason": sizes.reason or None,
+    }
+
+
+def _along(along: Along) -> dict[str, Plain]:
+    return {
+        "axes": list(along.axes),
+        "tried": list(along.tried),
+        "right": list(along.right),
+        "period": along.period,
+        "remainders": list(along.remainders),
+        "failed": [
+            {"size": list(each.size), "error": each.error, "place": each.place or None}
+            for each in along.failed
+        ],
+        "changed": [
+            {
+                "size": list(each.size),
+                "output": each.output,
+                "axis": each.axis,
+                "came": each.came,
+                "due": float(each.due),
+            }
+            for each in along.changed
+        ],
+    }
 
 
 def verdicts_of(judged: "Judged[Any]", rules: tuple[Rule, ...]) -> dict[str, Plain]:

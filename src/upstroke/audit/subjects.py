@@ -7,6 +7,8 @@ import torch
 
 from upstroke.diagnose import Coverage, coverage
 from upstroke.graph import Branching, Graph, Node, Site
+from upstroke.graph.places import Lost, Place
+from upstroke.graph.sizes import Sizes
 from upstroke.graph.steps import Convolution, Pool
 from upstroke.polyphase import transposed
 
@@ -61,10 +63,16 @@ class OutputReading:
 
     Attributes:
         tensor: name of the map.
+        place: where its samples sit, or why nobody can say; None where it was not asked.
+        inputs: names of the model's inputs.
+        grown: whether the model has upsampling sites.
         reason: why it could not be read; empty where it could.
     """
 
     tensor: str
+    place: Place | Lost | None = None
+    inputs: tuple[str, ...] = ()
+    grown: bool = True
     reason: str = ""
 
     @property
@@ -80,11 +88,13 @@ class ModelReading:
     Attributes:
         graph: the model.
         sites: its upsampling sites.
+        sizes: which sizes of input it takes; None where no rule asks, or there is nothing to try them on.
         reason: why it could not be read; empty where it could.
     """
 
     graph: Graph
     sites: tuple[Site, ...]
+    sizes: Sizes | None = None
     reason: str = ""
 
     @property

@@ -1,9 +1,28 @@
 """Turn numbers that several rules speak of into words."""
 
-__all__ = ["ONE_CELL", "ONE_OUTPUT", "level"]
+from collections.abc import Sequence
+from fractions import Fraction
+
+__all__ = ["ONE_CELL", "ONE_OUTPUT", "level", "on_axes"]
 
 ONE_CELL = "the map that comes in has one cell (1x1), so nothing repeats and no pattern can form"
 ONE_OUTPUT = "its map has one sample, so nothing repeats and its gradient has no pattern"
+
+
+def on_axes(distances: Sequence[Fraction]) -> str:
+    """Word signed distances in pixels, one where all axes share it.
+
+    >>> on_axes((Fraction(-31, 2),) * 2), on_axes((Fraction(1), Fraction(-1, 4)))
+    ('−15.5 pixels on every axis', '1 pixel on axis 0, −0.25 pixels on axis 1')
+    """
+    if len(set(distances)) == 1:
+        return f"{_pixels(distances[0])}{' on every axis' if len(distances) > 1 else ''}"
+    return ", ".join(f"{_pixels(each)} on axis {axis}" for axis, each in enumerate(distances) if each)
+
+
+def _pixels(distance: Fraction) -> str:
+    number = f"{float(distance):.4g}".replace("-", "−")
+    return f"{number} pixel{'' if abs(distance) == 1 else 's'}"
 
 
 def level(decibel: float, *, of: str = "it") -> str:

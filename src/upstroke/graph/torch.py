@@ -22,7 +22,7 @@ from upstroke.graph.torch_shadow import Positions
 from upstroke.graph.torch_spellings import with_plain_axes, with_repeats
 from upstroke.graph.torch_state import left_as_it_was
 
-__all__ = ["record"]
+__all__ = ["record", "tensors_in", "uncompiled"]
 
 _GROWERS = TransposedConvolution | Resize | Upsampling | PixelShuffle | Unread
 _LONGEST_REASON = 200
@@ -68,23 +68,23 @@ def record(
     """
     module = _seen_into(module)
     given = dict(kwargs or {})
-    tensors = [*_tensors_in(list(inputs)), *_tensors_in(given)]
+    tensors = [*tensors_in(list(inputs)), *tensors_in(given)]
     with left_as_it_was(module, tensors) as originals, Running(module) as running:
         positions = Positions() if geometry else None
         recorder = Recorder(running, originals, positions)
-        for tensor in _tensors_in(list(inputs)):
+        for tensor in tensors_in(list(inputs)):
             recorder.take(tensor, "input")
         for key, value in given.items():
-            for tensor in _tensors_in(value):
+            for tensor in tensors_in(value):
                 recorder.take(tensor, key)
         try:
-            with torch.no_grad(), recorder, Whole(recorder), _uncompiled(module):
+            with torch.no_grad(), recorder, Whole(recorder), uncompiled(module):
                 output = module(*inputs, **given)
         except (Exception, SystemExit) as error:
             raise _refusal(error, [*inputs, *given.values()], running.path) from error
-        names = [recorder.map_of(tensor) for tensor in _tensors_in(output)]
+        names = [recorder.map_of(tensor) for tensor in tensors_in(output)]
         if positions is not None:
-            positions.read_all(zip(names, _tensors_in(output), strict=True))
+            positions.read_all(zip(names, tensors_in(output), strict=True))
     outputs = tuple(dict.fromkeys(each for each in names if each is not None))
     nodes = recorder.nodes_for(outputs)
     graph = Graph(
@@ -120,7 +120,7 @@ def _seen_into(module: object) -> nn.Module:
 
 
 @contextmanager
-def _uncompiled(module: nn.Module) -> Iterator[None]:
+def uncompiled(module: nn.Module) -> Iterator[None]:
     """Run parts that `torch.compile` made as the modules they were made from."""
     if not any(hasattr(part, "_orig_mod") for part in module.modules()):
         yield
@@ -133,15 +133,15 @@ def _uncompiled(module: nn.Module) -> Iterator[None]:
         yield
 
 
-def _tensors_in(value: object, *, depth: int = 4) -> Iterator[Tensor]:
+def tensors_in(value: object, *, depth: int = 4) -> Iterator[Tensor]:
     """Every tensor in a structure: containers, mappings and objects that hold them as attributes."""
     for leaf in pytree.tree_leaves(value):
         if isinstance(leaf, Tensor):
             yield leaf
         elif depth and isinstance(leaf, Mapping):
-            yield from _tensors_in(list(leaf.values()), depth=depth - 1)
+            yield from tensors_in(list(leaf.values()), depth=depth - 1)
         elif depth and hasattr(leaf, "__dict__") and not isinstance(leaf, type | nn.Module):
-            yield from _tensors_in(list(vars(leaf).values()), depth=depth - 1)
+            yield from tensors_in(list(vars(leaf).values()), depth=depth - 1)
 
 
 def _refusal(error: Exception | SystemExit, inputs: Sequence[object], path: str) -> OptionError | ShapeError:
