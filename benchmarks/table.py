@@ -19,6 +19,7 @@ TABLE = Path(__file__).resolve().parent.parent / "src" / "upstroke" / "ops" / "m
 
 DENSE_TABLE = TABLE.with_name("dense_measured.py")
 RESIZE_TABLE = TABLE.with_name("resize_conv_measured.py")
+PEER_TABLE = TABLE.with_name("peer_measured.py")
 
 HEAD = '''"""Hold what was measured on one CPU thread: milliseconds of every form, for each case, map, part.
 
@@ -99,6 +100,46 @@ MEASURED: dict[tuple[int, str, bool, str], tuple[tuple[tuple[int, ...], Form], .
 '''
 
 
+PEER_HEAD = '''"""Hold the times of PyTorch and upstroke for upsampling each channel by itself, on one thread.
+
+Generated from benchmarks/results by `python -m benchmarks.table`; not edited by hand.
+"""
+
+from typing import NamedTuple
+
+__all__ = ["MEASURED", "PeerRow"]
+
+
+class PeerRow(NamedTuple):
+    """One layer on one float32 map in the contiguous layout, forward, results in memory that was used before.
+
+    Attributes:
+        case: what the benchmark calls it.
+        kind: "depthwise", or the mode of a resize.
+        axes: number of axes; every axis has the scale and the kernel.
+        scale: output samples per cell.
+        kernel: samples from the first to the last tap.
+        channels: that come in and go out.
+        cells: of the map, all axes and the batch together.
+        pytorch, upstroke: milliseconds.
+    """
+
+    case: str
+    kind: str
+    axes: int
+    scale: int
+    kernel: int
+    channels: int
+    cells: int
+    pytorch: float
+    upstroke: float
+
+
+# fmt: off
+MEASURED: tuple[PeerRow, ...] = (
+'''
+
+
 def table(folder: Path = RESULTS) -> str:
     """The text of the module of the forms of `upsample`."""
     lines = []
@@ -161,6 +202,26 @@ def resize_table(folder: Path = RESULTS) -> str:
     return RESIZE_HEAD + "".join(lines) + "}\n"
 
 
+def peer_table(folder: Path = RESULTS) -> str:
+    """The text of the module of the times of PyTorch's layers and ours."""
+    lines = []
+    for case, row in _rows(("depthwise",), folder):
+        taken = {
+            time["who"]: time["ms"]
+            for time in row["times"]
+            if (time["layout"], time["outputs"]) == ("contiguous", "reused")
+        }
+        if (row["work"], row["dtype"]) != ("forward", "float32") or not {"PyTorch", "upstroke"} <= set(taken):
+            continue
+        family, scale, kernel, _ = _operator(case)
+        kind = case.layer.mode if isinstance(case.layer, Fixed) else family
+        cells = case.shape[0] * math.prod(case.shape[2:])
+        size = (case.ndim, scale, kernel, case.shape[1], cells)
+        values = (case.name, kind, *size, taken["PyTorch"], taken["upstroke"])
+        lines.append(f"    PeerRow({', '.join(map(_written, values))}),\n")
+    return PEER_HEAD + "".join(lines) + ")\n"
+
+
 def _winner(milliseconds: Mapping[str, float], *, plain: str) -> str:
     """The fastest form; PyTorch's own way where no other saves more than two runs differ by."""
     best = min(milliseconds, key=lambda form: milliseconds[form])
@@ -173,6 +234,7 @@ def write() -> None:
     TABLE.write_text(table())
     DENSE_TABLE.write_text(dense_table())
     RESIZE_TABLE.write_text(resize_table())
+    PEER_TABLE.write_text(peer_table())
 
 
 def _rows(suites: tuple[str, ...], folder: Path) -> Iterator[tuple[Case, Row]]:

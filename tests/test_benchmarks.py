@@ -81,6 +81,7 @@ def test_the_choices_are_made_from_the_results():
     assert table.TABLE.read_text() == table.table()
     assert table.DENSE_TABLE.read_text() == table.dense_table()
     assert table.RESIZE_TABLE.read_text() == table.resize_table()
+    assert table.PEER_TABLE.read_text() == table.peer_table()
 
 
 def test_results_are_of_rows_that_there_are():

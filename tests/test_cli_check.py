@@ -208,7 +208,13 @@ def onnx_file(folder):
     return path
 
 
-LOUD = {("UP102", "up", "error"), ("UP105", "up", "error")}
+LOUD = {
+    ("UP102", "up", "error"),
+    ("UP104", "up", "warning"),
+    ("UP105", "up", "error"),
+    ("UP205", "up", "warning"),
+    ("UP304", "up", "note"),
+}
 
 
 def test_a_factory_is_run_once_and_judged():
@@ -220,7 +226,7 @@ def test_a_factory_is_run_once_and_judged():
 
 def test_the_text_of_a_factory():
     assert (
-        run("nets:loud", "--input", "1x2x5x6").stdout
+        run("nets:loud", "--input", "1x2x5x6", "--select", "UP102,UP105").stdout
         == """\
 nets:loud: 3 operators, 1 upsampling site
 PyTorch; input 'input' 1x2x5x6
@@ -249,7 +255,7 @@ upstroke explain UP102 says more
 def test_a_file_is_judged_with_and_without_sizes(onnx_file):
     record, code = record_of(onnx_file)
     assert (record["model"], code) == (onnx_file.name, 1)
-    assert {each["code"] for each in record["findings"]} == {"UP102", "UP105"}
+    assert {each["code"] for each in record["findings"]} == {code for code, _, _ in LOUD}
     for words in ("1x2x5x6", "x=1x2x5x6"):
         record, code = record_of("model.onnx", "--input", words)
         assert (record["sites"][0]["size_in"], code) == ([5, 6], 1)

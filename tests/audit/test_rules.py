@@ -115,6 +115,10 @@ FIRES = {
     "UP201": Skip(torch.nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1, output_padding=1)),
     "UP203": ROUNDS,
     "UP204": torch.nn.ConvTranspose2d(1, 1, 3, stride=2),
+    "UP303": row(Resize(mode="cubic", scale=(2.0, 2.0), coordinates="half_pixel"), size=(512, 512)),
+    "UP304": row(grown(weight=torch.ones(8, 8, 4, 4))),
+    "UP401": row(grown(kernel=(2, 2))),
+    "UP402": row(LINEAR),
 }
 RESTS = {
     "UP101": row(grown(kernel=(4, 6)), TANH),
@@ -129,6 +133,10 @@ RESTS = {
     "UP201": Skip(torch.nn.Upsample(scale_factor=2)),
     "UP203": torch.nn.Upsample(scale_factor=2),
     "UP204": torch.nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1),
+    "UP303": row(Resize(mode="cubic", scale=(2.0, 2.0), coordinates="half_pixel"), size=(4, 4)),
+    "UP304": row(grown(weight=torch.randn(8, 8, 4, 4, generator=seeded(0)))),
+    "UP401": row(NEAREST),
+    "UP402": row(NEAREST),
 }
 # What sizes are tried on, where a rule asks for a model that can be run.
 EXAMPLE = torch.rand(1, 1, 8, 8)

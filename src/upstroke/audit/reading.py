@@ -10,6 +10,7 @@ import torch
 from upstroke.diagnose import (
     ChainGain,
     Coverage,
+    Separability,
     border_loss,
     chain_gain,
     chain_rejection,
@@ -18,6 +19,7 @@ from upstroke.diagnose import (
     dependence,
     grid_of,
     phase_gain,
+    separability,
     strang_fix_order,
 )
 from upstroke.errors import NotRepresentableError, OptionError, ShapeError
@@ -87,6 +89,7 @@ class Reading:
         can_repair: the first later operation that could; None where there is none.
         chain_reaches_output, behind_chain: the same two of what comes behind the chain of linear stages.
         is_last: whether an output of the model is reached without passing another upsampling site.
+        is_whole_model: whether the model is the site's chain of linear stages and nothing else.
         merged, commuted, folded: the exact cheaper forms that the site has with its neighbours.
         scale: of the layer, per axis.
         channels: that come in and go out; (1, 1) for a layer that takes any.
@@ -96,8 +99,10 @@ class Reading:
         order: Strang–Fix order, to a tolerance for trained kernels.
         grid: of the layer's output, in pixels of its input.
         pattern: the most uneven channel pair.
+        map_channels: of the map that comes in; None where it is not known.
         trained: whether the taps are more than random draws; None where too few taps tell.
         border: what is missing of a constant at either end of every axis, as a part of it.
+        rejection: the loudest replica that the layer leaves behind its chain, in dB.
         multiply_adds: of the layer on a map of the known size; None where a size is not known.
     """
 
@@ -108,6 +113,7 @@ class Reading:
     chain_reaches_output: bool = False
     behind_chain: Node | None = None
     is_last: bool = False
+    is_whole_model: bool = False
     merged: MergedResize | None = None
     commuted: CommutedPointwise | None = None
     folded: tuple[FoldedPointwise, ...] = ()
@@ -119,8 +125,10 @@ class Reading:
     order: int | None = None
     grid: Grid | None = None
     pattern: Pattern | None = None
+    map_channels: int | None = None
     trained: bool | None = None
     border: torch.Tensor | None = None
+    rejection: float = -math.inf
     multiply_adds: int | None = None
 
     @property
@@ -145,10 +153,10 @@ class Reading:
         return _samples(self.site.size_out)
 
     @cached_property
-    def rejection(self) -> float:
-        """The loudest replica that the layer leaves behind its chain, in dB; measured when asked for."""
-        stages = [stage.operator for stage in self.site.stages()]
-        return float(chain_rejection(stages, source=len(self.site.before)).decibel.detach())
+    def separability(self) -> Separability | None:
+        """What the nearest separable kernel keeps of a transposed convolution's; measured when asked for."""
+        step = self.site.node.step
+        return separability(step.weight) if isinstance(step, TransposedConvolution) else None
 
     @cached_property
     def looks_drawn(self) -> bool:
@@ -174,6 +182,7 @@ def read(site: Site, graph: Graph, sites: Sequence[Site] = ()) -> Reading:
         chain_reaches_output=behind_chain[0],
         behind_chain=behind_chain[1],
         is_last=_is_last(site, graph, sites),
+        is_whole_model=len(site.chain) == len(graph.nodes) and site.chain[-1].output in graph.outputs,
         merged=merged_resize(site, graph),
         commuted=commuted_pointwise(site, graph),
         folded=folded_pointwise(site, graph),
@@ -201,6 +210,8 @@ def read(site: Site, graph: Graph, sites: Sequence[Site] = ()) -> Reading:
         pattern=_most_uneven(operator),
         trained=None if spread is None else bool(spread > DRAWN_AT_RANDOM),
         border=border_loss(operator),
+        rejection=float(chain_rejection([stage.operator for stage in stages], source=place).decibel),
+        map_channels=_channels(site, operator, graph),
         multiply_adds=_multiply_adds(site, operator, graph),
     )
 
@@ -214,11 +225,15 @@ def _samples(size: tuple[int | None, ...] | None) -> int | None:
     return math.prod(known) if size is not None and len(known) == len(size) else None
 
 
+def _channels(site: Site, operator: Polyphase, graph: Graph) -> int | None:
+    """Channels of the map that comes in."""
+    shape = graph.shapes.get(site.layer[0].inputs[0])
+    return operator.in_channels if not operator.shared else None if shape is None else shape[1]
+
+
 def _multiply_adds(site: Site, operator: Polyphase, graph: Graph) -> int | None:
     """What a layer costs at its size, borders taken like the interior."""
-    cells = _samples(site.size_in)
-    shape = graph.shapes.get(site.layer[0].inputs[0])
-    channels = operator.in_channels if not operator.shared else None if shape is None else shape[1]
+    cells, channels = _samples(site.size_in), _channels(site, operator, graph)
     if cells is None or not channels or channels % operator.in_channels:
         return None
     return cells * cost(operator, channels=channels).multiply_adds_per_input

@@ -36,6 +36,7 @@ from upstroke.diagnose.picture import (
 from upstroke.diagnose.position import centroid, grid_of
 from upstroke.diagnose.rejection import ImageRejection, image_rejection
 from upstroke.diagnose.response import Response, frequency_response, kernel_transform, response_power
+from upstroke.diagnose.separability import Separability, separability
 from upstroke.diagnose.spectrum import power_spectrum
 from upstroke.diagnose.subgrid import Subgrid, subgrid_variance
 
@@ -50,6 +51,7 @@ __all__ = [
     "KeypointError",
     "PictureSubgrid",
     "Response",
+    "Separability",
     "SetSubgrid",
     "SpectralPeaks",
     "Spectrum",
@@ -81,6 +83,7 @@ __all__ = [
     "picture_subgrid_variance",
     "power_spectrum",
     "response_power",
+    "separability",
     "set_subgrid_variance",
     "spectral_density",
     "spectral_peaks",

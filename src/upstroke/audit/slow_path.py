@@ -1,0 +1,69 @@
+"""UP303: judge whether PyTorch is known to be slow at upsampling every channel by itself."""
+
+import math
+
+from upstroke.audit.reading import Reading
+from upstroke.audit.rule import Verdict, rule
+from upstroke.graph.steps import Resize, TransposedConvolution
+from upstroke.ops.peer import nearest_peer
+
+__all__ = ["slow_path"]
+
+THRESHOLD = 1.5
+# samples from the first to the last tap, in units of the scale
+_SPAN = {"nearest": 1, "linear": 2, "cubic": 4}
+
+
+@rule(
+    "UP303",
+    "upsampling on a slow path",
+    Reading,
+    severity="note",
+    threshold=THRESHOLD,
+    unit="times as long",
+    reason="half as long again: what differs less may be the other way round on another machine",
+    remedy=(
+        "use upstroke.upsample with the resize's kernel (upstroke.polyphase.cubic and so on), or "
+        "upstroke.nn.TransposedConv with its groups, which compute the same by compiled kernels; or keep "
+        "maps channels-last, where PyTorch is faster"
+    ),
+    fix="exact: the same numbers from upstroke's compiled kernels",
+)
+def slow_path(reading: Reading) -> Verdict:
+    """Look the layer up in what was measured."""
+    step = reading.site.node.step
+    kind: str
+    scale: tuple[float, ...]
+    if isinstance(step, Resize):
+        kind, scale = step.mode, step.scale
+        spans = tuple(float(_SPAN[kind] * each) for each in scale)
+    elif isinstance(step, TransposedConvolution) and _is_depthwise(step):
+        kind, scale = "depthwise", tuple(map(float, step.stride))
+        spans = tuple(map(float, step.weight.shape[2:]))
+    else:
+        return Verdict(kind="ok", words="no resize, and no kernel for every channel by itself")
+    if reading.merged is not None:
+        return Verdict(kind="ok", words="it is one operator with the convolution behind it")
+    if reading.cells is None or not reading.map_channels:
+        return Verdict(kind="ok", words="how large its map is, is not known")
+    axes = len(scale)
+    row = nearest_peer(
+        kind,
+        axes=axes,
+        scale=math.prod(scale) ** (1 / axes),
+        kernel=math.prod(spans) ** (1 / axes),
+        channels=reading.map_channels,
+        cells=reading.cells,
+    )
+    if row is None:
+        return Verdict(kind="ok", words="nothing like it was measured")
+    ratio = row.pytorch / row.upstroke
+    words = (
+        f"PyTorch takes {ratio:.3g} times as long as upstroke for {row.case} ({row.pytorch:.3g} ms and "
+        f"{row.upstroke:.3g} ms, float32, contiguous, one CPU thread), the nearest case that was measured"
+    )
+    return Verdict(kind="finding" if ratio >= THRESHOLD else "ok", measure=ratio, words=words)
+
+
+def _is_depthwise(step: TransposedConvolution) -> bool:
+    return step.groups == step.weight.shape[0] and step.weight.shape[1] == 1
