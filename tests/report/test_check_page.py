@@ -191,6 +191,42 @@ def shape(text):
     ]
 
 
+def probed(name):
+    """What a probe measured of one output of this name."""
+    constant = {
+        "period": [2, 3], "peaks_db": [[[0, 1], -8.0]], "worst_db": -8.0, "worst_gain_db": None, "channel": 1,
+        "picture": [[0.25, 0.75, 0.5], [0.5, 0.25, 1.0]], "reason": None,
+    }  # fmt: skip
+    drift = {"offset": None, "error": None, "reason": name}
+    output = {
+        "name": name, "shape": [1, 2, 8, 9], "size": [4, 5], "noise": [{"period": [2, 3], "reason": name}],
+        "constant": [constant], "drift": [drift],
+    }  # fmt: skip
+    return {"outputs": [output], "reason": name, "seed": 7}
+
+
+def test_a_probe_is_told_drawn_and_listed():
+    parsed = Page(
+        check_page({**small(), "probe": {"values": probed("out"), "geometry": {"drift": [0.5, -1.0]}}})
+    )
+    text = parsed.words()
+    assert "Test signals through the real model" in text
+    assert "period 2x3: loudest image −8.0 dB against what noise makes" in text
+    assert "of output out like this, channel 1: a part of it, black is 0.25, white 1." in text
+    assert "Where samples sit, measured" in text
+    assert {words(each) for each in parsed.elements if each["tag"] == "tr"} >= {"drift0.5, −1", "seed7"}
+    for nothing in (None, {}, {"values": None}):
+        assert "Probe" not in Page(check_page({**small(), "probe": nothing})).words()
+
+
+def test_what_is_tried_of_sizes_stands_with_the_model():
+    parsed = Page(check_page(network()))
+    text = parsed.words()
+    assert "3 of 9 sizes work; period 4, remainders 0" in text
+    assert "61 fails: Sizes of tensors must match" in text
+    assert "62 comes out as 60" in text
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_come_out_inert(name):
     def everywhere(word):
@@ -230,7 +266,7 @@ def test_hostile_names_come_out_inert(name):
         for each in data["sizes"]["along"]:
             each["failed"][0].update(error=word, place=word)
         data.update(
-            probe={word: {"values": [{"name": word, "value": word}]}},
+            probe={"values": probed(word), word: {"values": [{"name": word, "value": word}]}},
             suppressed=[{"code": "UP101", "site": word, "reason": word}],
         )
         return check_page(data)

@@ -16,6 +16,7 @@ from upstroke.report.check_words import (
     worst_first,
 )
 from upstroke.report.html import page
+from upstroke.report.probe_page import probe_parts
 from upstroke.report.svg_network import Stop, network_drawing
 
 __all__ = ["check_page"]
@@ -51,7 +52,7 @@ def check_page(record: Json) -> str:
             "findings": _findings(subjects, elsewhere, anchors=anchors, pictures=pictures),
             "remark": remark(record),
             "sections": _sections(subjects, anchors=anchors, pictures=pictures),
-            "probe": _probe(record.get("probe")),
+            "probe": probe_parts(record.get("probe") or {}),
             "skipped": record["skipped"],
             "suppressed": _suppressed(record.get("suppressed") or ()),
             "rules": [_rule(rule, anchors=anchors) for rule in record["rules"]],
@@ -235,35 +236,6 @@ def _sections(subjects: Sequence[Subject], *, anchors: Json, pictures: dict[str,
             }
         )
     return sections
-
-
-def _probe(probe: Json | None) -> list[Json]:
-    """What the whole-model probe measured, as plain tables."""
-    if not probe:
-        return []
-    return [{"title": name, "rows": list(_flat(values))} for name, values in probe.items() if values]
-
-
-def _flat(values: Any, name: str = "") -> list[tuple[str, str]]:  # noqa: ANN401 - nested plain data
-    """Nested plain data as rows of a name and a value."""
-    if isinstance(values, dict):
-        named = [(f"{name} {key}".strip().replace("_", " "), each) for key, each in values.items()]
-    elif isinstance(values, list) and any(isinstance(each, dict | list) for each in values):
-        named = [
-            (f"{name} {each.get('name', index) if isinstance(each, dict) else index}".strip(), each)
-            for index, each in enumerate(values)
-        ]
-    elif isinstance(values, list):
-        return [(name, ", ".join(_plain(each) for each in values))]
-    else:
-        return [(name, _plain(values))]
-    return [row for key, each in named for row in _flat(each, key)]
-
-
-def _plain(value: Any) -> str:  # noqa: ANN401 - a number, a word, a truth, or nothing
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return measured(value, "")
 
 
 def _suppressed(suppressed: Sequence[Json]) -> list[Json]:

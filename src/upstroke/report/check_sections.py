@@ -150,8 +150,27 @@ def _output_facts(output: Json, _sites: Mapping[str, str]) -> list[Fact]:
     return [("Grid", placed, None)] if placed else []
 
 
-def _model_facts(_model: Json, _sites: Mapping[str, str]) -> list[Fact]:
-    return []
+def _model_facts(model: Json, _sites: Mapping[str, str]) -> list[Fact]:
+    """The sizes that were tried, and the period of those that work."""
+    sizes = model.get("sizes")
+    if not sizes:
+        return []
+    facts: list[Fact] = [("Begun with", size(sizes["start"]), None)] if sizes.get("start") else []
+    for along in sizes["along"]:
+        name = f"{'Axis' if len(along['axes']) == 1 else 'Axes'} {', '.join(map(str, along['axes']))}"
+        period = along["period"]
+        rest = ", ".join(map(str, along["remainders"]))
+        words = f"{len(along['right'])} of {len(along['tried'])} sizes work"
+        words += (
+            "" if period is None else f"; period {period}, remainders {rest}" if period > 1 else ", as all do"
+        )
+        facts.append((name, words, None))
+        facts += [("", f"{size(each['size'])} fails: {each['error']}", None) for each in along["failed"]]
+        facts += [
+            ("", f"{size(each['size'])} comes out as {each['came']}", None) for each in along["changed"]
+        ]
+    facts += [("Not told", sizes["reason"], None)] if sizes.get("reason") else []
+    return facts
 
 
 FACTS = {

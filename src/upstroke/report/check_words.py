@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
+# Numbers that are grouped by thousands.
+MANY, MOST = 10_000, 10**15
 EXPORT = "The remedies change the code or the training of the model; an ONNX file has to be exported anew."
 
 
@@ -142,6 +144,8 @@ def measured(value: Any, unit: str) -> str:  # noqa: ANN401 - a number, null, or
     ('−10.1 dB', '1 tap apart', '–', '0')
     >>> measured(-9.03, "dB"), measured(-40.0, "dB")
     ('−9.0 dB', '−40 dB')
+    >>> measured(2539520.0, "multiply–adds saved")
+    '2,539,520 multiply–adds saved'
     """
     if value is None:
         return "–"
@@ -150,6 +154,8 @@ def measured(value: Any, unit: str) -> str:  # noqa: ANN401 - a number, null, or
     # a threshold is a whole number of decibels, a measure has one more digit
     is_level = unit == "dB" and value != round(value)
     number = f"{value:.1f}".replace("-", "−") if is_level else figures(value)
+    if MANY <= abs(value) < MOST:
+        number = f"{value:,.0f}".replace("-", "−")
     return f"{number} {_one(unit) if value == 1 else unit}".rstrip()
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "grey_levels",
     "level_axis",
     "numbered_gains",
+    "picture_grid",
     "tap_grids",
     "tiled_gains",
 ]
@@ -29,6 +30,8 @@ NUMBERED, DRAWN = 8, 32
 # Planes of a first axis that are drawn side by side.
 PLANES = 4
 SIDE = 136.0
+# Samples along an axis of a picture, and the grey levels that it is drawn in.
+PICTURED, GREYS = 64, 32
 # Pixels that a digit of a number takes at most, in the type of the stylesheet.
 DIGIT = 8.0
 FLOOR = -80.0
@@ -215,6 +218,30 @@ def filter_grids(taps: Nested) -> tuple[Drawing, ...]:
         title = _title("taps of the kernel", plane, label if len(planes) > 1 else "")
         drawings.append(Drawing(width=wide, height=high, title=title, label=label, marks=tuple(marks)))
     return tuple(drawings)
+
+
+def picture_grid(values: Nested, *, title: str) -> Drawing | None:
+    """Draw a map as grey levels between its least and its largest value; None if all are alike.
+
+    >>> picture_grid([0.25, 0.75], title="a map").width
+    136.0
+    """
+    leaves = list(_leaves(values))
+    if _depth(values) > 2 or not leaves or any(value is None for value in leaves):
+        return None
+    plane, least, most = _planes(values)[0], float(min(leaves)), float(max(leaves))
+    if least == most or max(len(plane), len(plane[0])) > PICTURED:
+        return None
+    side = SIDE / max(len(plane), len(plane[0]))
+    high = side if len(plane) > 1 else SIDE / 4
+    paths: dict[str, list[str]] = {}
+    for row, column, value in _cells(plane):
+        level = round((GREYS - 1) * (value - least) / (most - least)) / (GREYS - 1)
+        paths.setdefault(_grey(level, (0.0, 1.0)), []).append(box(column * side, row * high, side, high))
+    wide, tall = side * len(plane[0]), high * len(plane)
+    marks = [Mark(kind="grey", path="".join(path), fill=fill) for fill, path in paths.items()]
+    marks.append(Mark(kind="frame", path=box(0.0, 0.0, wide, tall)))
+    return Drawing(width=wide, height=tall, title=title, label="", marks=tuple(marks))
 
 
 def level_axis(

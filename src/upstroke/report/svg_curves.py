@@ -99,7 +99,11 @@ def border_frame(missing: Sequence[Sequence[int | float | None]]) -> Drawing | N
     high = side if len(missing) > 1 else side / 2
     edges = (
         (columns[0], box(left, top, edge, high), (left - 8, top + high / 2, "axis")),
-        (columns[1], box(left + side - edge, top, edge, high), (left + side + 8, top + high / 2, "start")),
+        (
+            columns[1],
+            box(left + side - edge, top, edge, high),
+            (left + side + 8, top + high / 2, "start small"),
+        ),
         (rows[0], box(left, top, side, edge), (left + side / 2, top - 11, "index")),
         (rows[1], box(left, top + high - edge, side, edge), (left + side / 2, top + high + 12, "index")),
     )
