@@ -208,17 +208,13 @@ def onnx_file(folder):
     return path
 
 
-LOUD = {
-    ("UP102", "up", "error"),
-    ("UP104", "up", "warning"),
-    ("UP105", "up", "error"),
-    ("UP205", "up", "warning"),
-    ("UP304", "up", "note"),
-}
+LOUD = {("UP102", "up", "error"), ("UP105", "up", "error")}
+# what is told here does not change when rules are added
+THESE = ("--select", "UP101,UP102,UP105")
 
 
 def test_a_factory_is_run_once_and_judged():
-    record, code = record_of("nets:loud", "--input", "1x2x5x6")
+    record, code = record_of("nets:loud", "--input", "1x2x5x6", *THESE)
     assert (record["model"], found(record), code) == ("nets:loud", LOUD, 1)
     assert [each["name"] for each in record["sites"]] == ["up"]
     assert (record["sites"][0]["size_in"], record["sites"][0]["size_out"]) == ([5, 6], [10, 12])
@@ -226,7 +222,7 @@ def test_a_factory_is_run_once_and_judged():
 
 def test_the_text_of_a_factory():
     assert (
-        run("nets:loud", "--input", "1x2x5x6", "--select", "UP102,UP105").stdout
+        run("nets:loud", "--input", "1x2x5x6", *THESE).stdout
         == """\
 nets:loud: 3 operators, 1 upsampling site
 PyTorch; input 'input' 1x2x5x6
@@ -253,9 +249,9 @@ upstroke explain UP102 says more
 
 
 def test_a_file_is_judged_with_and_without_sizes(onnx_file):
-    record, code = record_of(onnx_file)
+    record, code = record_of(onnx_file, *THESE)
     assert (record["model"], code) == (onnx_file.name, 1)
-    assert {each["code"] for each in record["findings"]} == {code for code, _, _ in LOUD}
+    assert {each["code"] for each in record["findings"]} == {"UP102", "UP105"}
     for words in ("1x2x5x6", "x=1x2x5x6"):
         record, code = record_of("model.onnx", "--input", words)
         assert (record["sites"][0]["size_in"], code) == ([5, 6], 1)
@@ -403,7 +399,7 @@ def test_weights_are_loaded(folder, name):
     state = {"up.weight": torch.ones(2, 2, 4, 4), "up.bias": torch.ones(2)}
     state["up.weight"][:, :, 1::2] *= 2
     (save_file if name.endswith("s") else torch.save)(state, folder / name)
-    record, code = record_of("nets:balanced", "--input", "1x2x5x6", "--weights", name)
+    record, code = record_of("nets:balanced", "--input", "1x2x5x6", "--weights", name, *THESE)
     assert (found(record), code) == (LOUD, 1)
     assert run("nets:balanced", "--input", "1x2x5x6", "--weights", name).stderr.count("upstroke:") == 0
 

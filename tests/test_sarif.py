@@ -50,11 +50,11 @@ def test_every_finding_is_a_result_with_its_number():
     ] == [
         (
             "UP101", "warning", "up: 1 to 4 taps. What to do: make it balanced.",
-            {"measure": 3, "unit": "taps apart", "threshold": 0, "remedy": "make it balanced"},
+            {"measure": 3, "unit": "taps apart", "threshold": 0, "remedy": "make it balanced", "fix": None},
         ),
         (
             "UP102", "error", "up: a checkerboard. What to do: make it balanced.",
-            {"measure": -6.25, "unit": "dB", "threshold": -40.0, "remedy": "make it balanced"},
+            {"measure": -6.25, "unit": "dB", "threshold": -40.0, "remedy": "make it balanced", "fix": None},
         ),
     ]  # fmt: skip
     rules = run["tool"]["driver"]["rules"]

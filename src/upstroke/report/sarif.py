@@ -132,7 +132,7 @@ def _results(record: Json, *, where: Json | None, places: Mapping[str, int]) -> 
                 "upstrokeFinding/v1": f"{print_}:{seen[print_]}",
                 "primaryLocationLineHash": f"{print_[:16]}:{seen[print_]}",
             },
-            "properties": {key: finding[key] for key in ("measure", "unit", "threshold", "remedy")},
+            "properties": {key: finding[key] for key in ("measure", "unit", "threshold", "remedy", "fix")},
         }
         if "reason" in finding:
             result["suppressions"] = [
