@@ -117,8 +117,9 @@ def _detached(affine: Affine) -> Affine:
 
 
 def _is_whole(reading: Reading) -> bool:
-    widest = max(max(stage.operator.taps.shape[1:3]) for stage in reading.site.stages())
-    return reading.is_whole_model and widest <= FEW_CHANNELS
+    if not reading.is_whole_model:
+        return False
+    return all(max(stage.operator.taps.shape[1:3]) <= FEW_CHANNELS for stage in reading.site.stages())
 
 
 def _of_what(reading: Reading) -> str:
