@@ -26,10 +26,9 @@ RUNNER = CliRunner(env={"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"})
 CODE = '''\
 """Models and the inputs that they need."""
 
-import functools
-
 import numpy as np
 import torch
+from decorating import decorated
 from torch import nn
 
 
@@ -42,14 +41,6 @@ class Net(nn.Module):
     def forward(self, x, scale=None, *, mask=None):
         assert (scale, mask) in ((None, None), (3, "all"))
         return self.up(x)
-
-
-def decorated(function):
-    @functools.wraps(function)
-    def inner():
-        return function()
-
-    return inner
 
 
 @decorated
@@ -88,6 +79,18 @@ def fails():
 def needs(size):
     return size
 '''
+
+DECORATOR = """\
+import functools
+
+
+def decorated(function):
+    @functools.wraps(function)
+    def inner():
+        return function()
+
+    return inner
+"""
 
 
 def run(*words):
@@ -135,9 +138,11 @@ def loud(path, *, rows=1.5, names=("up",)):
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     (tmp_path / "nets.py").write_text(CODE)
+    (tmp_path / "decorating.py").write_text(DECORATOR)
     monkeypatch.chdir(tmp_path)
     yield tmp_path
-    sys.modules.pop("nets", None)
+    for name in ("nets", "decorating"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -278,6 +283,8 @@ def test_a_baseline_is_renewed_in_place(folder, loud_file):
     assert run(loud_file).exit_code == 0
     assert len(record_of(loud_file)[0]["baseline"]["known"]) == 3
     assert run(loud_file, "--no-baseline").exit_code == 1
+    settle(folder, ONLY + 'baseline = "nowhere.json"\n')
+    assert run(loud_file, "--baseline", "old.json").exit_code == 0
     refused(
         "--no-baseline goes without one; got --baseline old.json as well; leave one out",
         *(loud_file, "--baseline", "old.json", "--no-baseline"),
@@ -340,6 +347,13 @@ def test_several_models_one_after_the_other(folder, loud_file):
     (folder / "old.json").write_text(json.dumps(record))
     assert run(loud_file, "fine.onnx", *words, "--baseline", "old.json").exit_code == 0
     assert run("fine.onnx", *words, "--baseline", "old.json").exit_code == 0
+    # and of no third one
+    os.rename(loud_file, "third.onnx")
+    result = run("third.onnx", *words, "--baseline", "old.json")
+    assert (result.exit_code, notes(result)) == (
+        1,
+        ["upstroke: old.json says nothing of third.onnx, so all its findings are new"],
+    )
 
 
 def test_one_that_cannot_be_read_does_not_keep_the_others(folder, loud_file):
