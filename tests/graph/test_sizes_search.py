@@ -68,6 +68,24 @@ def test_without_time_the_sizes_that_tell_most_are_tried_first(patience):
     assert along.right == tuple(n for n in sorted(tried) if n % 8 == 0)
 
 
+def test_the_first_axis_leaves_time_to_the_others_and_five_sizes_may_take_longer():
+    tried, shares = [], []
+
+    def joined(size):
+        tried.append(size)
+        return outcome(*size)
+
+    def overtime(share):
+        shares.append(share)
+        return share > 1
+
+    sizes_that_work((64, 96), (32, 32), joined, free=(0, 1), may_go_on=overtime)
+    assert [size for size in tried if size[1] == 96] == [(n, 96) for n in (64, 96, 65, 66, 68, 72)]
+    assert [size for size in tried if size[0] == 64][1:] == [(64, 97), (64, 98)]
+    assert shares[:4] == [2.0, 2.0, 2.0, 0.6]
+    assert shares[4:] == [1.0]
+
+
 def test_no_other_size_works_is_no_period():
     first, second = search(lambda size: outcome(*size) if size == (14, 21) else FAULT, (14, 21), (14, 7))
     assert (first.period, first.right, first.tried[-1]) == (None, (14,), 14 + 192)
@@ -138,9 +156,9 @@ def test_outputs_that_lose_or_gain_a_margin_are_right(margin, scale):
     assert (along.takes_all, along.period) == (True, 1)
 
 
-@given(stride=st.sampled_from([2, 4, 8]))
-def test_smaller_outputs_may_round(stride):
-    (along,) = search(lambda size: outcome(-(-size[0] // stride)), (64,), (stride,))
+@given(stride=st.sampled_from([2, 4, 8]), start=st.integers(64, 71))
+def test_smaller_outputs_may_round(stride, start):
+    (along,) = search(lambda size: outcome(-(-size[0] // stride)), (start,), (stride,))
     assert along.takes_all
 
 
