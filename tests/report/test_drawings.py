@@ -96,7 +96,8 @@ def test_arcs_go_from_branch_to_join_inner_ones_lower():
         start, lane, end = re.match(r"M([\d.]+) [\d.]+V([\d.]+)q.*H([\d.]+)q", path).groups()
         ends.append((float(end) - float(start), float(lane)))
     assert len(ends) == 3
-    assert sorted(ends) == sorted(ends, key=lambda each: -each[1])
+    lanes = [lane for _, lane in sorted(ends)]
+    assert all(inner > outer for inner, outer in itertools.pairwise(lanes))
     words = [mark.words for mark in drawing.marks if mark.words]
     assert sorted(words) == ["−1 px", "−2 px", "−4 px"]
 
@@ -120,6 +121,11 @@ def test_many_joins_of_which_nothing_is_to_say_share_a_place():
     drawing = network_drawing(stops)
     labels = [mark.words for group in drawing.groups for mark in group.marks if mark.kind == "label"]
     assert labels == ["in", "59 joins", "join 60", "60 joins"]
+    # a drift is never hidden, whatever was judged
+    stops[80] = stop("join", 80, [32, 48], (79,), drift=("0", "1/2"))
+    drifting = network_drawing(stops)
+    assert "−0.5 px" not in {mark.words for mark in texts(drifting)}
+    assert "0, 0.5 px" in {mark.words for mark in texts(drifting)}
     assert "net.join1 to net.join59" in drawing.groups[1].title
     assert "120 joins" in drawing.title
 
@@ -140,10 +146,17 @@ def test_every_column_says_what_it_is_and_leads_to_its_section():
     ]
     assert [group.anchor for group in drawing.groups] == [None, "site-1", "output-1"]
     assert [mark.words for mark in texts(drawing)] == [
+        # strokes and their spacing are those of the last axis
         "in", "5×7", "net.input1", "up 1", "10×7", "✕ error", "net.site1", "1 px", "out", "?×7", "◐ partly",
         "net.output1", "lost",
     ]  # fmt: skip
     assert network_drawing([stop("site", 1, None, ())]) is None
+    (samples,) = [mark.path for mark in drawing.groups[1].marks if mark.kind == "sample"]
+    (rail,) = [mark.path for mark in drawing.groups[1].marks if mark.kind == "rail"]
+    left, wide = (float(each) for each in re.match(r"M([\d.]+) [\d.]+h([\d.]+)", rail).groups())
+    # 8 pixels, a sample in the middle of each
+    middles = [left + wide * (pixel + 0.5) / 8 for pixel in range(8)]
+    assert [float(each) for each in re.findall(r"M([\d.]+) ", samples)] == pytest.approx(middles, abs=0.02)
 
 
 def strokes(drawing):
