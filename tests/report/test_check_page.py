@@ -206,15 +206,18 @@ def probed(name):
 
 
 def test_a_probe_is_told_drawn_and_listed():
-    parsed = Page(
-        check_page({**small(), "probe": {"values": probed("out"), "geometry": {"drift": [0.5, -1.0]}}})
-    )
+    moved = {"name": "cat", "nominal": [0.5, -1.0], "measured": [0.0, 1.0], "agrees": False, "reason": None}
+    geometry = {"tolerance": 0.05, "joins": [moved], "outputs": []}
+    parsed = Page(check_page({**small(), "probe": {"values": probed("out"), "geometry": geometry}}))
     text = parsed.words()
     assert "Test signals through the real model" in text
     assert "period 2x3: loudest image −8.0 dB against what noise makes" in text
     assert "of output out like this, channel 1: a part of it, black is 0.25, white 1." in text
     assert "Where samples sit, measured" in text
-    assert {words(each) for each in parsed.elements if each["tag"] == "tr"} >= {"drift0.5, −1", "seed7"}
+    assert {words(each) for each in parsed.elements if each["tag"] == "tr"} >= {
+        "joins 1 nominal0.5, −1", "seed7"
+    }  # fmt: skip
+    assert "join cat: grids say apart by 0.50, −1.00 px, measured 0.00, 1.00 px" in text
     for nothing in (None, {}, {"values": None}):
         assert "Probe" not in Page(check_page({**small(), "probe": nothing})).words()
 

@@ -214,5 +214,5 @@ def _sizes(entry: Json) -> Json | None:
         axes = "axis" if len(along["axes"]) == 1 else "axes"
         label = f"{axes} {', '.join(map(str, along['axes']))}"
         panels.append(size_strip(sorted(cells.items()), label=label))
-    words = ": tried on the model without computing it; other sizes follow with the period."
+    words = ": what came of each that was tried; others follow with the period."
     return _figure(("UP203",), panels, "Sizes", words)

@@ -5,7 +5,7 @@ from typing import Any
 
 from upstroke.report.check_words import measured
 from upstroke.report.inspect_text import figures
-from upstroke.report.probe_text import probe_lines
+from upstroke.report.probe_text import geometry_lines, probe_lines
 from upstroke.report.svg import Drawing, picture_grid
 
 __all__ = ["probe_parts"]
@@ -13,17 +13,20 @@ __all__ = ["probe_parts"]
 Json = dict[str, Any]
 TITLES = {"values": "Test signals through the real model", "geometry": "Where samples sit, measured"}
 
+LINES = {"values": probe_lines, "geometry": geometry_lines}
+
 
 def probe_parts(probe: Mapping[str, Any]) -> list[Json]:
     """A title, sentences, pictures and all numbers for each part of a record's probe that there is.
 
-    >>> probe_parts({"values": None, "geometry": {"drift_px": 0.5}})[0]["rows"]
-    [('drift px', '0.5')]
+    >>> geometry = {"tolerance": 0.05, "joins": [], "outputs": []}
+    >>> probe_parts({"values": None, "geometry": geometry})[0]["rows"]
+    [('tolerance', '0.05')]
     """
     return [
         {
             "title": TITLES.get(name, name),
-            "lines": list(probe_lines(values)) if name == "values" and "outputs" in values else [],
+            "lines": list(LINES[name](values)) if name in LINES else [],
             "figures": _pictures(values),
             "rows": list(_flat(values)),
         }
@@ -64,7 +67,7 @@ def _flat(values: Any, name: str = "") -> Iterator[tuple[str, str]]:  # noqa: AN
             yield from _flat(each, f"{name} {key}".strip().replace("_", " "))
     elif not isinstance(values, list):
         yield name, _plain(values)
-    elif not any(isinstance(each, dict | list) for each in values):
+    elif values and not any(isinstance(each, dict | list) for each in values):
         yield name, ", ".join(map(_plain, values))
     elif all(isinstance(each, dict) for each in values):
         for number, each in enumerate(values, start=1):
