@@ -594,8 +594,8 @@ def test_replicas_are_measured_behind_the_chain():
     found = rejection(row(NEAREST, sharp, TANH))
     assert (found.kind, found.measure) == ("finding", pytest.approx(rejection(row(NEAREST)).measure))
     assert found.words == (
-        "the loudest replica of the lower half of the band is 7.7 dB below what it repeats (41 % of it), and "
-        "nothing behind it could take it out"
+        "the loudest replica of the lower half of the band is 7.7 dB below what it repeats (41 % of it), "
+        "behind Convolution Convolution1, and nothing that comes later could take it out"
     )
 
 

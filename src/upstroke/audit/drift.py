@@ -43,8 +43,7 @@ def skip_drift(reading: JoinReading) -> Verdict:
             kind="skipped",
             words="; ".join([branching.reason, *(note for note in notes if note == SIZE_DEPENDENT)]),
         )
-    # of a mixture from several grids and what was made of the same mixture, no branch sits apart
-    measure = 0.0 if _are_alike(located) else float(max(map(abs, branching.drift)))
+    measure = float(max(map(abs, branching.drift)))
     named = _named(located)
     together = f"{named[0]} and {named[1]}" if len(named) == 2 else f"{len(named)} branches"
     if not measure:
@@ -59,12 +58,6 @@ def skip_drift(reading: JoinReading) -> Verdict:
         words += f" ({on_axes(branching.mean_drift)} on average)"
     notes.append("training can make up for it, at the cost of as much receptive field")
     return Verdict(kind="finding", measure=measure, words="; ".join([words, *notes]))
-
-
-def _are_alike(branches: Sequence[Branch]) -> bool:
-    """Whether all that was mixed into the branches comes from the same places."""
-    places = [branch.place for branch in branches if isinstance(branch.place, Place)]
-    return len({(place.grid, place.first, place.last) for place in places}) == 1
 
 
 def _named(branches: Sequence[Branch]) -> list[str]:

@@ -50,7 +50,9 @@ def weak_rejection(reading: Reading) -> Verdict:
     if measure is not None:
         repeated = _once(level(worst, of="what it repeats"))
         words = f"the loudest replica of the lower half of the band is {repeated}, "
-    words += "and nothing behind it could take it out"
+    after = reading.site.after[-1:]
+    where = f"behind {after[0].operator} {after[0].name}, " if after else ""
+    words += f"{where}and nothing that comes later could take it out"
     severity: Severity | None = None
     if reading.looks_drawn:
         words += "; weights in its chain look untrained, so this is at initialisation"

@@ -113,9 +113,10 @@ class Branching:
         branches: the maps that bring positions to it, in order; those that are copied to every position, such
             as the gates of squeeze-and-excitation, are none.
         drift: how far apart on each axis the samples of the two furthest branches sit, in pixels of the map
-            that positions are counted on, every map that was mixed into a branch by itself; None where there
-            is nothing to compare. Positive: those of the first sit further right. A branch that a site grew
-            comes before one that none did.
+            that positions are counted on; of branches that are mixtures themselves, the outermost parts on
+            the left and on the right, whichever are further apart; None where there is nothing to compare.
+            Positive: those of the first sit further right. A branch that a site grew comes before one that
+            none did.
         mean_drift: the same of what the branches are on average.
         reason: why there is no drift; empty where there is.
     """
@@ -167,7 +168,8 @@ def _branching(node: Node, found: Survey, graph: Graph, known: dict[str, Site]) 
     if reason:
         return Branching(node=node, branches=branches, drift=None, mean_drift=None, reason=reason)
     pairs = list(combinations(located, 2))
-    each = [(drift(a.first, b.last), drift(a.last, b.first)) for a, b in pairs]
+    # what was made of the same mixture has the same outermost parts, so it does not sit apart
+    each = [(drift(a.first, b.first), drift(a.last, b.last)) for a, b in pairs]
     return Branching(
         node=node,
         branches=branches,

@@ -39,7 +39,7 @@ def _pictures(values: Any) -> list[Json]:  # noqa: ANN401 - plain data
     """What a constant came out as, of the first period that was looked at in each output."""
     found = []
     for output in values.get("outputs", ()) if isinstance(values, dict) else ():
-        drawn = next(filter(None, (_picture(each) for each in output["constant"])), None)
+        drawn = next(filter(None, (_picture(each) for each in output.get("constant", ()))), None)
         if drawn is not None:
             name = f"output {output['name']}" if output["name"] else "the output"
             drawing, words = drawn
