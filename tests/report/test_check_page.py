@@ -230,6 +230,17 @@ def test_what_is_tried_of_sizes_stands_with_the_model():
     assert "62 comes out as 60" in text
 
 
+def test_a_strip_of_sizes_reads_its_own_axis():
+    data = network()
+    (along,) = data["sizes"]["along"]
+    along.update(axes=[1], failed=[{"size": [64, 61], "error": "no", "place": None}], changed=[])
+    (strip,) = {
+        each["attrs"]["aria-label"] for each in Page(check_page(data)).elements
+        if each["attrs"].get("aria-label", "").startswith("sizes: ")
+    }  # fmt: skip
+    assert strip.startswith("sizes: 60 works, 61 fails, 62 unknown, 63 unknown, 64 works")
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_come_out_inert(name):
     def everywhere(word):

@@ -210,7 +210,9 @@ def _sizes(entry: Json) -> Json | None:
     for along in (entry.get("sizes") or {"along": ()})["along"]:
         cells = dict.fromkeys(along["tried"], "unknown") | dict.fromkeys(along["right"], "works")
         for word, examples in (("fails", along["failed"]), ("changes", along["changed"])):
-            cells |= dict.fromkeys((each["size"][0] for each in examples if each["size"][0] in cells), word)
+            # examples are sizes of all axes that can vary
+            sizes = (each["size"][along["axes"][0]] for each in examples)
+            cells |= dict.fromkeys((size for size in sizes if size in cells), word)
         axes = "axis" if len(along["axes"]) == 1 else "axes"
         label = f"{axes} {', '.join(map(str, along['axes']))}"
         panels.append(size_strip(sorted(cells.items()), label=label))
