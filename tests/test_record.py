@@ -1,0 +1,86 @@
+"""Walk the records of checks beside their page in the docs: every key is there, and every key there occurs."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from upstroke.audit import Suppression, check, since
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "record.md"
+ROW = re.compile(r"^\| `(?P<key>\w+)` \| (?P<holds>.+) \|$", re.MULTILINE)
+LINK = re.compile(r"^(?P<how>by code, |list of |)\[[\w ]+\]\(#(?P<section>[\w-]+)\)")
+
+
+def sections():
+    """By heading, what the page says of each key."""
+    _, *parts = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = {part.partition("\n")[0].replace(" ", "-"): dict(ROW.findall(part)) for part in parts}
+    return {heading: rows for heading, rows in found.items() if rows}
+
+
+def walk(value, heading, page, seen):
+    """Note every key of a part of a record, and of the parts that the page says it holds."""
+    assert isinstance(value, dict), f"{heading} is {value!r}"
+    for key, held in value.items():
+        assert key in page[heading], f"{heading} has {key!r}, of which the page says nothing"
+        seen.add((heading, key))
+        link = LINK.match(page[heading][key])
+        if link is None:
+            flat = [held]
+            for each in flat:
+                flat.extend(each if isinstance(each, list) else ())
+            assert not any(isinstance(each, dict) for each in flat), (
+                f"{heading}.{key} holds more than is said"
+            )
+            continue
+        parts = {
+            "": [held],
+            "list of ": held,
+            "by code, ": held.values() if link["how"] == "by code, " else (),
+        }
+        for part in parts[link["how"]]:
+            if part is not None:
+                walk(part, link["section"], page, seen)
+
+
+class Net(nn.Module):
+    """Two scales, a skip that fits only at even sizes, a 1x1 convolution behind a resize."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.up = nn.ConvTranspose2d(8, 8, (3, 4), stride=2, padding=1, output_padding=(1, 0))
+        self.head = nn.Conv2d(11, 2, 1)
+
+    def forward(self, x):
+        joined = torch.cat([self.up(torch.relu(self.down(x))), x], dim=1)
+        return self.head(nn.functional.interpolate(joined, scale_factor=2.0, mode="bilinear"))
+
+
+@pytest.fixture(scope="module")
+def records():
+    torch.manual_seed(0)
+    net, x = Net().eval(), torch.rand(1, 3, 24, 32)
+    meant = Suppression(site="up", code="UP101", reason="its weights are balanced")
+    report = check(net, x, probe="all", conserve=True, suppress=[meant])
+    record = report.as_json()
+    earlier = check(net, x, select=["UP1", "UP3"]).as_json()
+    rounds = nn.Sequential(nn.MaxPool2d(2), nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True))
+    return record, since(record, earlier), check(rounds, torch.rand(1, 1, 8, 12)).as_json()
+
+
+def test_the_page_has_every_key_of_a_record_and_no_other(records):
+    page, seen = sections(), set()
+    for record in records:
+        walk(record, "check", page, seen)
+    assert {(heading, key) for heading, rows in page.items() for key in rows} - seen == set()
+
+
+def test_a_key_that_the_page_does_not_have_is_missed(records):
+    page = sections()
+    del page["grid"]["size_dependent"]
+    with pytest.raises(AssertionError, match="grid has 'size_dependent', of which the page says nothing"):
+        walk(records[0], "check", page, set())
