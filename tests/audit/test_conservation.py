@@ -64,6 +64,18 @@ def test_a_bias_is_made_from_nothing():
     assert blocks.kind == "finding"
 
 
+def test_the_bias_of_a_total_is_that_of_all_samples_of_a_cell():
+    net = layer((2, 3), 1.0, bias=0.01)
+    found, _ = verdicts(net, X)
+    made = (net(torch.ones_like(X)).sum().item() - X.numel()) / X.numel()
+    assert (found.kind, found.measure) == ("finding", pytest.approx(100 * made, rel=1e-4))
+    assert made == pytest.approx(6 * 0.01, rel=1e-4)
+    with torch.no_grad():
+        net.weight[:] = 1 / 6
+    _, blocks = verdicts(net, X)
+    assert (blocks.kind, blocks.measure) == ("finding", pytest.approx(6 * 0.01))
+
+
 def test_a_model_that_is_linear_throughout_is_judged_as_a_whole():
     halves = [nn.Conv2d(1, 1, 1, bias=False) for _ in range(2)]
     with torch.no_grad():

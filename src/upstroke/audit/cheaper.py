@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from upstroke.audit.reading import Reading
 from upstroke.audit.rule import Verdict, rule
+from upstroke.audit.words import per_axis
 from upstroke.axes import times
 from upstroke.diagnose import cost
 from upstroke.graph import CommutedPointwise, FoldedPointwise, MergedResize, Node
 from upstroke.graph.steps import Resize, TransposedConvolution, Upsampling
 from upstroke.polyphase import kernel_form, trimmed
 
-__all__ = ["Saving", "mergeable_resize", "movable_pointwise", "savings"]
+__all__ = ["Saving", "mergeable_resize", "movable_pointwise", "savings", "where"]
 
 REASON = "the result is the same, so any saving is one"
 
@@ -69,7 +70,7 @@ def mergeable_resize(reading: Reading) -> Verdict:
     length = trimmed(kernel_form(merged.together)).support.shape
     words = (
         f"{_name(merged.convolution)} alone takes its map, and both are one transposed convolution "
-        f"k{_same(tuple(length))} s{_same(merged.together.scale)} with {saving.words}"
+        f"k{per_axis(tuple(length))} s{per_axis(merged.together.scale)} with {saving.words}"
     )
     return Verdict(kind="finding", measure=saving.saved, words=words)
 
@@ -118,7 +119,7 @@ def _of_merged(merged: MergedResize, reading: Reading) -> Saving:
         cost(each).multiply_adds_per_input * merged.pairs for each in (merged.stages, merged.together)
     )
     cells = reading.cells or 1
-    return Saving(before=float(row * cells), after=float(one * cells), where=_where(reading))
+    return Saving(before=float(row * cells), after=float(one * cells), where=where(reading))
 
 
 def _of_commuted(commuted: CommutedPointwise, reading: Reading) -> Saving:
@@ -127,7 +128,7 @@ def _of_commuted(commuted: CommutedPointwise, reading: Reading) -> Saving:
     return Saving(
         before=samples * (commuted.taps * into + commuted.pairs),
         after=cells * commuted.pairs + samples * commuted.taps * out,
-        where=_where(reading),
+        where=where(reading),
     )
 
 
@@ -138,7 +139,7 @@ def _of_folded(folded: FoldedPointwise, reading: Reading) -> Saving:
         before = cells * middle * (into + folded.taps * out)
     else:
         before = middle * (cells * folded.taps * into + samples * out)
-    return Saving(before=before, after=cells * folded.taps * into * out, where=_where(reading))
+    return Saving(before=before, after=cells * folded.taps * into * out, where=where(reading))
 
 
 def _sizes(reading: Reading) -> tuple[float, float]:
@@ -156,7 +157,8 @@ def _sizes(reading: Reading) -> tuple[float, float]:
     return float(cells), float(grown)
 
 
-def _where(reading: Reading) -> str:
+def where(reading: Reading) -> str:
+    """Say of what map multiply-adds are counted."""
     size = reading.site.size_in
     if size is None or reading.cells is None:
         return "per cell that comes in"
@@ -177,7 +179,3 @@ def _folded_words(folded: FoldedPointwise) -> tuple[str, str]:
 
 def _name(node: Node) -> str:
     return f"{node.operator} {node.name}"
-
-
-def _same(numbers: tuple[int, ...]) -> str:
-    return str(numbers[0]) if len(set(numbers)) == 1 else times(numbers)

@@ -52,9 +52,10 @@ def mass_kept(reading: Reading) -> Verdict:
         arrives = _dense((total_kept(operator, size) * mass(operator)).nan_to_num(), operator)
         mean = math.prod(operator.output_size(size)) / math.prod(size)
         where = f"at {times(size)}"
-    # of a constant of 1
-    bias = 0.0 if affine.bias is None else float(affine.bias.double().mean(dim=0).abs().max())
-    as_total, as_mean = (100 * max(_off(arrives, wanted), bias) for wanted in (1.0, mean))
+    # of a constant of 1; a total has the bias of all samples that a cell becomes
+    bias = _bias(affine)
+    as_total = 100 * max(_off(arrives, 1.0), bias * mean)
+    as_mean = 100 * max(_off(arrives, mean), bias)
     measure = min(as_total, as_mean)
     words = f"{where} a total {_comes_out(arrives, 1.0)}, a mean {_comes_out(arrives, mean)}"
     at_border = 100 * float((arrives - inside).abs().max() / inside.abs().max().clamp(min=1e-300))
@@ -89,8 +90,8 @@ def block_means(reading: Reading) -> Verdict:
         as_total = float(block_mean_error(replace(operator, taps=operator.taps * operator.phases)))
     except ShapeError as error:
         return Verdict(kind="skipped", words=str(error))
-    bias = 0.0 if affine.bias is None else float(affine.bias.double().mean(dim=0).abs().max())
-    measure = max(min(as_mean, as_total), bias)
+    bias = _bias(affine)
+    measure = min(max(as_mean, bias), max(as_total, bias * operator.phases))
     words = (
         f"a cell of 1 changes the mean of a block by up to {as_mean:.3g} more or less than it should, "
         f"its total by {as_total:.3g}"
@@ -114,6 +115,11 @@ def _judged(reading: Reading) -> Affine:
 def _detached(affine: Affine) -> Affine:
     operator = replace(affine.operator, taps=affine.operator.taps.detach())
     return Affine(operator=operator, bias=None if affine.bias is None else affine.bias.detach())
+
+
+def _bias(affine: Affine) -> float:
+    """What the biases add to every sample, on average over the phases, of the channel that has most."""
+    return 0.0 if affine.bias is None else float(affine.bias.double().mean(dim=0).abs().max())
 
 
 def _is_whole(reading: Reading) -> bool:

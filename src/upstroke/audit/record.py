@@ -15,6 +15,7 @@ from upstroke.audit.pictures import pictures_of, placed
 from upstroke.audit.reading import Reading
 from upstroke.audit.rule import Rule, Subject, Verdict
 from upstroke.audit.subjects import JoinReading, OutputReading, ReductionReading
+from upstroke.audit.words import per_axis
 from upstroke.graph import Graph, Site
 from upstroke.graph.places import places
 from upstroke.graph.sizes import Along, Sizes
@@ -173,35 +174,26 @@ def _words(site: Site) -> str:
     """Name a layer in the shorthand that papers use."""
     step = site.node.step
     if isinstance(step, TransposedConvolution):
-        words = f"transposed convolution k{_same(step.weight.shape[2:])} s{_same(step.stride)}"
+        words = f"transposed convolution k{per_axis(step.weight.shape[2:])} s{per_axis(step.stride)}"
         if any(d > 1 for d in step.dilation):
-            words += f" d{_same(step.dilation)}"
+            words += f" d{per_axis(step.dilation)}"
         groups = f" in {step.groups} groups" if step.groups > 1 else ""
         return f"{words}, {step.weight.shape[0]} → {step.weight.shape[1] * step.groups} channels{groups}"
     if isinstance(step, Resize):
-        factors = _same(tuple(int(s) if s == int(s) else round(s, 4) for s in step.scale))
+        factors = per_axis(tuple(int(s) if s == int(s) else round(s, 4) for s in step.scale))
         corners = ", align_corners" if step.coordinates == "align_corners" else ""
         return f"{step.mode} resize ×{factors}{corners}"
     if isinstance(step, Upsampling):
-        return f"operator of {_same(step.operator.kernel)} taps per phase ×{_same(step.operator.scale)}"
+        return f"operator of {per_axis(step.operator.kernel)} taps per phase ×{per_axis(step.operator.scale)}"
     if isinstance(step, PixelShuffle):
-        words = f"pixel shuffle ×{_same(step.scale)}"
+        words = f"pixel shuffle ×{per_axis(step.scale)}"
         first = site.layer[0].step
         if isinstance(first, Convolution):
             phases = math.prod(step.scale)
             channels = f"{first.weight.shape[1] * first.groups} → {first.weight.shape[0] // phases} channels"
-            return f"convolution k{_same(first.weight.shape[2:])}, then {words}, {channels}"
+            return f"convolution k{per_axis(first.weight.shape[2:])}, then {words}, {channels}"
         return words
     return site.operator
-
-
-def _same(numbers: tuple[int | float, ...]) -> str:
-    """One number where all axes share it.
-
-    >>> _same((2, 2)), _same((2, 3))
-    ('2', '2x3')
-    """
-    return str(numbers[0]) if len(set(numbers)) == 1 else "x".join(map(str, numbers))
 
 
 def _kernel(site: Site) -> list[int] | None:

@@ -2,10 +2,9 @@
 
 import math
 
-from upstroke.audit.cheaper import Saving
+from upstroke.audit.cheaper import Saving, where
 from upstroke.audit.reading import Reading
 from upstroke.audit.rule import Verdict, rule
-from upstroke.axes import times
 from upstroke.graph.steps import TransposedConvolution
 
 __all__ = ["nearly_separable"]
@@ -65,7 +64,5 @@ def _saving(reading: Reading, step: TransposedConvolution, *, depthwise_first: b
     into, out, *kernel = step.weight.shape
     taps, phases = math.prod(kernel), math.prod(step.stride)
     after = taps * into + phases * into * out if depthwise_first else into * out + taps * out
-    cells, size = reading.cells or 1, reading.site.size_in
-    known = reading.cells is not None and size is not None
-    where = f"at {times(n for n in size or () if n is not None)}" if known else "per cell that comes in"
-    return Saving(before=float(cells * taps * into * out), after=float(cells * after), where=where)
+    cells = reading.cells or 1
+    return Saving(before=float(cells * taps * into * out), after=float(cells * after), where=where(reading))

@@ -3,10 +3,19 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-__all__ = ["ONE_CELL", "ONE_OUTPUT", "level", "on_axes"]
+__all__ = ["ONE_CELL", "ONE_OUTPUT", "level", "on_axes", "per_axis"]
 
 ONE_CELL = "the map that comes in has one cell (1x1), so nothing repeats and no pattern can form"
 ONE_OUTPUT = "its map has one sample, so nothing repeats and its gradient has no pattern"
+
+
+def per_axis(numbers: Sequence[int | float]) -> str:
+    """Word values per axis, one where all axes share it.
+
+    >>> per_axis((2, 2)), per_axis((2, 3))
+    ('2', '2x3')
+    """
+    return str(numbers[0]) if len(set(numbers)) == 1 else "x".join(map(str, numbers))
 
 
 def on_axes(distances: Sequence[Fraction]) -> str:

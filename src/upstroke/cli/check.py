@@ -167,7 +167,7 @@ def check(
             "--baseline",
             metavar="FILE",
             parser=file_name,
-            help="An earlier result as JSON, of which only what is new is shown.",
+            help="An earlier result as JSON: only what is new since then is shown and counts.",
             rich_help_panel=RULES,
         ),
     ] = None,
@@ -196,7 +196,7 @@ def check(
 ) -> None:
     """Check the upsampling of models: an ONNX file is read, what package.module:factory builds is run once.
 
-    Exit codes: 0 clean, 1 findings, 2 could not be read, 3 every site was skipped.
+    Exit codes: 0 nothing found from --fail-on up, 1 findings, 2 could not be read, 3 every site was skipped.
 
     upstroke check model.onnx
 

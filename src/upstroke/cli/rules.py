@@ -7,7 +7,7 @@ from upstroke.cli.output import deliver, json_text, page_for
 
 __all__ = ["rules"]
 
-FACTS = ("code", "title", "severity", "threshold", "unit", "reason", "remedy", "conserves")
+FACTS = ("code", "title", "severity", "threshold", "unit", "reason", "remedy", "fix", "conserves")
 
 
 def rules(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["PLURALS", "SEVERITIES", "Subject", "findings_per_site", "status", "subjects_of"]
+__all__ = ["PLURALS", "SEVERITIES", "Subject", "status", "subjects_of"]
 
 Json = dict[str, Any]
 SEVERITIES = ("error", "warning", "note")
@@ -78,14 +78,6 @@ def subjects_of(record: Json) -> tuple[list[Subject], list[Json]]:
         Subject(kind=kind, index=index, name=name, entry=entry, findings=tuple(own))
         for (kind, index, name, entry), own in zip(entries, found, strict=True)
     ], elsewhere
-
-
-def findings_per_site(record: Json) -> tuple[list[list[Json]], list[Json]]:
-    """Sort a record's findings by site, in the order of its sites, and all others apart."""
-    subjects, elsewhere = subjects_of(record)
-    per_site = [list(each.findings) for each in subjects if each.kind == "site"]
-    others = [finding for each in subjects if each.kind != "site" for finding in each.findings]
-    return per_site, others + elsewhere
 
 
 def _is_found(entry: Json, code: str) -> bool:

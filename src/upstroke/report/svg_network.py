@@ -20,7 +20,6 @@ NAMED = 96.0
 # Steps beyond which equal joins without a word to say, next to each other, share a place.
 MANY = 24
 HIGH = 132.0
-BASE = 26.0
 LANE = 19.0
 # Pixels that a letter takes at most at 11 px, in whatever font there is.
 LETTER = 6.7
