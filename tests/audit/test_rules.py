@@ -162,10 +162,16 @@ def test_each_rule_has_a_reason_a_remedy_and_a_page(code):
     assert rule.severity in SEVERITIES
     assert all((rule.title, rule.unit, rule.reason, rule.remedy))
     page = page_of(code.lower())
-    assert page.startswith(f"# {code}: ")
     headings = re.findall(r"^## (.+)$", page, flags=re.MULTILINE)
     assert headings == ["What it finds", "Why it matters", "Example", "Use instead", "Is the change exact?"]
-    assert f"Severity: {rule.severity}" in page
+    title, facts, *_ = page.split("\n\n")
+    assert title == f"# {code}: {rule.title}"
+    assert facts.startswith(f"Severity: {rule.severity}")
+    (said,) = re.findall(r"Threshold: (any|−?\d+(?:\.\d+)?)", facts)
+    assert float(said.replace("any", "0").replace("−", "-")) == rule.threshold
+    matters = page.split("## ")[2]
+    assert "](https://" in matters or "](../benchmarks.md)" in matters, "a reason has a source"
+    assert "](../idea.md" in matters or "](../benchmarks.md)" in matters, "a number has a derivation"
 
 
 UP1 = [code for code in sorted(RULES) if code.startswith("UP1")]
