@@ -137,5 +137,9 @@ def test_refusals():
     message = "each stage must take the channels that come to it, here 3; got one for 4"
     with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
         chain_rejection([transposed(torch.ones(4, 4, 2, 2), stride=2), gain], source=0)
-    with pytest.raises(OptionError):
+    message = (
+        "taps must be finite to have an image rejection; got NaN or infinity in 2 of 2; take a checkpoint from "
+        "before they became so"
+    )
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
         chain_rejection([transposed(torch.full((1, 1, 2), math.nan), stride=2)], source=0)

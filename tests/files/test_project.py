@@ -150,7 +150,11 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(OptionError, match=f"^{re.escape(sentence)}$"):
         read_project(path)
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(FileError, match="must be TOML"):
+    sentence = (
+        f"{path} must be TOML; 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte; mend it, or "
+        "give --isolated to go without it"
+    )
+    with pytest.raises(FileError, match=f"^{re.escape(sentence)}$"):
         found_project(tmp_path)
     sentence = "cannot read no.toml: no such file or directory; give --isolated to go without it"
     with pytest.raises(FileError, match=f"^{re.escape(sentence)}$"):
@@ -159,6 +163,6 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_a_broken_file_above_is_not_passed_over(tmp_path):
     (tmp_path / "a").mkdir()
-    written(tmp_path, "[tool")
-    with pytest.raises(FileError, match="must be TOML"):
+    path = written(tmp_path, "[tool")
+    with pytest.raises(FileError, match=f"^{re.escape(f'{path} must be TOML; ')}"):
         found_project(tmp_path / "a")
