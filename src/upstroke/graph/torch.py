@@ -24,7 +24,7 @@ from upstroke.graph.torch_state import left_as_it_was
 
 __all__ = ["record", "tensors_in", "uncompiled"]
 
-_GROWERS = TransposedConvolution | Resize | Upsampling | PixelShuffle | Unread
+_GROWERS = (TransposedConvolution, Resize, Upsampling, PixelShuffle, Unread)
 _LONGEST_REASON = 200
 # What PyTorch and models raise where their inputs do not suit them.
 _OF_INPUTS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
@@ -180,7 +180,7 @@ def _with_growers_named(graph: Graph, origins: Mapping[str, Origin], model: str)
         # of what a rearrangement amounts to only the last is there under the name of a map that was recorded
         origin = origins[node.output if node.output in origins else node.output.rpartition(":")[0]]
         named[id(node)] = unique(origin.path or model or _short(node, origin))
-    nodes = (replace(node, name=named.get(id(node), node.name)) for node in graph.nodes)
+    nodes = (replace(node, name=named[id(node)]) if id(node) in named else node for node in graph.nodes)
     return replace(graph, nodes=tuple(nodes))
 
 

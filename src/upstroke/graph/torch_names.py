@@ -11,7 +11,7 @@ from upstroke.graph.steps import Pad, Reshape, Same, Step, Transpose
 __all__ = ["Running", "Unique", "layer_type"]
 
 # What a layer such as Conv2d does around its own work, unless it is made for just that.
-_AUXILIARY = Pad | Reshape | Same | Transpose
+_AUXILIARY = (Pad, Reshape, Same, Transpose)
 _MADE_FOR_THAT = ("torch.nn.modules.padding", "torch.nn.modules.flatten")
 # The answers of layer_type, which is asked for every operator that runs.
 _LAYERS: dict[type[nn.Module], type[nn.Module] | None] = {}
@@ -80,6 +80,8 @@ class Running:
 
 def _as_written(path: str) -> str:
     """A path without the steps that `torch.compile` adds."""
+    if "_orig_mod" not in path:
+        return path
     return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 

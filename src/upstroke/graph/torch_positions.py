@@ -1,6 +1,7 @@
 """Turn calls of PyTorch that move, mix or list samples, and are no part of an upsampler, into steps."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Literal
 
 from torch import Tensor
@@ -46,6 +47,7 @@ _LOST = {
 }
 
 
+@cache
 def why_lost(name: str) -> str:
     """Why nobody can say where samples sit behind an operator, if there is more to say than its name."""
     return next((reason for start, reason in _LOST.items() if name.startswith(start)), "")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import ReferenceType, ref
 
 import torch
@@ -37,18 +37,21 @@ _STATISTICS = ("running_mean", "running_var")
 _COMPLEX = "a transposed convolution of complex numbers is not read"
 _TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 _WHOLE = frozenset((*_TRANSPOSED, F.pad))
+# Of the types of arguments, those that hold no tensors.
+_PLAIN = ("int", "float", "number", "bool", "str", "Device", "Generator", "Layout", "ScalarType")
+# Looked at for every operator that runs.
+_SEVERAL = (list, tuple)
+_OF_SEVERAL = (Join, Concatenation)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Origin:
+class Origin(NamedTuple):
     """Where in a model a node comes from: the path of the innermost module, and the operator's short name."""
 
     path: str
     name: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Map:
+class _Map(NamedTuple):
     """The name of a map that a tensor holds, and since when.
 
     The tensor is held weakly, so that a later one at the same place in memory is not taken for it.
@@ -59,8 +62,7 @@ class _Map:
     tensor: ReferenceType[Tensor]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Write:
+class _Write(NamedTuple):
     """A map written to a part of some memory: through which view, and when."""
 
     map: _Map
@@ -121,30 +123,32 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         form = _form(func)
         name, targets = form.name, form.targets
         given = {**form.defaults, **dict(zip(form.names, args, strict=False)), **kwargs}
-        for target in (*targets, *_STATISTICS) if name in _NORMS and given.get("training") else targets:
-            if isinstance(given.get(target), Tensor):
-                self._originals.before_writing(given[target])
-        named = self._maps_among(given)
+        if targets or form.is_norm:
+            if form.is_norm and given.get("training"):
+                targets = (*targets, *_STATISTICS)
+            for target in targets:
+                if isinstance(given.get(target), Tensor):
+                    self._originals.before_writing(given[target])
+        named = self._maps_among(form, given)
         before = [tuple(tensor.shape) for tensor, _ in named]
         output = func(*args, **kwargs)
         start = None if named else grown_of(name, given, output)
         if start is not None:
             self._begin(start, "constant")
-            named, before = self._maps_among(given), [tuple(start.shape)]
+            named, before = self._maps_among(form, given), [tuple(start.shape)]
             # a constant again for whoever else takes it
             self._spare.add(self._maps.pop(id(start)).name)
         if named:
-            written = [given[target] for target in targets if isinstance(given.get(target), Tensor)]
-            self._keep(form, given, named, before, output, written)
+            self._keep(form, given, named, before, output)
             if self._positions is not None:
                 self._positions.saw(func, args, kwargs, given, named, output)
                 for result in _tensors([output]):
                     held = self._held(result)
                     if held is not None:
                         self._positions.read(held.name, result)
-        drawn = name in _DRAWS and isinstance(output, Tensor)
-        if drawn and output.numel() > 1 and not self._originals.keeps(output):
-            self._begin(output, name)
+        if name in _DRAWS and isinstance(output, Tensor):
+            if output.numel() > 1 and not self._originals.keeps(output):
+                self._begin(output, name)
         return output
 
     @classmethod
@@ -162,15 +166,15 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if self._positions is not None:
                 self._positions.begin(self._maps[id(tensor)].name, tensor)
 
-    def _maps_among(self, given: Mapping[str, Any]) -> list[tuple[Tensor, str]]:
+    def _maps_among(self, form: "_Form", given: Mapping[str, Any]) -> list[tuple[Tensor, str]]:
         """The arguments that are maps, each with its name."""
         found = []
-        for value in given.values():
+        for key in form.tensors:
+            value = given.get(key)
             if isinstance(value, Tensor):
-                name = self.map_of(value)
-                if name is not None:
+                if (name := self.map_of(value)) is not None:
                     found.append((value, name))
-            elif isinstance(value, list | tuple):
+            elif isinstance(value, _SEVERAL):
                 found += [(each, name) for each in _tensors(value) if (name := self.map_of(each))]
         return found
 
@@ -188,12 +192,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def map_of(self, tensor: Tensor) -> str | None:
         """The name of the map that a tensor holds; None if it is a constant."""
         held = self._held(tensor)
-        if not self._writes:
+        written = self._writes.get(memory_of(tensor)) if self._writes else None
+        if written is None or (held is not None and written[1][-1].map.time <= held.time):
             return held.name if held else None
-        _, writes = self._writes.get(memory_of(tensor), (None, []))
-        since = [write for write in writes if held is None or write.map.time > held.time]
-        if not since:
-            return held.name if held else None
+        since = [write for write in written[1] if held is None or write.map.time > held.time]
         if since[-1].view == _view(tensor):
             return since[-1].map.name
         return self._written(tensor, held, since)
@@ -249,63 +251,66 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         named: Sequence[tuple[Tensor, str]],
         before: Sequence[tuple[int, ...]],
         output: Any,  # noqa: ANN401 - whatever an operator gives
-        targets: Sequence[Tensor],
     ) -> None:
         """Add a node for each tensor that an operator gave; the first is what its step describes."""
-        results = [tensor for tensor in _tensors((output,)) if tensor.numel()]
+        results = [output] if isinstance(output, Tensor) else list(_tensors((output,)))
+        results = [tensor for tensor in results if tensor.numel()]
         name = form.name
         if not results or name in HOLDS_NO_VALUES:
             return
         maps = {id(tensor): taken for tensor, taken in named}
         call = Call(name=name, given=given, maps=maps, before=before, output=results[0])
         step = step_of(call)
-        if isinstance(step, Same) and name == "copy":
+        taken = [taken for _, taken in named]
+        if name == "copy" and isinstance(step, Same):
             taken = [maps[id(given["src"])]]
-        else:
-            every = [taken for _, taken in named]
-            taken = every if isinstance(step, Join | Concatenation) else list(dict.fromkeys(every))
+        elif len(taken) > 1 and not isinstance(step, _OF_SEVERAL):
+            taken = list(dict.fromkeys(taken))
         shown = f"{form.namespace}.{_as_called(name, given)}"
         first = self._add(shown, taken, step, results[0])
         # a comparison makes a table of yes and no, as masks are
-        if len(taken) == 1 and _widens(before[0], results[0].shape) and results[0].dtype != torch.bool:
+        after = self.shapes[first]
+        if len(taken) == 1 and _widens(before[0], after) and results[0].dtype != torch.bool:
             self.widened[first] = name in _BY_COPIES
         if name in _PARTS:
             self._parts.add(first)
         stacked = stacked_by(name, given, maps, results[0]) if name in STACKS else None
         if stacked is not None:
             self.stacked[first] = stacked
-        self._spare |= {
-            self._add(shown, taken, others_of(call, results, place), other)
-            for place, other in enumerate(results[1:], start=1)
-        }
-        for target in targets:
-            if any(target is result for result in results):
-                self._note_write(target)
+        for place, other in enumerate(results[1:], start=1):
+            self._spare.add(self._add(shown, taken, others_of(call, results, place), other))
+        for target in form.targets:
+            if any(given.get(target) is result for result in results):
+                self._note_write(given[target])
 
     def _add(self, operator: str, taken: Iterable[str], step: Step, output: Tensor) -> str:
-        layer = self._running.layer(step)
-        path, short = self._running.path, operator.rpartition(".")[2]
-        label = path if layer and path else f"{path}.{short}".lstrip(".")
-        name = self._named(output, label)
-        node = Node(name=name, operator=layer or operator, inputs=tuple(taken), output=name, step=step)
-        self.origins[name] = Origin(path=path, name=short)
-        self.nodes.append(node)
-        if self._spare.issuperset(node.inputs):
+        layer, path = self._running.layer(step), self._running.path
+        short = operator.rpartition(".")[2]
+        label = path if layer and path else f"{path}.{short}" if path else short
+        name, inputs = self._named(output, label), tuple(taken)
+        self.origins[name] = Origin(path, short)
+        self.nodes.append(
+            Node(name=name, operator=layer or operator, inputs=inputs, output=name, step=step)
+        )
+        if self._spare and self._spare.issuperset(inputs):
             self._spare.add(name)
         return name
 
     def _named(self, tensor: Tensor, label: str) -> str:
         name = self._unique(label)
         self._time += 1
-        self._maps[id(tensor)] = _Map(name=name, time=self._time, tensor=ref(tensor))
+        self._maps[id(tensor)] = _Map(name, self._time, ref(tensor))
         self.shapes[name] = tuple(tensor.shape)
         return name
 
     def _note_write(self, target: Tensor) -> None:
+        place, write = memory_of(target), _Write(self._maps[id(target)], _view(target))
+        if place in self._writes:
+            self._writes[place][1].append(write)
+            return
         # held weakly, so that no other memory gets the same place as long as this is known
         held = StorageWeakRef(target.untyped_storage())  # type: ignore[no-untyped-call]
-        _, writes = self._writes.setdefault(memory_of(target), (held, []))
-        writes.append(_Write(map=self._maps[id(target)], view=_view(target)))
+        self._writes[place] = held, [write]
 
     def _written(self, tensor: Tensor, held: _Map | None, since: Sequence[_Write]) -> str:
         """Add a node for a tensor that maps were written into through views of it."""
@@ -375,37 +380,49 @@ class _Form:
         namespace, name: the name without the underscore of an operator that works in place.
         names: of its arguments.
         defaults: of those that have one.
+        tensors: names of those that may be tensors, or lists of them.
         targets: names of the arguments that it writes to.
+        is_norm: whether it writes statistics too, in training.
     """
 
     namespace: str
     name: str
     names: tuple[str, ...]
     defaults: dict[str, Any]
+    tensors: tuple[str, ...]
     targets: tuple[str, ...]
+    is_norm: bool
 
 
 @cache
 def _form(func: OpOverload) -> _Form:
     arguments = func._schema.arguments
+    name = _short_name(func._schema.name)
     return _Form(
         namespace=func._schema.name.partition("::")[0],
-        name=_short_name(func._schema.name),
+        name=name,
         names=tuple(argument.name for argument in arguments),
         defaults={
             argument.name: argument.default_value for argument in arguments if argument.has_default_value()
         },
+        tensors=tuple(argument.name for argument in arguments if _may_be_tensor(argument.type)),
         targets=tuple(
             argument.name for argument in arguments if argument.alias_info and argument.alias_info.is_write
         ),
+        is_norm=name in _NORMS,
     )
+
+
+def _may_be_tensor(kind: object) -> bool:
+    """Whether an argument of this type of PyTorch's may be a tensor, or hold some."""
+    return not any(word in str(kind) for word in _PLAIN) or "Tensor" in str(kind)
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
     for value in values:
         if isinstance(value, Tensor):
             yield value
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, _SEVERAL):
             yield from _tensors(value)
 
 
@@ -422,9 +439,9 @@ def _short_name(full_name: str) -> str:
     return name if name.endswith("__") else name.removesuffix("_")
 
 
-def _widens(before: Sequence[int], after: Sequence[int]) -> bool:
+def _widens(before: Shape, after: Shape) -> bool:
     """Whether only axes of length one changed."""
-    if len(before) != len(after) or tuple(before) == tuple(after):
+    if len(before) != len(after) or before == after:
         return False
     return all(was in (1, now) for was, now in zip(before, after, strict=True))
 

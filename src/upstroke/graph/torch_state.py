@@ -49,23 +49,31 @@ def left_as_it_was(module: nn.Module, inputs: Iterable[Tensor]) -> Iterator[Orig
 
     Modules that learn their shapes from the first input keep what they learned.
     """
-    flags = [(part, part.training) for part in module.modules()]
+    parts = list(module.modules())
+    flags = [(part, part.training) for part in parts]
     # those of a scripted part are its own, and no dict
-    buffers = [
-        (part._buffers, dict(part._buffers)) for part in module.modules() if type(part._buffers) is dict
-    ]
-    originals = Originals([*module.parameters(), *module.buffers(), *inputs])
-    devices = {tensor.device for tensor in module.parameters() if tensor.device.type == "cuda"}
+    buffers = [(part._buffers, dict(part._buffers)) for part in parts if type(part._buffers) is dict]
+    tensors = _own_tensors(parts)
+    originals = Originals([*tensors, *inputs])
+    devices = {tensor.device for tensor in tensors if tensor.is_cuda}
     with torch.random.fork_rng(devices=sorted(devices, key=str)):
         try:
-            module.eval()
+            if any(training for _, training in flags):
+                module.eval()
             yield originals
         finally:
             for part, training in flags:
-                part.training = training
+                if part.training != training:
+                    part.training = training
             for buffer, before in buffers:
                 buffer.update(before)
             originals.put_back()
+
+
+def _own_tensors(parts: Iterable[nn.Module]) -> list[Tensor]:
+    """Parameters and buffers, each part asked once, which is faster than to ask the module for either."""
+    held = (group for part in parts for group in (part._parameters, part._buffers))
+    return [tensor for group in held for tensor in group.values() if tensor is not None]
 
 
 def memory_of(tensor: Tensor) -> int:

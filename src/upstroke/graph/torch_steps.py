@@ -75,6 +75,8 @@ _NOT_SPATIAL = frozenset(
 )  # fmt: skip
 
 
+# What no step describes, and what stands for several things: these are looked at for growth.
+_MAY_GROW = (Other, Mixing, Expansion)
 # operators of upstroke, without their namespace
 _OURS = ("conv_transpose", "upsample")
 
@@ -86,7 +88,7 @@ def step_of(call: Call) -> Step:
     except (KeyError, TypeError, ValueError, IndexError):
         # a form of the operator with other arguments than those known here
         step = Other()
-    if isinstance(step, Other | Mixing | Expansion) and call.name not in _NOT_SPATIAL:
+    if isinstance(step, _MAY_GROW) and call.name not in _NOT_SPATIAL:
         after = tuple(call.output.shape)
         comparable = [shape for shape in call.before if len(shape) == len(after)]
         if comparable and all(is_larger(shape, after) for shape in comparable):
@@ -97,8 +99,7 @@ def step_of(call: Call) -> Step:
 def grown_of(name: str, given: Mapping[str, Any], output: object) -> Tensor | None:
     """The tensor that an operator made for growing maps has grown; None for any other operator, or if not."""
     backwards = name in ("convolution", "_convolution") and given.get("transposed")
-    resizes = name.lstrip("_").startswith("upsample_")
-    if not backwards and not resizes and name not in ("pixel_shuffle", *_OURS):
+    if not backwards and "upsample_" not in name and name not in ("pixel_shuffle", *_OURS):
         return None
     taken = taken_by(given)
     if not isinstance(taken, Tensor) or not isinstance(output, Tensor):
@@ -125,12 +126,12 @@ def _read(call: Call) -> Step:
 
 def _per_axis(values: int | Sequence[int], ndim: int) -> tuple[int, ...]:
     """PyTorch lets one number stand for all axes."""
-    given = tuple(values) if isinstance(values, Sequence) else (values,)
+    given = (values,) if isinstance(values, int) else tuple(values)
     return given * ndim if len(given) == 1 else given
 
 
 def _both_sides(padding: Sequence[int]) -> tuple[Margin, ...]:
-    return tuple((pad, pad) for pad in padding)
+    return tuple([(pad, pad) for pad in padding])
 
 
 def _convolution(call: Call) -> Step:
