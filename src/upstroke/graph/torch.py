@@ -20,7 +20,7 @@ from upstroke.graph.torch_names import Running, Unique
 from upstroke.graph.torch_recorder import Origin, Recorder, Whole
 from upstroke.graph.torch_shadow import Positions
 from upstroke.graph.torch_spellings import with_plain_axes, with_repeats
-from upstroke.graph.torch_state import left_as_it_was
+from upstroke.graph.torch_state import left_as_it_was, own_tensors
 
 __all__ = ["record", "tensors_in", "uncompiled"]
 
@@ -113,7 +113,7 @@ def _seen_into(module: object) -> nn.Module:
     if not isinstance(module, nn.Module):
         msg = f"the model must be a torch.nn.Module; got {type(module).__name__}, so give one made of layers"
         raise OptionError(msg)
-    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+    if any(tensor.is_meta for tensor in own_tensors(module.modules())):
         msg = "the model's weights are on the meta device, so there is nothing to measure; load them first"
         raise OptionError(msg)
     return module

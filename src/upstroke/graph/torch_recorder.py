@@ -33,6 +33,8 @@ _PARTS = ("as_strided", "select", "slice")
 _DRAWS = frozenset({"normal", "rand", "rand_like", "randn", "randn_like", "uniform"})
 # These write the statistics of the batch without saying so in their schemas.
 _NORMS = ("cudnn_batch_norm", "miopen_batch_norm", "native_batch_norm")
+# These give statistics beside the map, for their backward pass alone.
+_WITH_STATISTICS = frozenset({"native_group_norm", "native_layer_norm"})
 _STATISTICS = ("running_mean", "running_var")
 _COMPLEX = "a transposed convolution of complex numbers is not read"
 _TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
@@ -253,9 +255,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         output: Any,  # noqa: ANN401 - whatever an operator gives
     ) -> None:
         """Add a node for each tensor that an operator gave; the first is what its step describes."""
-        results = [output] if isinstance(output, Tensor) else list(_tensors((output,)))
-        results = [tensor for tensor in results if tensor.numel()]
         name = form.name
+        if isinstance(output, Tensor) or name in _WITH_STATISTICS:
+            output = (output if isinstance(output, Tensor) else output[0],)
+        results = [tensor for tensor in _tensors(output) if tensor.numel()]
         if not results or name in HOLDS_NO_VALUES:
             return
         maps = {id(tensor): taken for tensor, taken in named}

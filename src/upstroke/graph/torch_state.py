@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-__all__ = ["Originals", "left_as_it_was", "memory_of"]
+__all__ = ["Originals", "left_as_it_was", "memory_of", "own_tensors"]
 
 
 class Originals:
@@ -53,7 +53,7 @@ def left_as_it_was(module: nn.Module, inputs: Iterable[Tensor]) -> Iterator[Orig
     flags = [(part, part.training) for part in parts]
     # those of a scripted part are its own, and no dict
     buffers = [(part._buffers, dict(part._buffers)) for part in parts if type(part._buffers) is dict]
-    tensors = _own_tensors(parts)
+    tensors = own_tensors(parts)
     originals = Originals([*tensors, *inputs])
     devices = {tensor.device for tensor in tensors if tensor.is_cuda}
     with torch.random.fork_rng(devices=sorted(devices, key=str)):
@@ -70,7 +70,7 @@ def left_as_it_was(module: nn.Module, inputs: Iterable[Tensor]) -> Iterator[Orig
             originals.put_back()
 
 
-def _own_tensors(parts: Iterable[nn.Module]) -> list[Tensor]:
+def own_tensors(parts: Iterable[nn.Module]) -> list[Tensor]:
     """Parameters and buffers, each part asked once, which is faster than to ask the module for either."""
     held = (group for part in parts for group in (part._parameters, part._buffers))
     return [tensor for group in held for tensor in group.values() if tensor is not None]
