@@ -161,7 +161,12 @@ class Reading:
     @cached_property
     def looks_drawn(self) -> bool:
         """Whether learned weights anywhere in the chain look like random draws."""
-        chain = (node.step for node in self.site.chain)
+        own = self.site.node.step
+        # that of a layer of one node was measured already
+        measured = self.site.layer[0].step is own and self.trained is not None
+        if measured and not self.trained:
+            return True
+        chain = [node.step for node in self.site.chain if not (measured and node.step is own)]
         learned = (affine_of(step, ndim=self.site.ndim, interior=True) for step in chain if _learned(step))
         spreads = (dependence(affine.operator) for affine in learned)
         return any(spread is not None and bool(spread <= DRAWN_AT_RANDOM) for spread in spreads)
@@ -276,7 +281,8 @@ def _unfit(site: Site, stages: tuple[Affine, ...], graph: Graph) -> str:
 
 
 def _not_finite(numbers: torch.Tensor) -> int:
-    return int((~torch.isfinite(numbers)).sum())
+    # a sum is finite only where all are, and a good deal faster
+    return 0 if bool(numbers.sum().isfinite()) else int((~torch.isfinite(numbers)).sum())
 
 
 def _most_uneven(operator: Polyphase) -> Pattern:

@@ -16,6 +16,9 @@ def check_finite(values: Tensor, *, name: str, purpose: str, remedy: str) -> Non
 
     >>> check_finite(torch.ones(2), name="taps", purpose="have an order", remedy="train again")
     """
+    # a sum is finite only where all are, and a good deal faster
+    if bool(values.detach().sum().isfinite()):
+        return
     lost = int((~torch.isfinite(values)).sum())
     if lost:
         msg = (

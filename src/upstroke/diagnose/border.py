@@ -41,9 +41,11 @@ def _at_both_ends(operator: Polyphase, axis: int) -> tuple[Tensor, Tensor]:
     zero = operator.taps.new_zeros((), dtype=torch.float64)
     if operator.border[axis] != "zero" or not operator.reads_outside(axis):
         return zero, zero
-    others = [3 + other for other in range(operator.ndim) if other != axis]
-    taps = operator.taps.detach().double()
-    taps = taps.sum(dim=others) if others else taps
+    taps = operator.taps.detach().double().flatten(3)
+    # sums over the other axes of a kernel, which is small, are fastest as a product of matrices
+    places = torch.unravel_index(torch.arange(taps.shape[-1]), operator.kernel)[axis]
+    own = torch.nn.functional.one_hot(places, operator.kernel[axis]).to(taps)
+    taps = taps @ own
     # (phases of this axis, everything else, taps along it)
     lines = taps.reshape(*operator.scale, -1, taps.shape[-1]).movedim(axis, 0).flatten(1, -2)
     scale, origin, excess = operator.scale[axis], operator.origin[axis], operator.excess[axis]

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from upstroke.polyphase import Polyphase, kernel_form
+from upstroke.polyphase import Polyphase, kernel_form, trimmed
 
 __all__ = ["dependence"]
 
@@ -35,7 +35,7 @@ def dependence(operator: Polyphase) -> Float[Tensor, ""] | None:
     >>> bool(dependence(transposed(weight.cumsum(2), stride=2)) > 5)
     True
     """
-    rows = torch.unique(operator.taps.detach(), dim=0)
+    rows = _distinct(operator.taps.detach())
     if len(rows) < operator.phases:
         # phases that start as copies of one draw, as ICNR makes them, are one draw
         distinct = rows.flatten(0, 1) if operator.groups == 1 else rows[0]
@@ -47,16 +47,18 @@ def dependence(operator: Polyphase) -> Float[Tensor, ""] | None:
             border=operator.border,
             groups=operator.groups,
         )
-    form = kernel_form(operator)
+    form = trimmed(kernel_form(operator))
     present = form.support
     kernel = form.kernel.detach().double()
     # one operator's kernel is real taps only where its support says so
-    taps = kernel.flatten(2)[:, :, present.flatten()]
+    taps = kernel.flatten(2)
+    taps = taps if bool(present.all()) else taps[:, :, present.flatten()]
     if taps.numel() < LEAST_TAPS:
         return None
-    power = taps.square().mean()
+    squares = taps.square()
+    power = squares.mean()
     # kurtosis less 1: the variance of w^2 over r^4
-    spread = taps.square().var() / power.square()
+    spread = squares.var() / power.square()
     if not bool(spread > 0):
         return taps.new_tensor(math.inf)
     unit = power.sqrt()
@@ -66,12 +68,21 @@ def dependence(operator: Polyphase) -> Float[Tensor, ""] | None:
         count = taps.numel() // taps.shape[kept]
         deviations.append(taps.sum(dim=others).abs().max() / (unit * math.sqrt(count)))
         degrees = 2 * count / spread
-        roots = (taps.square().mean(dim=others) / power).pow(1 / 3)
+        roots = (squares.mean(dim=others) / power).pow(1 / 3)
         deviations.append((roots - 1 + 2 / (9 * degrees)).abs().max() * (9 * degrees / 2).sqrt())
     for axis, s in enumerate(operator.scale):
         for lag in {1, s}:
             deviations.append(_of_neighbours(kernel, present, axis, lag) / power)
     return torch.stack(deviations).max()
+
+
+def _distinct(taps: Tensor) -> Tensor:
+    """The taps of every phase once."""
+    found: list[Tensor] = []
+    for row in taps:
+        if not any(torch.equal(row, other) for other in found):
+            found.append(row)
+    return torch.stack(found) if len(found) < len(taps) else taps
 
 
 def _of_neighbours(kernel: Tensor, present: Tensor, axis: int, lag: int) -> Tensor:
@@ -82,4 +93,5 @@ def _of_neighbours(kernel: Tensor, present: Tensor, axis: int, lag: int) -> Tens
     both = present.narrow(axis, 0, length) & present.narrow(axis, lag, length)
     products = kernel.narrow(2 + axis, 0, length) * kernel.narrow(2 + axis, lag, length)
     count = int(both.sum()) * kernel.shape[0] * kernel.shape[1]
-    return (products * both).sum().abs() / math.sqrt(max(count, 1))
+    products = products if bool(both.all()) else products * both
+    return products.sum().abs() / math.sqrt(max(count, 1))
