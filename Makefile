@@ -49,8 +49,11 @@ lint: setup  ## format check, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# One process for each core, each with one thread; what measures time has the machine to itself.
+test: export OMP_NUM_THREADS := 1
 test: setup  ## all tests and doctests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 # The kernels by themselves, without Python: the objects that were built for it, then with every address and shift checked.
 sanitise: export PATH := $(CURDIR)/$(BIN):$(PATH)

@@ -176,7 +176,7 @@ def test_a_probe_of_no_kind_is_refused():
     result = RUNNER.invoke(app, ["check", "--probe=sound", "probed_nets:make"])
     assert result.exit_code == 2
     assert result.stderr == (
-        "upstroke: invalid value for '--probe': 'sound' is not one of 'values'; see 'upstroke check --help'\n"
+        "upstroke: invalid value for '--probe': 'sound' is not one of 'values', 'geometry', 'all'; see 'upstroke check --help'\n"
     )
 
 
