@@ -99,8 +99,8 @@ def test_where_there_is_none(tmp_path):
         (
             "suppress = ['up']",
             (
-                'tool.upstroke.suppress in {path} must be tables; write [[tool.upstroke.suppress]] with site = "decoder.*", '
-                'code = "UP101" and reason = "..."'
+                "tool.upstroke.suppress in {path} must be tables; got ['up']; write [[tool.upstroke.suppress]] with "
+                'site = "decoder.*", code = "UP101" and reason = "..."'
             ),
         ),
         (

@@ -34,21 +34,22 @@ def weak_rejection(reading: Reading) -> Verdict:
         return Verdict(kind="ok", words=ONE_CELL)
     worst = reading.rejection
     measure = worst if math.isfinite(worst) else None
+    repeated = level(worst, of="what they repeat", again="it")
     if worst <= THRESHOLD:
         words = "it leaves no replicas of the lower half of the band"
         if measure is not None:
-            words = f"replicas of the lower half of the band are {level(worst, of='what they repeat')}"
-        return Verdict(kind="ok", measure=measure, words=_once(words))
+            words = f"replicas of the lower half of the band are {repeated}"
+        return Verdict(kind="ok", measure=measure, words=words)
     later = reading.behind_chain
     if not reading.chain_reaches_output:
         words = "its map reaches no output of the model"
         if later is not None:
-            loud = f"up to {_once(level(worst, of='what they repeat'))}" if measure is not None else "left"
+            loud = f"up to {repeated}" if measure is not None else "left"
             words = f"replicas {loud}; {later.operator} {later.name} comes later and could take them out"
         return Verdict(kind="ok", measure=measure, words=words)
     words = "replicas of the lower half of the band stand where it is itself suppressed, "
     if measure is not None:
-        repeated = _once(level(worst, of="what it repeats"))
+        repeated = level(worst, of="what it repeats", again="it")
         words = f"the loudest replica of the lower half of the band is {repeated}, "
     after = reading.site.after[-1:]
     where = f"behind {after[0].operator} {after[0].name}, " if after else ""
@@ -58,8 +59,3 @@ def weak_rejection(reading: Reading) -> Verdict:
         words += "; weights in its chain look untrained, so this is at initialisation"
         severity = NOTE
     return Verdict(kind="finding", measure=measure, words=words, severity=severity)
-
-
-def _once(words: str) -> str:
-    """Say what the level is relative to once."""
-    return words.replace("% of what they repeat)", "% of it)").replace("% of what it repeats)", "% of it)")

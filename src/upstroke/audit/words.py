@@ -34,14 +34,15 @@ def _pixels(distance: Fraction) -> str:
     return f"{number} pixel{'' if abs(distance) == 1 else 's'}"
 
 
-def level(decibel: float, *, of: str = "it") -> str:
-    """Word a level relative to what it comes with.
+def level(decibel: float, *, of: str = "it", again: str = "") -> str:
+    """Word a level relative to what it comes with, and, the second time that is named, in other words.
 
-    >>> level(-20.0), level(6.0, of="them")
-    ('20.0 dB below it (10 % of it)', '6.0 dB above them (200 % of them)')
+    >>> level(-20.0), level(6.0, of="them"), level(0.0, of="what came", again="it")
+    ('20.0 dB below it (10 % of it)', '6.0 dB above them (200 % of them)', 'as loud as what came (100 % of it)')
     """
+    again = again or of
     share = 100 * 10 ** (decibel / 20)
     part = f"{share:.2g}" if share < 99.5 else f"{share:.0f}"
     if abs(decibel) < 0.05:
-        return f"as loud as {of} ({part} % of {of})"
-    return f"{abs(decibel):.1f} dB {'below' if decibel < 0 else 'above'} {of} ({part} % of {of})"
+        return f"as loud as {of} ({part} % of {again})"
+    return f"{abs(decibel):.1f} dB {'below' if decibel < 0 else 'above'} {of} ({part} % of {again})"

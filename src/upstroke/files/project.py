@@ -121,7 +121,7 @@ def _table(path: Path) -> Mapping[str, Any] | None:
 def _silences(table: Mapping[str, Any], *, path: Path) -> tuple[Silence, ...]:
     given = table.get("suppress", [])
     if not isinstance(given, list) or not all(isinstance(each, Mapping) for each in given):
-        msg = f"{TABLE}.suppress in {path} must be tables; write {SHAPE}"
+        msg = f"{TABLE}.suppress in {path} must be tables; got {given!r}; write {SHAPE}"
         raise OptionError(msg)
     return tuple(_silence(each, path=path, number=number) for number, each in enumerate(given, start=1))
 
