@@ -37,8 +37,10 @@ def _pixels(distance: Fraction) -> str:
 def level(decibel: float, *, of: str = "it", again: str = "") -> str:
     """Word a level relative to what it comes with, and, the second time that is named, in other words.
 
-    >>> level(-20.0), level(6.0, of="them"), level(0.0, of="what came", again="it")
-    ('20.0 dB below it (10 % of it)', '6.0 dB above them (200 % of them)', 'as loud as what came (100 % of it)')
+    >>> level(-20.0), level(6.0, of="them")
+    ('20.0 dB below it (10 % of it)', '6.0 dB above them (200 % of them)')
+    >>> level(0.0, of="what came", again="it")
+    'as loud as what came (100 % of it)'
     """
     again = again or of
     share = 100 * 10 ** (decibel / 20)

@@ -292,9 +292,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         label = path if layer and path else f"{path}.{short}" if path else short
         name, inputs = self._named(output, label), tuple(taken)
         self.origins[name] = Origin(path, short)
-        self.nodes.append(
-            Node(name=name, operator=layer or operator, inputs=inputs, output=name, step=step)
-        )
+        self.nodes.append(Node(name=name, operator=layer or operator, inputs=inputs, output=name, step=step))
         if self._spare and self._spare.issuperset(inputs):
             self._spare.add(name)
         return name
