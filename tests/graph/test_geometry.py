@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from upstroke.graph import Node
+from upstroke.graph import Node, places
 from upstroke.graph.measured import Measured, Unmeasured
 from upstroke.graph.steps import Join
 from upstroke.graph.torch import record
@@ -301,6 +301,94 @@ def test_a_map_that_went_through_tokens_is_found_again():
     graph = graph_of(Tokens(), torch.rand(2, 2, 12, 30))
     is_on(graph.measured[graph.outputs[0]], INPUT)
     is_on(graph.measured["embed"], INPUT.conv((4, 6), stride=(4, 6)))
+
+
+def kept(x):
+    return x.flatten(2).transpose(1, 2)
+
+
+LISTED = {
+    "rows of tokens": kept,
+    "behind a class token": lambda x: torch.cat([torch.zeros(1, 1, x.shape[1]), kept(x)], 1),
+    "windows": lambda x: x.view(1, -1, 3, 4, 3, 2).permute(0, 2, 4, 3, 5, 1).reshape(9, 8, -1),
+    "heads": lambda x: kept(x).view(1, 72, 2, -1).transpose(1, 2),
+    "channels last": lambda x: x.permute(0, 2, 3, 1),
+    "one of the batch": lambda x: x.squeeze(0),
+}
+
+
+# windows with phases in them are not told from windows of other samples
+@pytest.mark.parametrize(
+    ("form", "has_phases"),
+    [*((form, False) for form in LISTED), *((form, True) for form in LISTED if form != "windows")],
+)
+def test_positions_are_read_off_however_samples_are_listed(form, has_phases):
+    grid, size = INPUT.conv((4, 3), stride=(2, 3)), (26, 18)
+    layers = nn.Sequential(nn.Conv2d(2, 4, (4, 3), (2, 3)))
+    if has_phases:
+        layers.append(nn.ConvTranspose2d(4, 4, 4, 2, 1))
+        grid, size = grid.transposed(4, stride=2, padding=1), (14, 9)
+    is_on(output_of(Calls(lambda x: LISTED[form](layers(x))), torch.rand(1, 2, *size)), grid)
+
+
+def test_an_axis_of_one_sample_stays_known_through_axes_that_come_and_go():
+    conv = nn.Conv2d(2, 4, (4, 3), (4, 3))
+
+    def call(x):
+        return conv(x).unsqueeze(0).permute(0, 1, 4, 2, 3).permute(0, 1, 3, 4, 2).squeeze(0)
+
+    is_on(output_of(Calls(call), torch.rand(1, 2, 4, 9)), INPUT.conv((4, 3), stride=(4, 3)))
+
+
+def test_a_slice_of_one_sample_is_where_it_was_cut():
+    is_on(output_of(Calls(lambda x: x[:, :, 3:4])), INPUT.shift((3, 0)))
+
+
+def test_space_to_depth_spelled_by_slices_has_no_branches():
+    reduce = nn.Conv2d(8, 3, 1)
+
+    def call(x):
+        return reduce(torch.cat([x[:, :, i::2, j::2] for j in (0, 1) for i in (0, 1)], 1))
+
+    is_on(output_of(Calls(call)), INPUT.unshuffle(2))
+
+
+def test_slices_that_are_not_all_samples_stay_branches():
+    def call(x):
+        return torch.cat([x[:, :, ::2, ::2], x[:, :, 1::2, ::2], x[:, :, 1::2, ::2]], 1)
+
+    found = output_of(Calls(call))
+    assert (found.first, found.last) == ((0, 0), (1, 0))
+
+
+class Film(nn.Module):
+    """Frames laid into the batch for the layers that look at one, and into depth for those that look along."""
+
+    def __init__(self):
+        super().__init__()
+        self.frame, self.along = nn.Conv2d(2, 4, 4, 2, 1), nn.Conv3d(4, 4, (3, 1, 1), (2, 1, 1), (1, 0, 0))
+
+    def forward(self, x):
+        n, c, frames, *size = x.shape
+        x = self.frame(x.transpose(1, 2).reshape(n * frames, c, *size))
+        x = x.view(n, frames, *x.shape[1:]).transpose(1, 2)
+        return self.along(x)
+
+
+def test_frames_in_the_batch_are_an_axis_of_space_where_a_kernel_slides_along_them():
+    grid = Grid.of_input(3).conv((1, 4, 4), stride=(1, 2, 2), padding=(0, 1, 1))
+    grid = grid.conv((3, 1, 1), stride=(2, 1, 1), padding=(1, 0, 0))
+    graph = graph_of(Film(), torch.rand(1, 2, 6, 8, 10))
+    is_on(graph.measured[graph.outputs[0]], grid)
+    assert places(graph)[graph.outputs[0]].grid == grid
+
+
+def test_time_in_front_of_channels_is_space_where_a_kernel_slides_along_it():
+    conv = nn.Conv1d(5, 4, 3, 2)
+    graph = graph_of(Calls(lambda x: conv(x.transpose(1, 2)).transpose(1, 2)), torch.rand(2, 9, 5))
+    grid = Grid.of_input(1).conv(3, stride=2)
+    is_on(graph.measured[graph.outputs[0]], grid)
+    assert places(graph)[graph.outputs[0]].grid == grid
 
 
 class Windows(nn.Module):

@@ -176,14 +176,15 @@ LOST = {
     "pool": ([node("GlobalMaxPool", ["x"], "y")], "pooled to one cell"),
     "mean": ([node("ReduceMean", ["x"], "y", axes=[2, 3])], "pooled to one cell"),
     "sum": ([node("CumSum", ["x", "i"], "y")], "CumSum is not followed"),
-    "tokens": ([node("Reshape", ["x", "shape"], "y")], "its samples are not laid out along the axes of the input"),
+    "rows of another length": ([node("Reshape", ["x", "shape"], "r"),
+        node("AveragePool", ["r"], "y", kernel_shape=[2, 2])], "its samples are not laid out along the axes of the input"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", LOST)
 def test_what_is_not_located_says_why(case):
     nodes, reason = LOST[case]
-    weights = numbers(i=[2], shape=[1, 4, -1])
+    weights = numbers(i=[2], shape=[1, 4, 27, -1])
     weights["i"] = weights["i"].reshape(())
     used = {name for each in nodes for name in each.input}
     weights = {name: array for name, array in weights.items() if name in used}

@@ -295,8 +295,9 @@ def _resized(step: Resize, scale: float, before: int, after: int | None) -> Grid
 
 
 def _sampled(layout: Layout, grids: list[Grid], after: Shape) -> Layout:
-    """Every axis of space sampled as these grids say of samples one apart."""
-    for place, (grid, size) in enumerate(zip(grids, sizes_of(after)[2:], strict=True), start=2):
+    """The last axes sampled as these grids say of samples one apart."""
+    first = len(after) - len(grids)  # a pool may come without a batch axis
+    for place, (grid, size) in enumerate(zip(grids, sizes_of(after)[first:], strict=True), start=first):
         (cells,), (zoom,) = grid.offset, grid.spacing
         layout = layout.resampled(place, cells, zoom, size, flag=grid.size_dependent)
     return layout

@@ -15,7 +15,21 @@ from upstroke.graph.onnx_call import Call
 from upstroke.graph.onnx_file import model_from_file, model_from_memory, need_onnx, opset_versions
 from upstroke.graph.onnx_shapes import constants_and_shapes, inputs_of
 from upstroke.graph.ramp import reshaped
-from upstroke.graph.shadow import Lost, Result, Shadow, concatenated, joined, mixed, moved, pooled, shadow_of
+from upstroke.graph.shadow import (
+    Lost,
+    Result,
+    Shadow,
+    Space,
+    concatenated,
+    joined,
+    listed,
+    mixed,
+    moved,
+    pooled,
+    read_all,
+    shadow_of,
+    thinned,
+)
 from upstroke.graph.shadow_windows import POOLED, nearest, padded, resized, transposed, windows
 
 if TYPE_CHECKING:
@@ -64,10 +78,9 @@ def measured_onnx(
     constants, shapes = constants_and_shapes(model, sizes or _with_one_each(model))
     versions = opset_versions(model)
     found: dict[str, Shadow | Lost | None] = {}
-    origins = 0
+    spaces: dict[int, Space] = {}
     for entry in inputs_of(model.graph):
-        found[entry.name] = _begun(shapes.get(entry.name), origins)
-        origins += isinstance(found[entry.name], Shadow)
+        found[entry.name] = _begun(shapes.get(entry.name), spaces)
     for proto in model.graph.node:
         outputs = [name for name in proto.output if name]
         if proto.op_type in ("Shape", "Size") or not found.keys() & set(proto.input) or not outputs:
@@ -84,11 +97,12 @@ def measured_onnx(
         )
         for name, result in zip(outputs, _results(call, found, len(outputs)), strict=True):
             if result is None and all(found[each] is None for each in call.maps):
-                result = _begun(shapes.get(name), origins)
-                origins += isinstance(result, Shadow)
+                result = _begun(shapes.get(name), spaces)
             found[name] = result
-    blank = Unmeasured(reason="it has no samples side by side")
-    return {name: blank if shadow is None else shadow.reading for name, shadow in found.items()}
+        slid = found.get(proto.input[0]) if proto.op_type in ("Conv", "ConvTranspose") else None
+        if isinstance(slid, Shadow) and max(_kernel(call), default=1) > 1:
+            spaces[slid.origin].slide(slid)
+    return read_all(found, spaces)
 
 
 def _with_one_each(model: "onnx.ModelProto") -> dict[str, tuple[int, ...]] | None:
@@ -102,11 +116,17 @@ def _with_one_each(model: "onnx.ModelProto") -> dict[str, tuple[int, ...]] | Non
     return sizes or None
 
 
-def _begun(shape: Shape | None, origin: int) -> Result:
+def _begun(shape: Shape | None, spaces: dict[int, Space]) -> Result:
+    """The shadow of a map that positions are counted on from here."""
     if shape is None or len(shape) < 3:
         return None
     known = [size for size in shape if size is not None]
-    return shadow_of(known, origin) if len(known) == len(shape) else Lost(reason=UNKNOWN)
+    if len(known) < len(shape):
+        return Lost(reason=UNKNOWN)
+    shadow = shadow_of(known, len(spaces))
+    if shadow is not None:
+        spaces[shadow.origin] = Space(len(known))
+    return shadow
 
 
 def _attributes(proto: "onnx.NodeProto") -> dict[str, Any]:
@@ -311,8 +331,7 @@ def _rounded(place: Fraction, rounding: str) -> int:
 
 
 def _reshape(call: Call, found: _Shadows) -> Result:
-    shape = _shape(call)
-    return moved(_given(call, found), lambda values: reshaped(values, shape))
+    return listed(_given(call, found), _shape(call))
 
 
 def _transpose(call: Call, found: _Shadows) -> Result:
@@ -339,7 +358,7 @@ def _slice(call: Call, found: _Shadows) -> Result:
                 values = values[tuple(picked)]
         return values
 
-    return moved(shadow, cut)
+    return thinned(shadow, cut) if max(steps) > 1 else moved(shadow, cut)
 
 
 def _split(call: Call, found: _Shadows, count: int) -> list[Result]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from upstroke.errors import UpstrokeError
 from upstroke.graph.follow import SPATIAL, followed
 from upstroke.graph.form import Graph, Node, Shape
-from upstroke.graph.layout import Layout, Lost, LostError, Start, State
+from upstroke.graph.layout import Layout, Lost, LostError, Start, State, bare
 from upstroke.graph.meet import Arrival, Meeting, meet, product
 from upstroke.graph.steps import (
     Concatenation,
@@ -20,6 +20,7 @@ from upstroke.graph.steps import (
     Reshape,
     Roll,
     Slice,
+    Step,
     TransposedConvolution,
     Unread,
 )
@@ -218,42 +219,43 @@ def _square(state: State) -> State:
 
 
 def _spaces(graph: Graph) -> dict[str, tuple[int, ...]]:
-    """The axes of every input that are space: those that the first layer that knows takes for it.
+    """The axes of every input that are space: those that kernels of more than one tap slide along.
 
-    By custom a map is (N, C, *space), and a model that transposes its input means something else.
+    By custom a map is (N, C, *space), and so it is where no kernel says otherwise; but a model may transpose
+    its input, or lay the frames of a film into the batch for the layers that look at one frame.
     """
-    found = {
+    usual = {
         name: tuple(range(2, len(shape)))
         for name in graph.inputs
         if (shape := graph.shapes.get(name)) is not None
     }
+    slid: dict[str, set[int]] = {name: set() for name in usual}
     known: dict[str, Layout] = {
-        name: Layout.start(name, graph.shapes[name], range(len(graph.shapes[name]))) for name in found
+        name: Layout.start(name, graph.shapes[name], range(len(graph.shapes[name]))) for name in usual
     }
-    settled: set[str] = set()
     for node in graph.nodes:
         after = graph.shapes.get(node.output)
-        layouts = [known[name] for name in node.inputs if name in known and known[name].origin not in settled]
+        layouts = [known[name] for name in node.inputs if name in known]
         if not layouts or after is None:
             continue
         layout = layouts[0]
-        if isinstance(node.step, Convolution | Filter | TransposedConvolution):
-            space = tuple(
-                sorted(
-                    {factor.line for axis in layout.axes[2:] for factor in axis if factor.line is not None}
-                )
-            )
-            if space:
-                found[layout.origin] = space
-            settled.add(layout.origin)
-        elif isinstance(node.step, Join):
+        if _slides(node.step):
+            lines = {factor.line for axis in layout.axes[2:] for factor in bare(axis)}
+            slid[layout.origin] |= {line for line in lines if line}
+        if isinstance(node.step, Join):
             if graph.shapes.get(node.inputs[0]) == after and node.step.kind != "concatenate":
                 known[node.output] = layout
-        else:
-            try:
-                known[node.output] = followed(
-                    node.step, layout, name=node.inputs[0], operator=node.operator, after=after
-                )
-            except (LostError, UpstrokeError):
-                continue
-    return found
+            continue
+        try:
+            known[node.output] = followed(
+                node.step, layout, name=node.inputs[0], operator=node.operator, after=after
+            )
+        except (LostError, UpstrokeError):
+            continue
+    return {name: tuple(sorted(slid[name])) or usual[name] for name in usual}
+
+
+def _slides(step: Step) -> bool:
+    if isinstance(step, Filter):
+        return max(step.kernel) > 1
+    return isinstance(step, Convolution | TransposedConvolution) and max(step.weight.shape[2:]) > 1

@@ -19,6 +19,7 @@ __all__ = [
     "offset_of",
     "ramp_of",
     "refound",
+    "relisted",
     "reshaped",
     "rest_of",
     "smoothed",
@@ -184,10 +185,21 @@ def literally(ramp: Ramp, move: Callable[[Tensor], Tensor]) -> Ramp:
         axis = max(jumps, key=lambda each: jumps[each])
         kept = replace(ramp, values=values, dim=axis, step=_scalar(ramp.step))
         return _measured_step(_stepping(kept, Fraction(jumps[axis])))
-    if not dims and ramp.values.shape[ramp.dim] == 1 and values.ndim == count:
-        # one sample: it stays on its axis, unless axes changed places
-        return replace(ramp, values=values, step=_scalar(ramp.step))
+    if not dims and (dim := _dim_of_one(ramp, values, move)) is not None:
+        return replace(ramp, values=values, dim=dim, step=_scalar(ramp.step))
     return _found(values, [axis for axis in dims if axis in _varying(values)], ramp)
+
+
+def relisted(ramp: Ramp, shape: Sequence[int]) -> Ramp:
+    """The ramp of the same samples in the same order, in another shape."""
+    dim = ramp.dim
+    if dim is None or ramp.values.shape[dim] > 1:
+        return literally(ramp, lambda values: reshaped(values, shape))
+    before = math.prod(ramp.values.shape[:dim])
+    free = [at for at, size in enumerate(shape) if size == 1 and math.prod(shape[:at]) == before]
+    # no order tells axes of one sample apart; it stands where it stood
+    at = dim if dim in free else max(free, default=None)
+    return replace(ramp, values=reshaped(ramp.values, shape), dim=at, step=_scalar(ramp.step))
 
 
 def reshaped(values: Tensor, shape: Sequence[int]) -> Tensor:
@@ -217,6 +229,32 @@ def reshaped(values: Tensor, shape: Sequence[int]) -> Tensor:
         rows += new if varies else [1] * len(new)
         start = ends
     return small.reshape(rows).expand(shape)
+
+
+def _dim_of_one(ramp: Ramp, values: Tensor, move: Callable[[Tensor], Tensor]) -> int | None:
+    """The axis of a moved map that the ramp's axis is of which one sample is left; None if it is gone."""
+    dim, shape = ramp.dim, list(ramp.values.shape)
+    assert dim is not None
+    kept = values.ndim == len(shape) and values.shape[dim] == 1
+    if shape[dim] > 1:
+        # cut down to one sample
+        return (
+            dim
+            if kept
+            and all(m == n or at == dim for at, (m, n) in enumerate(zip(shape, values.shape, strict=True)))
+            else None
+        )
+    # where two samples would be, one is
+    line = torch.arange(2, dtype=torch.float64).reshape(
+        [-1 if axis == dim else 1 for axis in range(len(shape))]
+    )
+    shape[dim] = 2
+    try:
+        two = move(line.expand(shape))
+    except (RuntimeError, IndexError, ValueError):
+        return dim if kept else None
+    grown = [at for at, (m, n) in enumerate(zip(two.shape, values.shape, strict=False)) if (m, n) == (2, 1)]
+    return grown[0] if two.ndim == values.ndim and len(grown) == 1 else dim if kept else None
 
 
 def _jump(places: Tensor, dim: int) -> int:

@@ -1,31 +1,46 @@
 """Define where the samples of a map sit along every axis of the model's input, and those of joined maps."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from upstroke.graph.measured import Measured, Unmeasured, read_off
-from upstroke.graph.ramp import CLOSE, Ramp, Track, expanded, literally, narrowed, offset_of, ramp_of
+from upstroke.graph.ramp import (
+    CLOSE,
+    Ramp,
+    Track,
+    expanded,
+    literally,
+    narrowed,
+    offset_of,
+    ramp_of,
+    relisted,
+)
 
 __all__ = [
     "Lost",
     "Result",
     "Shadow",
+    "Space",
     "concatenated",
     "joined",
+    "listed",
     "mixed",
     "moved",
     "pooled",
+    "read_all",
     "shadow_of",
+    "thinned",
 ]
 
 MIXED = "all positions are mixed"
 SPREAD = "one position is spread over the map"
 CUT = "one position is taken out"
+# The axis of the input that a track of channels stands for that a layer made: no map is located in a batch.
+MADE = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,22 +48,28 @@ class Shadow:
     """Where the samples of a map sit.
 
     Attributes:
-        tracks: one for each axis of the input, the batch left out, along which the map is located.
+        tracks: one for each axis of the input along which the map is located; the one that stands for the
+            batch tells channels apart that a layer made.
         origin: which input of the model that is, the first being 0.
+        whole: the map of which this one is every so-manieth sample; None if it is no such part.
     """
 
     tracks: tuple[Track, ...]
     origin: int
+    whole: "Shadow | None" = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the map."""
         return tuple(self.tracks[0].mean.values.shape)
 
-    @cached_property
-    def reading(self) -> Measured | Unmeasured:
-        """Offset and spacing."""
-        return read_off(self.tracks)
+    def axes_at(self, first: int) -> frozenset[int]:
+        """The axes of the input that the map's axes count, from one of these on."""
+        return frozenset(
+            track.axis
+            for track in self.tracks
+            if track.axis != MADE and any(dim >= first for dim in _dims(track.mean))
+        )
 
     def each(self, change: Callable[[Ramp], Ramp]) -> "Shadow":
         """The shadow with every ramp changed."""
@@ -65,14 +86,50 @@ class Lost:
 
     reason: str
 
-    @property
-    def reading(self) -> Unmeasured:
-        """That there is none."""
-        return Unmeasured(reason=self.reason)
-
 
 # None stands for a constant, or for a map of at most one sample that starts from the model's own numbers.
 Result = Shadow | Lost | None
+
+
+class Space:
+    """Which axes of an input are space: those that kernels slide along, by custom those behind the second.
+
+    Args:
+        ndim: of the input.
+    """
+
+    def __init__(self, ndim: int) -> None:
+        self._usual = range(2, ndim)
+        self._slid: set[int] = set()
+
+    def slide(self, shadow: Shadow) -> None:
+        """Take a map that a kernel of more than one tap slides over, along its axes behind the second."""
+        self._slid |= shadow.axes_at(2)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Those axes, in order."""
+        return tuple(sorted(self._slid or self._usual))
+
+
+def read_all(met: Mapping[str, Result], spaces: Mapping[int, Space]) -> dict[str, Measured | Unmeasured]:
+    """Read off every map where its samples sit.
+
+    Args:
+        met: their shadows, by name.
+        spaces: the space of every input, by its number.
+    """
+    done: dict[int, Measured | Unmeasured] = {}
+    for shadow in met.values():
+        if id(shadow) in done:
+            continue
+        if shadow is None:
+            done[id(shadow)] = Unmeasured(reason="it has no samples side by side")
+        elif isinstance(shadow, Lost):
+            done[id(shadow)] = Unmeasured(reason=shadow.reason)
+        else:
+            done[id(shadow)] = read_off(shadow.tracks, spaces[shadow.origin].axes)
+    return {name: done[id(shadow)] for name, shadow in met.items()}
 
 
 def shadow_of(shape: Sequence[int], origin: int) -> Shadow | None:
@@ -91,9 +148,23 @@ def moved(shadow: Shadow, move: Callable[[Tensor], Tensor]) -> Shadow | Lost:
     )
 
 
+def thinned(shadow: Shadow, move: Callable[[Tensor], Tensor]) -> Shadow | Lost:
+    """The shadow of every so-manieth sample of a map, which knows of what it is a part."""
+    part = moved(shadow, move)
+    return replace(part, whole=shadow.whole or shadow) if isinstance(part, Shadow) else part
+
+
+def listed(shadow: Shadow, shape: Sequence[int]) -> Shadow | Lost:
+    """The shadow of the same samples in the same order, in another shape."""
+    return _where_varied(
+        shadow, [track.each(lambda ramp: relisted(ramp, shape)) for track in shadow.tracks], CUT
+    )
+
+
 def mixed(shadow: Shadow, dim: int, channels: int, groups: int = 1) -> Shadow | Lost:
     """The shadow of a map each of whose channels is a mean over all channels of its group."""
-    return _where_varied(shadow, [_mixed(track, dim, channels, groups) for track in shadow.tracks], MIXED)
+    tracks = [_mixed(track, dim, channels, groups) for track in shadow.tracks]
+    return _with_made(_where_varied(shadow, tracks, MIXED), dim)
 
 
 def pooled(shadow: Shadow, dims: Sequence[int], *, keep: bool, reason: str) -> Shadow | Lost:
@@ -105,7 +176,8 @@ def pooled(shadow: Shadow, dims: Sequence[int], *, keep: bool, reason: str) -> S
             for track in tracks
         ]
     # channels of an input tell samples apart, but not their places
-    if any(axis > 1 for axis in dims) and all(track.mean.dim in (1, None) for track in tracks):
+    placed = [track for track in tracks if track.axis != MADE]
+    if any(axis > 1 for axis in dims) and all(track.mean.dim in (1, None) for track in placed):
         return Lost(reason=reason)
     return _where_varied(shadow, tracks, reason)
 
@@ -144,7 +216,51 @@ def concatenated(
     ]
     axes = sorted({axis for tracks in own for axis in tracks})
     rows = [[tracks.get(axis) for tracks in own] for axis in axes]
-    return Shadow(tracks=tuple(_beside(parts, sizes, dim, shape) for parts in rows), origin=origin)
+    tracks = tuple(_beside(parts, sizes, dim, shape) for parts in rows)
+    if _make_whole(shadows):
+        # what was one map before is no further apart than it was: its samples are channels now
+        tracks = tuple(replace(track, first=track.mean, last=track.mean) for track in tracks)
+    together = Shadow(tracks=tracks, origin=origin)
+    told = any(dim in _dims(track.mean) for each in located if each.origin == origin for track in each.tracks)
+    return together if told else _with_made(together, dim)
+
+
+def _make_whole(parts: Sequence[Shadow | Lost | None]) -> bool:
+    """Whether these are all samples of one map, each once, as space to depth is spelled by slices."""
+    wholes = [part.whole if isinstance(part, Shadow) else None for part in parts]
+    whole = wholes[0]
+    if whole is None or len(parts) < 2 or any(each is not whole for each in wholes):
+        return False
+    if any(track.first is not track.mean or track.last is not track.mean for track in whole.tracks):
+        return False
+    levels = {
+        tuple(round(_level(track.mean), 6) for track in part.tracks)
+        for part in parts
+        if isinstance(part, Shadow)
+    }
+    count = sum(math.prod(part.shape) for part in parts if isinstance(part, Shadow))
+    return len(levels) == len(parts) and count == math.prod(whole.shape)
+
+
+def _dims(ramp: Ramp) -> set[int]:
+    """The axes of the map along which positions differ."""
+    dims = {dim for dim, size in enumerate(narrowed(ramp.values).shape) if size > 1}
+    return dims if ramp.dim is None else dims | {ramp.dim}
+
+
+def _with_made(shadow: Shadow | Lost, dim: int) -> Shadow | Lost:
+    """The shadow of a map whose channels along an axis were made, and are told apart as such."""
+    if isinstance(shadow, Lost) or shadow.shape[dim] == 1:
+        return shadow
+    ramp = ramp_of(shadow.shape, dim)
+    before = next((track.mean.values for track in shadow.tracks if track.axis == MADE), None)
+    if before is not None:
+        # what told them apart before counts in whole rounds of the new channels
+        rounds = narrowed(before) * shadow.shape[dim]
+        values = expanded(narrowed(ramp.values) + rounds, shadow.shape)
+        ramp = replace(ramp, values=values, dim=None)
+    others = tuple(track for track in shadow.tracks if track.axis != MADE)
+    return replace(shadow, tracks=(*others, Track(axis=MADE, mean=ramp, first=ramp, last=ramp)))
 
 
 def _mixed(track: Track, dim: int, channels: int, groups: int) -> Track:
@@ -190,7 +306,8 @@ def _where_varied(shadow: Shadow, tracks: Sequence[Track], reason: str) -> Shado
         for track in tracks
         if track.mean.dim is not None or any(size > 1 for size in narrowed(track.mean.values).shape)
     ]
-    return replace(shadow, tracks=tuple(left)) if left else Lost(reason=reason)
+    placed = any(track.axis != MADE for track in left)
+    return replace(shadow, tracks=tuple(left), whole=None) if placed else Lost(reason=reason)
 
 
 def _same(one: Ramp, two: Ramp) -> bool:

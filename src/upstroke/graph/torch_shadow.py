@@ -14,8 +14,15 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from upstroke.graph.form import Node
 from upstroke.graph.measured import Measured, Unmeasured
 from upstroke.graph.ramp import Ramp, Track, expanded, refound
-from upstroke.graph.shadow import Lost, Result, Shadow, shadow_of
-from upstroke.graph.torch_shadow_steps import Seen, padded_by, results, short_name, targets_of
+from upstroke.graph.shadow import Lost, Result, Shadow, Space, read_all, shadow_of
+from upstroke.graph.torch_shadow_steps import (
+    Seen,
+    padded_by,
+    results,
+    short_name,
+    slid_over,
+    targets_of,
+)
 from upstroke.graph.torch_state import memory_of
 from upstroke.graph.torch_steps import HOLDS_NO_VALUES
 
@@ -28,22 +35,19 @@ class Positions:
     Every kernel is taken as its uniform mean over extent and inputs, pools as means, norms and functions of
     one sample as nothing at all, joins as means of the maps that are located; whatever only moves samples is
     done to their positions by the same call. Padding goes on with the positions inside the map.
-
-    Attributes:
-        measured: what was read off each map, by its name.
     """
 
     def __init__(self) -> None:
-        self.measured: dict[str, Measured | Unmeasured] = {}
+        self._met: dict[str, Result] = {}
+        self._space: dict[int, Space] = {}
         self._shadows: MutableMapping[Tensor, Shadow | Lost] = WeakTensorKeyDictionary()
         self._parts: dict[int, _Parts] = {}
         self._origins = 0
 
     def begin(self, name: str, tensor: Tensor) -> None:
         """Take a tensor as a map that comes in."""
-        shadow = shadow_of(tensor.shape, self._origins)
+        shadow = self._begun(tensor)
         if shadow is not None:
-            self._origins += 1
             self._shadows[tensor] = shadow
         self.read(name, tensor)
 
@@ -76,9 +80,12 @@ class Positions:
         seen = Seen(
             func=func, name=name, args=args, kwargs=kwargs, given=given, outputs=outputs, shadows=shadows
         )
+        slid = slid_over(seen)
+        if slid is not None:
+            self._space[slid.origin].slide(slid)
         written = [given.get(target) for target in targets_of(func)]
         for tensor, result in zip(outputs, results(seen), strict=True):
-            found = shadow_of(tensor.shape, self._new_origin()) if result is None and not shadows else result
+            found = self._begun(tensor) if result is None and not shadows else result
             if any(tensor is target for target in written):
                 self._write(tensor, found)
             elif found is not None:
@@ -91,12 +98,9 @@ class Positions:
             self._shadows[output] = padded_by(shadow, pad, inside=True)
 
     def read(self, name: str, tensor: Tensor) -> None:
-        """Read off a map where its samples sit, if that is not done."""
-        if name not in self.measured:
-            shadow = self._of(tensor)
-            self.measured[name] = (
-                Unmeasured(reason="it has no samples side by side") if shadow is None else shadow.reading
-            )
+        """Take what a map is called, of which what is known is read off in the end."""
+        if name not in self._met:
+            self._met[name] = self._of(tensor)
 
     def read_all(self, named: Iterable[tuple[str | None, Tensor]]) -> None:
         """Read off every map that has a name."""
@@ -113,11 +117,15 @@ class Positions:
     ) -> dict[str, Measured | Unmeasured]:
         """What was read off the maps that these nodes take and give, and off these outputs."""
         names = {*outputs, *(name for node in nodes for name in (*node.inputs, node.output))}
-        return {name: each for name, each in self.measured.items() if name in names}
+        return read_all({name: each for name, each in self._met.items() if name in names}, self._space)
 
-    def _new_origin(self) -> int:
-        self._origins += 1
-        return self._origins - 1
+    def _begun(self, tensor: Tensor) -> Shadow | None:
+        """The shadow of a map that positions are counted on from here."""
+        shadow = shadow_of(tensor.shape, self._origins)
+        if shadow is not None:
+            self._space[self._origins] = Space(tensor.ndim)
+            self._origins += 1
+        return shadow
 
     def _of(self, tensor: Tensor) -> Result:
         parts = self._parts.get(memory_of(tensor)) if self._parts else None

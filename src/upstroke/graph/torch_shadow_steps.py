@@ -12,7 +12,18 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 from upstroke.graph.ramp import reshaped
-from upstroke.graph.shadow import Lost, Result, Shadow, concatenated, joined, mixed, moved, pooled
+from upstroke.graph.shadow import (
+    Lost,
+    Result,
+    Shadow,
+    concatenated,
+    joined,
+    listed,
+    mixed,
+    moved,
+    pooled,
+    thinned,
+)
 from upstroke.graph.shadow_windows import (
     POOLED,
     Mode,
@@ -24,7 +35,7 @@ from upstroke.graph.shadow_windows import (
     windows,
 )
 
-__all__ = ["Seen", "padded_by", "results", "short_name", "targets_of"]
+__all__ = ["Seen", "padded_by", "results", "short_name", "slid_over", "targets_of"]
 
 ATTENTION = "attention mixes all positions"
 TWO_MAPS = "a product of two maps mixes all positions"
@@ -121,6 +132,8 @@ def _move(seen: Seen) -> Result:
     (shadow, *others) = seen.located()
     if others:
         return Lost(reason=f"{seen.name} takes its places from a map")
+    if seen.given.get("step", 1) > 1 and seen.name == "slice":
+        return thinned(shadow, lambda values: seen.again(shadow, values))
     return moved(shadow, lambda values: seen.again(shadow, values))
 
 
@@ -128,7 +141,7 @@ def _reshape(seen: Seen) -> Result:
     if "dtype" in seen.given:
         return Lost(reason="its bytes are read as other numbers")
     (shadow,) = seen.located()
-    return moved(shadow, lambda values: reshaped(values, seen.shape))
+    return listed(shadow, seen.shape)
 
 
 def _expand(seen: Seen) -> Result:
@@ -167,6 +180,12 @@ def _convolution(seen: Seen) -> Result:
     stride, left, dilation = (_per_axis(given[key], ndim) for key in ("stride", "padding", "dilation"))
     slide = transposed if given.get("transposed", seen.name == "conv_transpose") else windows
     return slide(shadow, 2, kernel=kernel, stride=stride, dilation=dilation, left=left, size=seen.shape[2:])
+
+
+def slid_over(seen: Seen) -> Shadow | None:
+    """The map that a kernel of more than one tap slides over; None if there is none."""
+    shadow = seen.of("input", "x") if _READERS.get(seen.name) is _convolution else None
+    return shadow if isinstance(shadow, Shadow) and max(seen.given["weight"].shape[2:]) > 1 else None
 
 
 def _upsample(seen: Seen) -> Result:
@@ -477,7 +496,7 @@ _NORMS = (
 _MOVES = (
     "as_strided", "channel_shuffle", "diagonal", "flip", "gather", "index", "index_select", "movedim",
     "native_channel_shuffle", "permute", "pixel_shuffle", "pixel_unshuffle", "repeat", "repeat_interleave",
-    "roll", "rot90", "select", "slice", "squeeze", "t", "take_along_dim", "transpose", "unfold", "unsqueeze",
+    "roll", "rot90", "select", "slice", "t", "take_along_dim", "transpose", "unfold",
 )  # fmt: skip
 # These give several maps, each a part of the one they take.
 _APART = frozenset({"chunk", "split", "split_with_sizes", "unbind", "unsafe_chunk", "unsafe_split"})
@@ -494,7 +513,13 @@ _READERS: dict[str, _Reader] = {
     **dict.fromkeys(_NORMS, _same),
     **dict.fromkeys(_MOVES, _move),
     **dict.fromkeys(_REDUCTIONS, _reduce),
-    **dict.fromkeys(("view", "_unsafe_view", "_reshape_alias", "reshape", "flatten", "unflatten"), _reshape),
+    **dict.fromkeys(
+        (
+            "view", "_unsafe_view", "_reshape_alias", "reshape", "flatten", "unflatten", "squeeze",
+            "unsqueeze",
+        ),
+        _reshape,
+    ),
     **dict.fromkeys(("cat", "stack"), _concatenate),
     **dict.fromkeys(("expand", "expand_as"), _expand),
     **dict.fromkeys(("convolution", "_convolution", "conv_transpose"), _convolution),
