@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upstroke.graph.form import Graph, Node, Shape
+from upstroke.graph.grown_by_products import with_products
 from upstroke.graph.onnx_call import Call
 from upstroke.graph.onnx_constants import Constants
 from upstroke.graph.onnx_file import has_schema, model_from_file, model_from_memory, need_onnx, opset_versions
@@ -73,7 +74,7 @@ def read_onnx(
         outputs=tuple(entry.name for entry in model.graph.output),
         shapes=shapes,
     )
-    return with_shuffles(graph)
+    return with_products(with_shuffles(graph))
 
 
 def _nodes(

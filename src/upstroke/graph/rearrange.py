@@ -13,7 +13,7 @@ from upstroke.graph.layout import regrouped, sizes_of
 from upstroke.graph.steps import PixelShuffle, Reshape, Same, Transpose, Unread
 from upstroke.graph.usual_layout import Stage, from_layout, known, to_layout
 
-__all__ = ["mixes_into_space", "pixel_shuffle_of", "shuffle_between_layouts", "with_shuffles"]
+__all__ = ["came_from", "mixes_into_space", "pixel_shuffle_of", "shuffle_between_layouts", "with_shuffles"]
 
 # A shuffle is spelled in at most 8 steps; a copy may stand behind each.
 _LONGEST_RUN = 16
@@ -59,6 +59,18 @@ def pixel_shuffle_of(steps: Sequence[_Move], shapes: Sequence[Shape]) -> PixelSh
     return None if axes is None else _shuffle_from(axes, sizes[0])
 
 
+def came_from(steps: Sequence[_Move], shapes: Sequence[Shape], *, axis: int) -> tuple[int, ...]:
+    """The axes of the first map that an axis of the last is made of; empty unless it is all of each.
+
+    >>> came_from([Reshape(), Transpose(order=(0, 2, 1))], [(2, 4, 5, 7), (2, 4, 35), (2, 35, 4)], axis=1)
+    (2, 3)
+    """
+    axes = _followed(steps, [sizes_of(shape) for shape in shapes])
+    factors = axes[axis] if axes else []
+    whole = all(factor.inner == 1 and factor.size == shapes[0][factor.axis] for factor in factors)
+    return tuple(factor.axis for factor in factors) if whole else ()
+
+
 def mixes_into_space(steps: Sequence[_Move], shapes: Sequence[Shape]) -> bool:
     """Whether these steps deal one axis out as the inner part of several others, as depth to space does.
 
@@ -66,7 +78,9 @@ def mixes_into_space(steps: Sequence[_Move], shapes: Sequence[Shape]) -> bool:
     part of one that they share (a list of patches laid out as a picture, which has more axes than the list).
     Axis 0 is the batch, and is neither. Heads of attention, which are split off one axis or merged whole,
     windows, which are cut from several axes or come out of the batch, and transposes do nothing of the kind.
-    Along a single axis patches and heads cannot be told apart, so one such axis alone does not count.
+    Along a single axis patches and heads cannot be told apart, so one such axis alone does not count, unless
+    it is a list of tokens: parts of the axis dealt out stand in it behind each part of the others, and a rest
+    of it remains, as channels.
 
     Args:
         steps: one after the other.
@@ -81,7 +95,10 @@ def mixes_into_space(steps: Sequence[_Move], shapes: Sequence[Shape]) -> bool:
         return False
     sizes = [sizes_of(shape) for shape in shapes]
     dealt: dict[int, list[tuple[int, bool]]] = {}
-    for factors in (_followed(steps, sizes) or [])[1:]:
+    rows = _followed(steps, sizes) or []
+    if any(_alternates(factors, rows) for factors in rows[1:]):
+        return True
+    for factors in rows[1:]:
         outer, inner = (factors[0].axis, factors[-1].axis) if factors else (0, 0)
         alike = sorted(factors, key=lambda factor: factor.axis != outer) == factors
         if 0 in (outer, inner) or inner == outer or {f.axis for f in factors} != {outer, inner} or not alike:
@@ -89,6 +106,18 @@ def mixes_into_space(steps: Sequence[_Move], shapes: Sequence[Shape]) -> bool:
         size = math.prod(factor.size for factor in factors if factor.axis == outer)
         dealt.setdefault(inner, []).append((outer, size == sizes[0][outer]))
     return any(_is_depth_to_space(outers, shapes) for outers in dealt.values())
+
+
+def _alternates(factors: Sequence[_Factor], rows: Sequence[Sequence[_Factor]]) -> bool:
+    """Whether an axis is of space and of channels in turns, more than once, with channels left elsewhere.
+
+    Windows laid side by side alternate as well, and nothing of what was inside them is left.
+    """
+    inner = {factor.axis for factor in factors[1::2]}
+    outer = {factor.axis for factor in factors[::2]}
+    if len(factors) < 4 or len(factors) % 2 or len(inner) != 1 or 0 in inner | outer or inner & outer:
+        return False
+    return any(row is not factors and any(factor.axis in inner for factor in row) for row in rows)
 
 
 def _is_depth_to_space(outers: Sequence[tuple[int, bool]], shapes: Sequence[Shape]) -> bool:

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from upstroke.graph.form import Node, Shape
 from upstroke.graph.growth import grown, is_larger
-from upstroke.graph.steps import Concatenation, Join, Other, Same, Step, Unread
+from upstroke.graph.steps import Concatenation, Join, Other, Reshape, Same, Step, Transpose, Unread
 from upstroke.graph.torch_interleaved import STACKS, Interleaved, Stacked, View, stacked_by, strides_of
 from upstroke.graph.torch_names import Running, Unique
 from upstroke.graph.torch_shadow import Positions
@@ -43,6 +43,7 @@ _WHOLE = frozenset((*_TRANSPOSED, F.pad))
 _PLAIN = ("int", "float", "number", "bool", "str", "Device", "Generator", "Layout", "ScalarType")
 # Looked at for every operator that runs.
 _SEVERAL = (list, tuple)
+_VIEWS = (Reshape, Transpose)
 _OF_SEVERAL = (Join, Concatenation)
 
 
@@ -148,9 +149,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     held = self._held(result)
                     if held is not None:
                         self._positions.read(held.name, result)
-        if name in _DRAWS and isinstance(output, Tensor):
-            if output.numel() > 1 and not self._originals.keeps(output):
-                self._begin(output, name)
+        drawn = name in _DRAWS and isinstance(output, Tensor) and output.numel() > 1
+        if drawn and not self._originals.keeps(output):
+            self._begin(output, name)
         return output
 
     @classmethod
@@ -237,11 +238,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def nodes_for(self, outputs: Sequence[str]) -> tuple[Node, ...]:
         """The nodes, without those that nothing takes.
 
-        These are places of a maximum, constants grown for nothing, and parts of a map that are written to.
+        These are places of a maximum, constants grown for nothing, parts of a map that are written to, and
+        views, as a product of matrices makes before it finds that it needs none.
         """
         kept, taken, spare = [], set(outputs), self._spare | self._parts
         for node in reversed(self.nodes):
-            if node.output in taken or node.output not in spare:
+            is_spare = node.output in spare or isinstance(node.step, _VIEWS)
+            if node.output in taken or not is_spare:
                 kept.append(node)
                 taken |= set(node.inputs)
         return tuple(reversed(kept))
@@ -256,9 +259,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> None:
         """Add a node for each tensor that an operator gave; the first is what its step describes."""
         name = form.name
-        if isinstance(output, Tensor) or name in _WITH_STATISTICS:
-            output = (output if isinstance(output, Tensor) else output[0],)
-        results = [tensor for tensor in _tensors(output) if tensor.numel()]
+        values = (output[0],) if name in _WITH_STATISTICS else (output,)
+        results = [tensor for tensor in _tensors(values) if tensor.numel()]
         if not results or name in HOLDS_NO_VALUES:
             return
         maps = {id(tensor): taken for tensor, taken in named}
