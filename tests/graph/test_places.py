@@ -181,7 +181,7 @@ def test_branches_that_are_lost_are_said_and_do_not_count():
     graph = graph_of(net, conv=nn.Conv2d(3, 3, 2, padding="same"))
     (join,) = joins(graph, sites(graph))
     assert (join.drift, join.mean_drift) == (None, None)
-    assert join.reason == "_fft_c2r has no place (a Fourier transform mixes all positions)"
+    assert join.reason == "a branch has no place (a Fourier transform mixes all positions)"
     assert places(graph)[graph.outputs[0]].grid == Grid.of_input(2)
 
 

@@ -171,6 +171,6 @@ def test_joins_name_the_last_site_of_each_branch():
     assert [branching.node.name for branching in found] == ["cat", "add"]
     assert [[site and site.name for site in each.sites] for each in found] == [["up", None], [None, None]]
     assert [branching.reason for branching in found] == [
-        "smooth has no place (its shape is not known); skip has no place (its shape is not known)",
-        "mix has no place (its shape is not known); skip has no place (its shape is not known)",
+        "2 branches have no place (its shape is not known)",
+        "2 branches have no place (its shape is not known)",
     ]

@@ -1,5 +1,6 @@
 """Turn a graph into its upsampling sites, each in its chain of linear stages, and its joins."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -183,10 +184,11 @@ def _incomparable(branches: Sequence[Branch], located: Sequence[Place]) -> str:
     """Why branches have no drift; empty if they have."""
     lost = [branch for branch in branches if isinstance(branch.place, Lost)]
     if len(located) < 2:
+        # by reason and not by name, so that many joins of one kind say the same
+        reasons = Counter(branch.place.reason for branch in lost if isinstance(branch.place, Lost))
         return "; ".join(
-            f"{branch.tensor} has no place ({branch.place.reason})"
-            for branch in lost
-            if isinstance(branch.place, Lost)
+            f"{'a branch has' if count == 1 else f'{count} branches have'} no place ({reason})"
+            for reason, count in reasons.items()
         )
     origins = list(dict.fromkeys(place.origin for place in located))
     if len(origins) > 1:
