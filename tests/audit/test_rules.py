@@ -20,6 +20,7 @@ from upstroke.graph.steps import (
     Pointwise,
     Pool,
     Resize,
+    Softmax,
     TransposedConvolution,
     Unread,
 )
@@ -274,6 +275,7 @@ REPAIRERS = {
     "a convolution": conv(3),
     "a pool": Pool(kernel=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0)), kind="mean"),
     "attention": Other(),
+    "a softmax over positions": Softmax(axis=3),
     "what is not known": Unread(reason="it is odd"),
     "a transposed convolution that overlaps": grown(weight=BALANCED),
 }
@@ -283,6 +285,7 @@ BYSTANDERS = {
     "a nearest resize": Resize(mode="nearest", scale=(2.0, 2.0), coordinates="asymmetric"),
     "a transposed convolution that does not overlap": grown(kernel=(2, 2)),
     "a join": Join(kind="add"),
+    "a softmax over channels": Softmax(axis=1),
 }
 
 

@@ -209,6 +209,19 @@ def test_the_model_given_stays_as_it_is():
     assert built.SerializeToString(deterministic=True) == before
 
 
+def test_a_function_that_calls_itself_is_refused():
+    body = [helper.make_node("Twirl", ["p"], ["r"], domain="own")]
+    twirl = helper.make_function("own", "Twirl", ["p"], ["r"], body, [helper.make_opsetid("own", 1)])
+    call = helper.make_node("Twirl", ["x"], ["y"], domain="own")
+    message = (
+        "its functions cannot be put in the place of their calls: Cycle detected in model-local function "
+        "references: own::Twirl -> own::Twirl. Model-local functions must not be recursive; export or "
+        "download the model again"
+    )
+    with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
+        read_onnx(model([call], {"x": (1, 2, 5, 7)}, domains=("own",), functions=[twirl]))
+
+
 def test_functions_of_the_model_are_looked_into():
     body = [node("Relu", ["p"], "q"), node("Neg", ["q"], "r")]
     twirl = helper.make_function("own", "Twirl", ["p"], ["r"], body, [helper.make_opsetid("", 18)])

@@ -45,6 +45,7 @@ from upstroke.graph.steps import (
     Reshape,
     Resize,
     Same,
+    Softmax,
     Step,
     Transpose,
     TransposedConvolution,
@@ -328,4 +329,7 @@ def _leaves_patterns(step: Step) -> bool:
         return all(length <= stride for length, stride in zip(lengths, step.stride, strict=True))
     if isinstance(step, Resize):
         return min(step.scale) >= 1
+    if isinstance(step, Softmax):
+        # over the channels of one sample; over positions it mixes neighbours
+        return step.axis == 1
     return isinstance(step, Join | Pad | PerChannel | PixelShuffle | Pointwise | Reshape | Same | Transpose)

@@ -184,7 +184,8 @@ def _words(site: Site) -> str:
         corners = ", align_corners" if step.coordinates == "align_corners" else ""
         return f"{step.mode} resize ×{factors}{corners}"
     if isinstance(step, Upsampling):
-        return f"operator of {per_axis(step.operator.kernel)} taps per phase ×{per_axis(step.operator.scale)}"
+        taps = "1 tap" if set(step.operator.kernel) == {1} else f"{per_axis(step.operator.kernel)} taps"
+        return f"operator of {taps} per phase ×{per_axis(step.operator.scale)}"
     if isinstance(step, PixelShuffle):
         words = f"pixel shuffle ×{per_axis(step.scale)}"
         first = site.layer[0].step

@@ -207,9 +207,15 @@ def _inlined(model: "onnx.ModelProto") -> "onnx.ModelProto":
     """The model with the bodies of its own functions in place of their calls."""
     if not model.functions:
         return model
-    from onnx import inliner
+    from onnx import checker, inliner
 
-    return inliner.inline_local_functions(model)
+    try:
+        return inliner.inline_local_functions(model)
+    except checker.ValidationError as error:
+        # a function that calls itself
+        msg = f"its functions cannot be put in the place of their calls: {_first_line(error)}; "
+        msg += "export or download the model again"
+        raise FileError(msg) from error
 
 
 def _first_line(error: Exception) -> str:
