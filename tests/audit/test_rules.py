@@ -1,5 +1,6 @@
 """Hold that each rule fires on the model that it is about and not on its neighbour; walk the table."""
 
+import inspect
 import math
 import re
 from dataclasses import replace
@@ -379,6 +380,12 @@ def test_at_least_one_rule_is_asked():
     message = "at least one rule must be asked; UP1 without UP10 leaves none; ignore fewer"
     with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
         check(FIRES["UP105"], select=["UP1"], ignore=["UP10"])
+
+
+def test_there_is_no_other_probe():
+    message = "probe must be None, 'values', 'geometry' or 'all'; got 'x'"
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        inspect.unwrap(check)(FIRES["UP105"], probe="x")
 
 
 def test_a_model_may_be_named():

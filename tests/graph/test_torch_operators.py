@@ -62,6 +62,20 @@ def test_a_recorded_operator_is_judged():
     assert site["words"] == "operator of 5 taps per phase ×2x3"
 
 
+class Spaced(nn.Module):
+    """Zeros between the samples, as they are written by hand."""
+
+    def forward(self, x):
+        spread = x.new_zeros(*x.shape[:2], 2 * x.shape[2], 3 * x.shape[3])
+        spread[:, :, ::2, ::3] = x
+        return spread
+
+
+def test_one_tap_is_one_tap():
+    (site,) = check(nn.Sequential(nn.Conv2d(3, 4, 3), Spaced()), torch.randn(1, 3, 9, 8)).as_json()["sites"]
+    assert site["words"] == "operator of 1 tap per phase ×2x3"
+
+
 class Weighs(nn.Module):
     """A kernel that is computed from the map."""
 

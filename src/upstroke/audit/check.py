@@ -248,6 +248,9 @@ def check(
     >>> [finding.rule.code for finding in report.findings]
     ['UP101', 'UP102']
     """
+    if probe not in (None, "values", "geometry", "all"):
+        msg = f"probe must be None, 'values', 'geometry' or 'all'; got {probe!r}"
+        raise OptionError(msg)
     rules = chosen(select, ignore, conserve=conserve)
     if isinstance(model, nn.Module):
         inputs, by_name = arguments(model, inputs)
