@@ -33,6 +33,7 @@ from upstroke.graph.steps import (
     Reduction,
     Reshape,
     Resize,
+    Reversal,
     Roll,
     Same,
     Slice,
@@ -161,6 +162,13 @@ def _(step: Lookup, layout: Layout, after: Shape) -> Layout:
 def _(step: Roll, layout: Layout, after: Shape) -> Layout:
     for place, by in step.moves:
         layout = layout.resampled(place, Fraction(-by), Fraction(1), length_of(layout.axes[place]))
+    return layout
+
+
+@_follow.register
+def _(step: Reversal, layout: Layout, after: Shape) -> Layout:
+    if any(factor.line is not None for place in step.axes for factor in bare(layout.axes[place])):
+        raise LostError("flipped, so that positions run backwards")  # noqa: EM101
     return layout
 
 

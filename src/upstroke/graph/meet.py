@@ -82,8 +82,11 @@ def meet(
         assert axis is not None
         arrivals = [_with_new(each, axis) for each in arrivals]
     wide = _wide(arrivals, after)
+    # what has no positions brings none, however many copies of it there are
     branches = tuple(
-        place for place, each in enumerate(arrivals) if any(_size(each.shape, at, after) != 1 for at in wide)
+        place
+        for place, each in enumerate(arrivals)
+        if not isinstance(each.state, Start) and any(_size(each.shape, at, after) != 1 for at in wide)
     )
     taken = [arrivals[place] for place in branches] or list(arrivals)
     located = [each for each in taken if isinstance(each.state, Layout)]

@@ -154,6 +154,9 @@ class _Walk:
             return Lost(reason=str(error))
         except UpstrokeError as error:
             return Lost(reason=f"{node.operator}: {error}")
+        except (ArithmeticError, LookupError, ValueError):
+            # a form of the operator with other arguments than those known here
+            return Lost(reason=f"{node.operator} is used in a way that is not read")
 
     def _made(self, node: Node, arrivals: Sequence[Arrival], after: Shape) -> State:
         step = node.step
@@ -250,7 +253,7 @@ def _spaces(graph: Graph) -> dict[str, tuple[int, ...]]:
             known[node.output] = followed(
                 node.step, layout, name=node.inputs[0], operator=node.operator, after=after
             )
-        except (LostError, UpstrokeError):
+        except (LostError, UpstrokeError, ArithmeticError, LookupError, ValueError):
             continue
     return {name: tuple(sorted(slid[name])) or usual[name] for name in usual}
 

@@ -21,6 +21,7 @@ from upstroke.graph.ramp import (
 )
 
 __all__ = [
+    "SPREAD",
     "Lost",
     "Result",
     "Shadow",
@@ -376,8 +377,21 @@ def _between(tracks: Sequence[Track], mean: Ramp, of_one: Callable[[Ramp], Ramp]
     lows, highs = [_level(track.first) for track in tracks], [_level(track.last) for track in tracks]
     if max(highs) - min(lows) < CLOSE:
         return Track(axis=tracks[0].axis, mean=mean, first=mean, last=mean)
-    first, last = tracks[lows.index(min(lows))].first, tracks[highs.index(max(highs))].last
-    return Track(axis=tracks[0].axis, mean=mean, first=of_one(first), last=of_one(last))
+    first, last = (
+        of_one(ramp) if abs(_spacing(ramp) - _spacing(mean)) < CLOSE else _shifted(mean, _level(ramp))
+        for ramp in (tracks[lows.index(min(lows))].first, tracks[highs.index(max(highs))].last)
+    )
+    return Track(axis=tracks[0].axis, mean=mean, first=first, last=last)
+
+
+def _spacing(ramp: Ramp) -> float:
+    return float(_scalar(ramp.step)) / ramp.period
+
+
+def _shifted(ramp: Ramp, level: float) -> Ramp:
+    """The ramp moved to where its sample 0 sits here: branches of other spacings begin where they begin."""
+    by = level - _level(ramp)
+    return replace(ramp, values=(narrowed(ramp.values) + by).expand(ramp.values.shape))
 
 
 def _steps(ramps: Sequence[Ramp], period: int) -> list[Tensor]:

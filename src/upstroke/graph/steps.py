@@ -29,6 +29,7 @@ __all__ = [
     "Reduction",
     "Reshape",
     "Resize",
+    "Reversal",
     "Roll",
     "Rounding",
     "Same",
@@ -337,6 +338,17 @@ class Roll:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Reversal:
+    """What stands along some axes the other way round.
+
+    Attributes:
+        axes: along which.
+    """
+
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Windows:
     """Windows cut along one axis, each laid along a new last axis.
 
@@ -434,6 +446,7 @@ Step = (
     | Product
     | Reduction
     | Slice
+    | Reversal
     | Roll
     | Windows
     | Columns

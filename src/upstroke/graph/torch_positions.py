@@ -19,6 +19,7 @@ from upstroke.graph.steps import (
     Pool,
     Product,
     Reduction,
+    Reversal,
     Roll,
     Slice,
     Softmax,
@@ -40,7 +41,6 @@ _LOST = {
     "_thnn_fused": "a recurrent layer mixes all positions",
     "gru": "a recurrent layer mixes all positions",
     "rnn": "a recurrent layer mixes all positions",
-    "flip": "flipped, so that positions run backwards",
     "rot90": "turned, so that positions run along another axis",
     "grid_sampler": "sampled at positions that are computed",
     "fractional_max_pool": "pooled over windows that are drawn at random",
@@ -176,6 +176,11 @@ def _roll(call: Call) -> Step:
     return Roll(moves=tuple((dim % rank, by) for dim, by in zip(dims, given["shifts"], strict=True)))
 
 
+def _flip(call: Call) -> Step:
+    rank = call.output.ndim
+    return Reversal(axes=tuple(dim % rank for dim in call.given["dims"]))
+
+
 def _im2col(call: Call) -> Step:
     given = call.given
     if len(call.before[0]) != 4:
@@ -250,6 +255,7 @@ READERS: Mapping[str, Callable[[Call], Step]] = {
     **dict.fromkeys(("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"), _along("a cumulative sum")),
     **dict.fromkeys(("sort", "topk", "kthvalue", "mode"), _along("sorting")),
     "stack": _stack,
+    "flip": _flip,
     "roll": _roll,
     "im2col": _im2col,
     "unfold": _unfold,

@@ -13,6 +13,7 @@ from torch._ops import OpOverload
 
 from upstroke.graph.ramp import reshaped
 from upstroke.graph.shadow import (
+    SPREAD,
     Lost,
     Result,
     Shadow,
@@ -107,6 +108,9 @@ def results(seen: Seen) -> list[Result]:
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         # a form of the operator with other arguments than those known here
         first = Lost(reason=f"{seen.name} is not followed in this form: {error}")
+    if seen.name in _REDUCTIONS:
+        # where a maximum is belongs to the samples whose maximum it is
+        return [first] * len(seen.outputs)
     # what else there is are statistics, or the places of a maximum
     return [first, *[Lost(reason=f"{seen.name} gives it beside a map")] * (len(seen.outputs) - 1)]
 
@@ -284,6 +288,8 @@ def _resize(mode: Mode | None, *, antialias: bool = False) -> _Reader:
             if before == after and not factor:
                 continue
             corners = bool(seen.given.get("align_corners"))
+            if corners and before == 1 < after:
+                return Lost(reason=SPREAD)
             ratio = _ratio(before, after, None if corners else factor, corners=corners)
             if mode is None:
                 shadow = nearest(shadow, dim, _cells(seen, axis), ratio)
@@ -368,6 +374,14 @@ def _beside(shadow: Shadow, dim: int, left: int, right: int) -> Shadow | Lost:
     sizes = [n for _, n in parts]
     shape = [sum(sizes) if place == dim else n for place, n in enumerate(shadow.shape)]
     return concatenated([each for each, _ in parts], sizes, dim, shape) or kept
+
+
+def _lookup(seen: Seen) -> Result:
+    """Every number is a row of a table, laid along a new last axis."""
+    shadow = seen.of("indices")
+    if not isinstance(shadow, Shadow):
+        return Lost(reason="its table is computed from the input") if shadow is None else shadow
+    return moved(shadow, lambda values: values.unsqueeze(-1).expand(seen.shape))
 
 
 def _half(seen: Seen) -> Result:
@@ -551,6 +565,7 @@ _READERS: dict[str, _Reader] = {
     **dict.fromkeys(("constant_pad_nd", "pad"), _pad),
     **{f"{kind}_pad{n}d": _pad for kind in ("replication", "reflection") for n in (1, 2, 3)},
     "glu": _half,
+    "embedding": _lookup,
     "copy": _copy,
     **dict.fromkeys(("zero", "fill", "normal", "uniform", "random"), _overwrite),
     "im2col": _columns,
