@@ -11,6 +11,7 @@ from upstroke.graph.onnx_constants import Constants
 from upstroke.graph.onnx_file import has_schema, model_from_file, model_from_memory, need_onnx, opset_versions
 from upstroke.graph.onnx_positions import others_of
 from upstroke.graph.onnx_shapes import constants_and_shapes, inputs_of
+from upstroke.graph.onnx_spellings import with_spelled
 from upstroke.graph.onnx_steps import step_of
 from upstroke.graph.rearrange import with_shuffles
 from upstroke.graph.steps import Concatenation, Join, Other, Product, Step, Unread
@@ -74,7 +75,7 @@ def read_onnx(
         outputs=tuple(entry.name for entry in model.graph.output),
         shapes=shapes,
     )
-    return with_products(with_shuffles(graph))
+    return with_products(with_shuffles(with_spelled(graph, model.graph.node, constants)))
 
 
 def _nodes(

@@ -30,7 +30,17 @@ from upstroke.graph.steps import (
 )
 from upstroke.polyphase import Border, KernelForm, from_kernel_form
 
-__all__ = ["STACKS", "Interleaved", "Stacked", "View", "stacked_by", "strides_of", "with_interleaved"]
+__all__ = [
+    "SOMETHING",
+    "STACKS",
+    "ZEROS",
+    "Interleaved",
+    "Stacked",
+    "View",
+    "stacked_by",
+    "strides_of",
+    "with_interleaved",
+]
 
 # Operators that may lay maps beside each other, or among zeros, along axes of their own.
 STACKS = ("stack", "cat", "constant_pad_nd")
