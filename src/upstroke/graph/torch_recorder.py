@@ -124,6 +124,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self._hidden or not hasattr(func, "_schema"):
             return func(*args, **kwargs)
         form = _form(func)
+        if form.is_composite and torch.is_inference_mode_enabled():
+            # there PyTorch asks before it takes an operator apart
+            with self:
+                return func.decompose(*args, **kwargs)
         name, targets = form.name, form.targets
         given = {**form.defaults, **dict(zip(form.names, args, strict=False)), **kwargs}
         if targets or form.is_norm:
@@ -386,6 +390,7 @@ class _Form:
         tensors: names of those that may be tensors, or lists of them.
         targets: names of the arguments that it writes to.
         is_norm: whether it writes statistics too, in training.
+        is_composite: whether PyTorch makes it of other operators.
     """
 
     namespace: str
@@ -395,6 +400,7 @@ class _Form:
     tensors: tuple[str, ...]
     targets: tuple[str, ...]
     is_norm: bool
+    is_composite: bool
 
 
 @cache
@@ -413,6 +419,10 @@ def _form(func: OpOverload) -> _Form:
             argument.name for argument in arguments if argument.alias_info and argument.alias_info.is_write
         ),
         is_norm=name in _NORMS,
+        is_composite=torch._C._dispatch_has_kernel_for_dispatch_key(
+            func.name(),  # type: ignore[no-untyped-call]
+            "CompositeImplicitAutograd",
+        ),
     )
 
 

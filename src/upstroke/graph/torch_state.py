@@ -54,7 +54,9 @@ def left_as_it_was(module: nn.Module, inputs: Iterable[Tensor]) -> Iterator[Orig
     # those of a scripted part are its own, and no dict
     buffers = [(part._buffers, dict(part._buffers)) for part in parts if type(part._buffers) is dict]
     tensors = own_tensors(parts)
+    inputs = list(inputs)
     originals = Originals([*tensors, *inputs])
+    graded = [(tensor, tensor.requires_grad) for tensor in (*tensors, *inputs) if tensor.is_leaf]
     devices = {tensor.device for tensor in tensors if tensor.is_cuda}
     with torch.random.fork_rng(devices=sorted(devices, key=str)):
         try:
@@ -67,6 +69,9 @@ def left_as_it_was(module: nn.Module, inputs: Iterable[Tensor]) -> Iterator[Orig
                     part.training = training
             for buffer, before in buffers:
                 buffer.update(before)
+            for tensor, wanted in graded:
+                if tensor.requires_grad != wanted and tensor.is_leaf:
+                    tensor.requires_grad_(wanted)
             originals.put_back()
 
 

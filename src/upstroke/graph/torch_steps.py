@@ -90,10 +90,18 @@ def step_of(call: Call) -> Step:
         step = Other()
     if isinstance(step, _MAY_GROW) and call.name not in _NOT_SPATIAL:
         after = tuple(call.output.shape)
-        comparable = [shape for shape in call.before if len(shape) == len(after)]
+        comparable = [shape for shape in _coming(call) if len(shape) == len(after)]
         if comparable and all(is_larger(shape, after) for shape in comparable):
             return Unread(reason=grown(call.name, comparable[0], after))
     return Other(reason=why_lost(call.name)) if isinstance(step, Other) and not step.reason else step
+
+
+def _coming(call: Call) -> Sequence[tuple[int, ...]]:
+    """Shapes of the maps that a call makes another of; of a gradient, what it comes from."""
+    if not call.name.endswith("_backward"):
+        return call.before
+    gradient = call.given.get("grad_output")
+    return [tuple(gradient.shape)] if isinstance(gradient, Tensor) and call.is_map(gradient) else []
 
 
 def grown_of(name: str, given: Mapping[str, Any], output: object) -> Tensor | None:
