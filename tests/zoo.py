@@ -18,7 +18,9 @@ class Specimen:
         module: the model, unchanged.
         inputs: arguments of one forward pass.
         keywords: further arguments, by name.
-        sites: how many upsampling sites of each kind it has, counted in its source.
+        sites: how many upsampling sites of each kind run on these inputs, counted in its source: a layer that
+            runs several times counts as often, one that only other inputs or settings reach does not, and a
+            resize to the size that a map has already is none.
     """
 
     module: nn.Module

@@ -44,8 +44,9 @@ def record(
     Every operator that runs is seen, called by a layer or by a function, and with the weights that it gets:
     those of a weight-normalised layer are the effective ones. What is derived from the inputs is a map, and
     so is noise that the model draws itself; all else is a constant, unless the model grows it and makes an
-    output of that. Noise and such constants are inputs of the graph too, named randn, for instance, and
-    constant. Weights are not copied, and the module, its buffers, its inputs and torch's random numbers are
+    output of that. A learned table of positions that is resized to the map it is added to is such a constant,
+    and its resize a site like any other, because its pattern is added to the map. Noise and such constants
+    are inputs of the graph too, named randn, for instance, and constant. Weights are not copied, and the module, its buffers, its inputs and torch's random numbers are
     left as they were.
 
     Args:
