@@ -46,8 +46,8 @@ def record(
     so is noise that the model draws itself; all else is a constant, unless the model grows it and makes an
     output of that. A learned table of positions that is resized to the map it is added to is such a constant,
     and its resize a site like any other, because its pattern is added to the map. Noise and such constants
-    are inputs of the graph too, named randn, for instance, and constant. Weights are not copied, and the module, its buffers, its inputs and torch's random numbers are
-    left as they were.
+    are inputs of the graph too, named randn, for instance, and constant. Weights are not copied, and the
+    module, its buffers, its inputs and torch's random numbers are left as they were.
 
     Args:
         module: the model; one that `torch.compile` made is read as the model it was made from.
