@@ -237,7 +237,10 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Join:
-    """Several maps become one.
+    """Several maps become one, sample by sample: nothing is mixed with its neighbours.
+
+    So a pattern over the phases in one of them passes: through a sum, and through a maximum, a choice by a
+    mask or a quotient where these take or keep it.
 
     Attributes:
         kind: how; a concatenation is one of channels, and a choice takes each sample from one of the maps.
