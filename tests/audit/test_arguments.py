@@ -47,7 +47,7 @@ X = torch.rand(1, 2, 5, 7, dtype=torch.float64)
         lambda: (X.numpy(), None),
         lambda: ((X,), {"mask": None}),
     ],
-    ids=str,
+    ids=lambda given: type(given).__name__,
 )
 def test_all_ways_to_give_an_input(given):
     net = Two()
