@@ -12,12 +12,13 @@ from typer.testing import CliRunner
 
 from onnx_models import model, node
 from upstroke.audit import check
+from upstroke.audit.geometry import geometry_record
 from upstroke.audit.periods import periods_of
 from upstroke.cli import app
-from upstroke.errors import FileError, MissingExtraError, OptionError
+from upstroke.errors import MissingExtraError, OptionError
 from upstroke.graph.onnx_run import runnable_file
 from upstroke.report.check_text import check_text
-from upstroke.report.probe_text import probe_lines
+from upstroke.report.probe_text import geometry_lines, probe_lines
 
 RUNNER = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"})
 CODE = """\
@@ -124,7 +125,64 @@ def test_periods_follow_what_grows_and_shrinks_behind_a_site():
     assert periods_of(report.graph, []) == []
 
 
-def test_refusals(doubling, tmp_path, monkeypatch):
+class Emptied(nn.Module):
+    """A model that gives a batch of no maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.up = nn.ConvTranspose2d(3, 4, (4, 6), stride=(2, 3))
+
+    def forward(self, x):
+        return self.up(x)[:0]
+
+
+def test_what_cannot_be_probed_is_judged_all_the_same(doubling, tmp_path):
+    broken = tmp_path / "broken.onnx"
+    nodes = [
+        node("ConvTranspose", ["x", "w"], "u", kernel_shape=[2, 3], strides=[2, 3]),
+        node("NoSuch", ["u"], "y"),
+    ]
+    onnx.save(model(nodes, {"x": [1, 1, 5, 7]}, weights={"w": torch.rand(1, 1, 2, 3)}), broken)
+    alone = nn.ConvTranspose2d(3, 4, (4, 6), stride=(2, 3))
+    for given, inputs, reason in (
+        (
+            alone,
+            torch.rand(3, 5, 7),
+            (
+                "maps must have the 2 axes of the patterns to be probed; those of the example have 1 behind "
+                "batch and channels; if it has no batch, give it one"
+            ),
+        ),
+        (Emptied(), torch.rand(1, 3, 5, 7), "no output is a map of 2 axes"),
+        (
+            doubling,
+            None,
+            "a file must be given the size of every input to be probed; 'x' is ?x1x?x?; give its size",
+        ),
+        (broken, None, f"to be probed a file must run in onnxruntime; {broken} does not: "),
+    ):
+        report = check(given, inputs, probe="all")
+        assert report.sites[0].verdicts["UP101"].kind == "ok"
+        values = report.as_json()["probe"]["values"]
+        assert values["reason"].startswith(reason)
+        assert values["outputs"] == []
+        assert reason.split("; ")[0] in " ".join(report.as_text(width=999).split())
+        assert reason.split("; ")[0] in report.as_html()
+        static = check(given, inputs).as_json()
+        assert report.as_json()["findings"] == static["findings"]
+    found = RUNNER.invoke(app, ["check", str(broken), "--probe", "all", "--format", "json"])
+    assert found.exit_code == RUNNER.invoke(app, ["check", str(broken)]).exit_code == 1, found.output
+    assert json.loads(found.stdout)["probe"]["values"]["reason"].startswith(reason)
+
+
+def test_a_geometry_that_cannot_be_measured_is_said(doubling):
+    graph = check(doubling, {"x": (1, 1, 5, 7)}).graph
+    record = geometry_record(graph, [], {}, reason="nobody knows")
+    assert (record["reason"], record["compared"], record["largest_difference"]) == ("nobody knows", 0, None)
+    assert list(geometry_lines(record)) == [("", "not measured: nobody knows")]
+
+
+def test_refusals(doubling, monkeypatch):
     upsample = nn.Upsample(scale_factor=2)
     graph = check(upsample, torch.rand(1, 1, 4, 4)).graph
     with pytest.raises(OptionError) as caught:
@@ -132,18 +190,6 @@ def test_refusals(doubling, tmp_path, monkeypatch):
     assert str(caught.value) == (
         "to be probed a model must run, which a graph does not; give the module or the file it comes from"
     )
-    with pytest.raises(OptionError) as caught:
-        check(doubling, probe="values")
-    assert str(caught.value) == (
-        "a file must be given the size of every input to be probed; 'x' is ?x1x?x?; give --input x=1x3x64x64, "
-        "as it should be"
-    )
-    broken = tmp_path / "broken.onnx"
-    onnx.save(model([node("NoSuch", ["x"], "y")], {"x": [1, 1, 4, 4]}), broken)
-    with pytest.raises(FileError) as caught:
-        check(broken, probe="values")
-    assert str(caught.value).startswith(f"to be probed a file must run in onnxruntime; {broken} does not: ")
-    assert str(caught.value).endswith("; leave --probe out")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError) as caught:
         check(doubling, {"x": (1, 1, 24, 32)}, probe="values")

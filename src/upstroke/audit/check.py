@@ -22,7 +22,7 @@ from upstroke.audit.subjects import (
     read_reduction,
 )
 from upstroke.audit.suppress import Suppression
-from upstroke.errors import OptionError
+from upstroke.errors import FileError, OptionError, ShapeError
 from upstroke.graph import Branching, Graph, joins, reductions, sites
 from upstroke.graph.places import places
 from upstroke.graph.sizes import Sizes
@@ -234,13 +234,14 @@ def check(
         probe: "values" runs the real model on noise, a constant and coordinate ramps besides (a file is run
             by onnxruntime); "geometry" sends positions through it, every kernel taken as its uniform mean,
             and compares where samples sit with what the grids say; "all" does both.
+            Where it cannot, `report.probe` has the reason, and the rules are asked all the same.
         seed: of the probe's random numbers.
         suppress: findings that are meant, each with the reason; `report.suppressed` has them.
 
     Raises:
-        FileError: the file is no model, or onnxruntime cannot run it for a probe.
+        FileError: the file is no model.
         MissingExtraError: a package that reads or runs files is not installed.
-        OptionError: there is no such rule, or the model cannot take the inputs or a probe's signals.
+        OptionError: there is no such rule, or the model cannot take the inputs.
 
     >>> import torch
     >>> odd = nn.Sequential(nn.ConvTranspose2d(4, 4, 3, stride=2), nn.Tanh())
@@ -252,6 +253,8 @@ def check(
         msg = f"probe must be None, 'values', 'geometry' or 'all'; got {probe!r}"
         raise OptionError(msg)
     rules = chosen(select, ignore, conserve=conserve)
+    if probe in ("values", "all"):
+        _refuse_what_cannot_run(model)
     if isinstance(model, nn.Module):
         inputs, by_name = arguments(model, inputs)
         keywords = {**by_name, **(keywords or {})}
@@ -288,6 +291,19 @@ def check(
     )
 
 
+def _refuse_what_cannot_run(model: nn.Module | Graph | str | PathLike[str]) -> None:
+    """Say before any work that no probe can be had of this, or not on this machine."""
+    if isinstance(model, Graph):
+        msg = (
+            "to be probed a model must run, which a graph does not; give the module or the file it comes from"
+        )
+        raise OptionError(msg)
+    if not isinstance(model, nn.Module):
+        from upstroke.graph.onnx_run import need_onnxruntime
+
+        need_onnxruntime()
+
+
 def _values(
     model: nn.Module | Graph | str | PathLike[str],
     inputs: Any,  # noqa: ANN401
@@ -297,14 +313,18 @@ def _values(
     *,
     seed: int,
 ) -> dict[str, Any]:
-    """What test signals through the real model show, as plain data."""
+    """What test signals through the real model show, or why nothing does, as plain data."""
     # late, because most checks run nothing
     from upstroke.audit.periods import periods_of
-    from upstroke.audit.values import probed
+    from upstroke.audit.values import probed, unprobed
 
     periods = periods_of(graph, readings)
     given = inputs if isinstance(model, nn.Module) else ()
-    return probed(model, given, keywords, graph=graph, periods=periods, seed=seed)
+    try:
+        return probed(model, given, keywords, graph=graph, periods=periods, seed=seed)
+    except (FileError, OptionError, ShapeError) as error:
+        # what the rules said is known by now, and is not lost to a signal
+        return unprobed(str(error), seed=seed)
 
 
 def _geometry(
@@ -320,7 +340,10 @@ def _geometry(
     if isinstance(model, str | PathLike):
         from upstroke.graph.onnx_shadow import measured_onnx
 
-        measured = measured_onnx(Path(model), sizes=inputs)
+        try:
+            measured = measured_onnx(Path(model), sizes=inputs)
+        except (FileError, OptionError, ShapeError) as error:
+            return geometry_record(graph, joined, {}, reason=str(error))
     return geometry_record(graph, joined, measured)
 
 

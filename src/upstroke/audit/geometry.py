@@ -90,8 +90,12 @@ def _incomparable(place: Place | Lost, found: Measured | Unmeasured) -> str:
     return ""
 
 
-def geometry_record(graph: Graph, branchings: Sequence[Branching], measured: Located) -> dict[str, Plain]:
+def geometry_record(
+    graph: Graph, branchings: Sequence[Branching], measured: Located, *, reason: str = ""
+) -> dict[str, Plain]:
     """Write what a geometry probe found of a model's joins and outputs, and whether its grids say the same.
+
+    Where it could not be made, `reason` says why.
 
     >>> import torch
     >>> from upstroke.graph.torch import record
@@ -112,6 +116,7 @@ def geometry_record(graph: Graph, branchings: Sequence[Branching], measured: Loc
         "compared": len(compared),
         "disagreeing": sum(difference > TOLERANCE for difference in compared),
         "largest_difference": max(compared, default=None),
+        "reason": reason or None,
     }
 
 

@@ -20,7 +20,7 @@ from upstroke.probe import (
     measured_values,
 )
 
-__all__ = ["probed", "values_record"]
+__all__ = ["probed", "unprobed", "values_record"]
 
 Plain = Any
 
@@ -51,6 +51,18 @@ def probed(
     """
     with _runnable(model, inputs, keywords, graph, seed=seed) as (function, tensors):
         return values_record(measured_values(function, tensors, periods=periods, seed=seed))
+
+
+def unprobed(reason: str, *, seed: int) -> dict[str, Plain]:
+    """The record of a model that could not be probed, with the reason.
+
+    >>> unprobed("the file does not run", seed=0)["outputs"]
+    []
+    """
+    nothing = MeasuredValues(
+        inputs=0, replaced=(), size=(), level=(), spread=(), draws=0, seed=seed, outputs=(), reason=reason
+    )
+    return values_record(nothing)
 
 
 @contextmanager

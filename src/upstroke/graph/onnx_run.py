@@ -9,7 +9,7 @@ from torch import Tensor
 from upstroke.errors import FileError, MissingExtraError, OptionError
 from upstroke.graph.form import Shape
 
-__all__ = ["runnable_file"]
+__all__ = ["need_onnxruntime", "runnable_file"]
 
 _TYPES = {
     "tensor(float)": torch.float32,
@@ -22,6 +22,19 @@ _TYPES = {
     "tensor(uint8)": torch.uint8,
     "tensor(bool)": torch.bool,
 }
+
+
+def need_onnxruntime() -> None:
+    """Refuse before any work what needs onnxruntime.
+
+    Raises:
+        MissingExtraError: onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime  # type: ignore[import-untyped] # noqa: F401
+    except ImportError as error:
+        msg = "running an ONNX file needs the package onnxruntime; pip install 'upstroke[onnx]'"
+        raise MissingExtraError(msg) from error
 
 
 def runnable_file(
@@ -39,11 +52,9 @@ def runnable_file(
         MissingExtraError: onnxruntime is not installed.
         OptionError: the size of an input is not known, or its type is none that a tensor has.
     """
-    try:
-        import onnxruntime  # type: ignore[import-untyped]
-    except ImportError as error:
-        msg = "running an ONNX file needs the package onnxruntime; pip install 'upstroke[onnx]'"
-        raise MissingExtraError(msg) from error
+    need_onnxruntime()
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     # only what is fatal: the error itself says the rest
     options.log_severity_level = 4
@@ -51,7 +62,7 @@ def runnable_file(
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         said = " ".join(str(error).split()).rstrip(".")[:200]
-        msg = f"to be probed a file must run in onnxruntime; {path} does not: {said}; leave --probe out"
+        msg = f"to be probed a file must run in onnxruntime; {path} does not: {said}"
         raise FileError(msg) from error
     names = [entry.name for entry in session.get_inputs()]
     outputs = [entry.name for entry in session.get_outputs()]
@@ -71,15 +82,12 @@ def runnable_file(
 
 def _example(name: str, kind: str, shape: Shape | None, generator: torch.Generator) -> Tensor:
     if kind not in _TYPES:
-        msg = f"a file must take tensors of numbers to be probed; input {name!r} is {kind}; leave --probe out"
+        msg = f"a file must take tensors of numbers to be probed; input {name!r} is {kind}"
         raise OptionError(msg)
     sizes = None if shape is None else tuple(1 if i == 0 and n is None else n for i, n in enumerate(shape))
     if sizes is None or None in sizes:
         known = "?" if shape is None else "x".join("?" if n is None else str(n) for n in shape)
-        msg = (
-            f"a file must be given the size of every input to be probed; {name!r} is {known}; give --input "
-            f"{name}=1x3x64x64, as it should be"
-        )
+        msg = f"a file must be given the size of every input to be probed; {name!r} is {known}; give its size"
         raise OptionError(msg)
     whole = tuple(n for n in sizes if n is not None)
     dtype = _TYPES[kind]

@@ -132,6 +132,13 @@ def measured_values(
 
 def _per_axis(periods: Sequence[int | tuple[int, ...]], axes: int) -> list[tuple[int, ...]]:
     """Every period once, without those that are 1 everywhere."""
+    for each in periods:
+        if isinstance(each, tuple) and len(each) != axes:
+            msg = (
+                f"maps must have the {len(each)} axes of the patterns to be probed; those of the example "
+                f"have {axes} behind batch and channels; if it has no batch, give it one"
+            )
+            raise OptionError(msg)
     wanted = [whole_per_axis(each, axes, name="period", least=1) for each in periods]
     return [each for each in dict.fromkeys(wanted) if max(each) > 1]
 

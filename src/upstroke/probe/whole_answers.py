@@ -45,14 +45,16 @@ class Middle:
 
 
 def middle_of(output: str, tensor: Tensor, axes: int) -> Middle | None:
-    """The middle half of every axis of a map; None where a tensor is no map of so many spatial axes.
+    """The middle half of every axis of a map; None where a tensor is empty or has fewer axes.
 
     The last axes are spatial, the one before them is the channels; any others count as batch.
 
     >>> middle_of("sample", torch.zeros(1, 3, 8, 14), 2).first
     (2, 3)
     """
-    if not tensor.is_floating_point() or tensor.ndim < axes + 1 or min(tensor.shape[-axes:], default=0) < 2:
+    if not tensor.is_floating_point() or not tensor.numel():
+        return None
+    if tensor.ndim < axes + 1 or min(tensor.shape[-axes:], default=0) < 2:
         return None
     first = tuple(n // 4 for n in tensor.shape[-axes:])
     channels = _as_maps(tensor, axes).shape[1]
@@ -101,8 +103,7 @@ class Answers:
         if [tuple(each.shape) for each in found] != self._shapes:
             msg = (
                 "a model must answer a test signal with the shapes that it gives the example; got "
-                f"{_listed([tuple(each.shape) for each in found])} for {_listed(self._shapes)}; leave "
-                "--probe out"
+                f"{_listed([tuple(each.shape) for each in found])} for {_listed(self._shapes)}"
             )
             raise OptionError(msg)
         return [middle.of(found[place]) for place, middle in zip(self._places, self.middles, strict=True)]
@@ -114,10 +115,7 @@ class Answers:
                 return self._model(*inputs)
             except Exception as error:
                 said = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
-                msg = (
-                    f"a model must take a test signal in the place of the example to be probed; got: {said}; "
-                    "leave --probe out"
-                )
+                msg = f"a model must take a test signal in the place of the example to be probed; got: {said}"
                 raise OptionError(msg) from error
 
 

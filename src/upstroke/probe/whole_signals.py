@@ -89,7 +89,7 @@ def signals_for(inputs: Sequence[Tensor]) -> Signals:
     if not floating:
         msg = (
             "the model must take at least one tensor of floating numbers for noise to take its place; got "
-            f"{len(inputs)} inputs, none of which is; leave --probe out"
+            f"{len(inputs)} inputs, none of which is"
         )
         raise OptionError(msg)
     spatial = [place for place in floating if inputs[place].ndim > 2 and max(inputs[place].shape[2:]) > 1]

@@ -28,7 +28,7 @@ def probe_lines(values: Json) -> Iterator[tuple[str, str]]:
         if output["drift"]:
             yield "ramp", _drift(output["drift"])
     if values["reason"]:
-        yield "", values["reason"]
+        yield "", values["reason"] if values["outputs"] else f"not measured: {values['reason']}"
 
 
 def geometry_lines(geometry: Json) -> Iterator[tuple[str, str]]:
@@ -38,6 +38,11 @@ def geometry_lines(geometry: Json) -> Iterator[tuple[str, str]]:
     >>> list(geometry_lines({"tolerance": 0.05, "joins": [{**join, "agrees": True}], "outputs": []}))
     [('', '1 join measured with uniform kernels, as its grids say to 0.05 px')]
     """
+    if geometry.get("reason"):
+        yield "", f"not measured: {geometry['reason']}"
+        return
+    if not geometry["joins"] and not geometry["outputs"]:
+        yield "", "there is no join and no output whose position could be measured"
     for kind, of in (("join", geometry["joins"]), ("output", geometry["outputs"])):
         agreeing = [each for each in of if each["agrees"]]
         if agreeing:
