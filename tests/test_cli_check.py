@@ -608,8 +608,15 @@ SHAPE = "--input must be a shape such as 1x3x320x320, or with a name and a type 
         (
             ("y=1x2x5x6",),
             (
-                f"--input must be what {FORWARD} takes; missing a required argument: 'x'; give one for each input "
-                "without a default, in order or by name"
+                f"--input must be what {FORWARD} takes; it has no 'y'; missing a required argument: 'x'; give "
+                "one for each input without a default, in order or by name"
+            ),
+        ),
+        (
+            ("1x2x5x6", "y=1"),
+            (
+                f"--input must be what {FORWARD} takes; it has no 'y'; give one for each input without a default, "
+                "in order or by name"
             ),
         ),
         (

@@ -1,7 +1,7 @@
 """Turn what was typed of a model's inputs into tensors for a module, or into sizes for an ONNX file."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from upstroke.cli.options import Example
@@ -79,12 +79,26 @@ def tensors_for_module(
     try:
         bound = signature.bind(*unnamed, **by_name)
     except TypeError as error:
+        unknown = list(_without_place(named, signature))
+        # Python says what is missing alone, although a name that is not known is mostly why
+        said = "; ".join(unknown if unknown and "unexpected" in str(error) else [*unknown, str(error)])
         msg = (
-            f"--input must be what forward{_written(signature)} takes; {error}; give one for each input "
+            f"--input must be what forward{_written(signature)} takes; {said}; give one for each input "
             "without a default, in order or by name"
         )
         raise OptionError(msg) from error
     return bound.args, bound.kwargs
+
+
+def _without_place(names: Iterable[str], signature: inspect.Signature) -> Iterator[str]:
+    """Say which names `forward` does not have.
+
+    >>> list(_without_place(["x", "foo"], inspect.signature(lambda x: None)))
+    ["it has no 'foo'"]
+    """
+    known = signature.parameters.values()
+    if not any(each.kind is each.VAR_KEYWORD for each in known):
+        yield from (f"it has no {name!r}" for name in names if name not in signature.parameters)
 
 
 def _by_name(examples: Sequence[Example]) -> dict[str, Example]:
