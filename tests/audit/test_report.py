@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from upstroke.audit import Suppression, check
-from upstroke.errors import MissingExtraError
+from upstroke.errors import MissingExtraError, OptionError
 from upstroke.report.check_page import check_page
 from upstroke.report.check_text import check_text
 
@@ -69,6 +69,16 @@ def test_a_table_has_a_row_for_each_verdict(report):
         "transposed", 3.0, 0.0, "taps apart", "it is meant",
     )  # fmt: skip
     assert table[table.code == "UP102"].suppressed.isna().all()
+
+
+def test_one_code_stands_for_a_sequence_of_one():
+    net, x = nn.ConvTranspose2d(2, 3, 3, stride=2), torch.rand(1, 2, 5, 7)
+    for one in ({"select": "up1"}, {"ignore": "UP2"}, {"select": "UP1", "ignore": "UP102"}):
+        several = {name: [code] for name, code in one.items()}
+        asked = [rule.code for rule in check(net, x, **one).rules]
+        assert asked == [rule.code for rule in check(net, x, **several).rules]
+    with pytest.raises(OptionError, match=r"; got 'UP9'$"):
+        check(net, x, select="UP9")
 
 
 def test_a_table_of_nothing_has_its_columns():

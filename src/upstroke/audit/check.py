@@ -210,8 +210,8 @@ def check(
     *,
     keywords: Mapping[str, Any] | None = None,
     name: str = "",
-    select: Sequence[str] = (),
-    ignore: Sequence[str] = (),
+    select: str | Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
     conserve: bool = False,
     probe: Probe | None = None,
     seed: int = 0,
@@ -227,8 +227,8 @@ def check(
             tuples, if it leaves them open.
         keywords: further arguments of a module's forward pass, by name.
         name: what to call the model; by default the module's type or the file's name.
-        select: codes of the rules to ask, or what they begin with; by default all.
-        ignore: codes of rules not to ask.
+        select: codes of the rules to ask, or what they begin with, one or several; by default all.
+        ignore: codes of rules not to ask, one or several.
         conserve: whether the model promises to keep what comes in, so that the rules of conservation are
             asked as well.
         probe: "values" runs the real model on noise, a constant and coordinate ramps besides (a file is run

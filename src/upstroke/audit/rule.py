@@ -116,15 +116,20 @@ def rule(
 
 
 def chosen(
-    select: Sequence[str] = (), ignore: Sequence[str] = (), *, conserve: bool = False
+    select: str | Sequence[str] = (), ignore: str | Sequence[str] = (), *, conserve: bool = False
 ) -> tuple[Rule, ...]:
     """The rules whose code starts as one of `select` does (all if there are none) and as none of `ignore`.
+
+    One code may stand for a sequence of one.
 
     Rules about conservation are asked with `conserve`, or where `select` names them.
 
     Raises:
         OptionError: a code is the beginning of no rule's, or no rule is left.
     """
+    # a string is a sequence of letters, and never meant as one
+    select = (select,) if isinstance(select, str) else select
+    ignore = (ignore,) if isinstance(ignore, str) else ignore
     for code in (*select, *ignore):
         if not code or not any(known.startswith(code.upper()) for known in _RULES):
             msg = f"rules are {', '.join(sorted(_RULES))}, or what these begin with; got {code!r}"
