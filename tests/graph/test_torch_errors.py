@@ -37,7 +37,7 @@ def test_inputs_that_it_cannot_take():
     message = (
         "the model cannot take inputs of shape 1x3x5x7 and 1:int64: Given transposed=1, weight of size "
         "[4, 4, 2, 2], expected input[1, 3, 5, 7] to have 4 channels, but got 3 channels instead, raised in "
-        "decoder.1; try another --input"
+        "decoder.1; try inputs of another shape"
     )
     with refused(ShapeError, message):
         record(net, [torch.rand(1, 3, 5, 7), torch.tensor([1])])
@@ -47,7 +47,7 @@ def test_inputs_that_it_cannot_take():
 def test_too_few_inputs():
     message = (
         "the model wants more inputs: Decoder.forward() missing 1 required positional argument: 'timesteps'; "
-        "give one --input for each"
+        "give an example of each"
     )
     with refused(OptionError, message):
         record(Decoder(), [torch.rand(1, 4, 5, 7)])
@@ -68,7 +68,9 @@ def test_inputs_by_name():
     ],
 )
 def test_what_the_model_says_is_one_short_line(error, kind, said):
-    message = f"the model cannot take inputs of shape 1x2:float64: {said}, raised in 0; try another --input"
+    message = (
+        f"the model cannot take inputs of shape 1x2:float64: {said}, raised in 0; try inputs of another shape"
+    )
     with refused(kind, message):
         record(nn.Sequential(Raises(error)), [torch.rand(1, 2).double()])
 

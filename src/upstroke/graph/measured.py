@@ -196,7 +196,7 @@ def _line_along(ramp: Ramp) -> _Line | Unmeasured:
         if uneven > UNEVEN:
             return Unmeasured(reason=f"its samples are not evenly spaced: by up to {_shown(rest)} px")
     if size < ramp.period and _spread(rest) > UNEVEN:
-        return Unmeasured(reason="the map is smaller than one period of its phases; give a larger --input")
+        return Unmeasured(reason="the map is smaller than one period of its phases; give a larger input")
     return _Line(offset=float(rest[: ramp.period].nanmean()), spacing=spacing)
 
 

@@ -154,11 +154,11 @@ def _refusal(error: Exception | SystemExit, inputs: Sequence[object], path: str)
         said = said[: _LONGEST_REASON - 1].rstrip() + "…"
     place = f", raised in {path}" if path else ""
     if isinstance(error, TypeError) and not path and "missing" in said and "argument" in said:
-        return OptionError(f"the model wants more inputs: {said}; give one --input for each")
+        return OptionError(f"the model wants more inputs: {said}; give an example of each")
     shown = " and ".join(map(_shown, inputs)) or "none"
     # what a model asserts is mostly what its inputs must be
     if isinstance(error, _OF_INPUTS) and not isinstance(error, NotImplementedError):
-        msg = f"the model cannot take inputs of shape {shown}: {said}{place}; try another --input"
+        msg = f"the model cannot take inputs of shape {shown}: {said}{place}; try inputs of another shape"
         return OptionError(msg) if isinstance(error, TypeError) else ShapeError(msg)
     kind = type(error).__name__
     msg = f"the model ends in {kind} when it is run on inputs of shape {shown}: {said}{place}; mend its code"
