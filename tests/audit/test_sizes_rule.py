@@ -161,11 +161,15 @@ def searched(axes, right, *, period=None, remainders=(), tried=tuple(range(8, 20
         ),
         (
             [searched((0,), (8, 9, 15)), searched((1,), (8,))],
-            "the only sizes that work are 3 of 12 tried, without a period, on axis 0, 8 on axis 1: ",
+            "the only sizes that work are 3 of 12 tried, without a period, on axis 0, 8 alone on axis 1: ",
         ),
         (
             [searched((0,), (8,)), searched((1,), (8,)), searched((0, 1), tuple(range(8, 16)), period=8, remainders=(0,))],
-            "the only sizes that work are 8 on every axis, multiples of 8 where all axes grow alike: ",
+            "the only sizes that work are 8 alone on every axis, multiples of 8 where all axes grow alike: ",
+        ),
+        (
+            [searched((0,), (8,)), searched((1,), tuple(range(8, 20)))],
+            "no other size than 8 on axis 0 works: ",
         ),
     ],
 )  # fmt: skip

@@ -55,8 +55,12 @@ def sizes_that_break(reading: ModelReading) -> Verdict:
 def _law(sizes: Sizes, broken: Sequence[Along]) -> str:
     """Say which sizes work, for all axes at once where they are alike."""
     come = any(each.changed for each in broken)
+    works = "comes out right" if come else "works"
     if all(each.right == (sizes.start[each.axes[0]],) for each in sizes.along):
-        return f"no other size than {times(sizes.start)} {'comes out right' if come else 'works'}"
+        return f"no other size than {times(sizes.start)} {works}"
+    if all(len(each.right) == 1 for each in broken):
+        alone = ", ".join(f"{each.right[0]}{_where([each.axes], len(sizes.start))}" for each in broken)
+        return f"no other size than {alone} {works}"
     said: dict[str, list[Along]] = {}
     for each in broken:
         said.setdefault(_kind(each), []).append(each)
@@ -73,7 +77,7 @@ def _kind(along: Along) -> str:
     """
     if along.period is None:
         if len(along.right) == 1:
-            return str(along.right[0])
+            return f"{along.right[0]} alone"
         return f"{len(along.right)} of {len(along.tried)} tried, without a period,"
     if along.remainders == (0,):
         return f"multiples of {along.period}"
