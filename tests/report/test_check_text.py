@@ -334,3 +334,24 @@ def test_names_of_joins_and_layers_do_not_move_the_cursor_either(name):
         shown = check_text(network(name=name, joins=5), verbose=verbose)
         assert all(each.isprintable() or each == "\n" for each in shown)
         shown.encode()
+
+
+def test_sizes_that_a_file_leaves_open_are_asked_for_once_at_the_end():
+    open_ended = [("img", [None, 3, None, None]), ("mask", None), ("t", [None, 5])]
+    unread = site(
+        "up", "unread", {}, known=False, skipped="its output size is not known before the model runs"
+    )
+    asked = (
+        "the file leaves open how large 'img', 'mask' are; with --input img=1x3x64x64 --input mask=1x3x64x64, as "
+        "they should be, more can be read"
+    )
+    plain = record([unread, unread], inputs=open_ended)
+    shown = " ".join(check_text(plain).split())
+    assert shown.endswith(asked)
+    assert shown.count("--input") == 2
+    assert "--input" not in check_text(record([unread], inputs=[("img", [None, 3, 5, 7])]))
+    other = site("up", "unread", {}, known=False, skipped="no operator of ONNX")
+    assert "--input" not in check_text(record([other], inputs=open_ended))
+    assert "--input" not in check_text(record([unread], inputs=open_ended, source="PyTorch"))
+    judged = site("up", "resize", {"UP201": passed_over("its shape is not known")})
+    assert "--input" in check_text(record([judged], inputs=open_ended))

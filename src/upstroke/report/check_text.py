@@ -15,6 +15,7 @@ from upstroke.report.check_words import (
     of_sites,
     remark,
     shown_measure,
+    sizes_to_give,
     verdict_sentence,
     worst_first,
 )
@@ -68,6 +69,8 @@ def _write(console: Console, record: Json, *, verbose: bool) -> None:
         _fine(console, subjects)
     console.print()
     _last(console, record)
+    if sizes_to_give(record):
+        _say(console, "", Text(visible(sizes_to_give(record))))
 
 
 def _head(console: Console, record: Json) -> None:

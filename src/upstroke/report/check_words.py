@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = [
     "of_sites",
     "remark",
     "shown_measure",
+    "sizes_to_give",
     "verdict_sentence",
     "worst_first",
 ]
@@ -123,6 +124,54 @@ def levels(site: Json) -> list[tuple[str, Any]]:
 def remark(record: Json) -> str:
     """What has to be known to follow any remedy; empty where nothing has to."""
     return EXPORT if record["source"]["words"].startswith("ONNX") else ""
+
+
+def sizes_to_give(record: Json) -> str:
+    """Say how to give the sizes that a file leaves open, where something was skipped for want of them.
+
+    >>> source = {"words": "ONNX, opset 18", "inputs": [{"name": "x", "shape": [None, 1, None, 48]}]}
+    >>> reason = "its output size is not known before the model runs"
+    >>> sizes_to_give({"source": source, "skipped": [{"reason": reason}], "sites": []})
+    "the file leaves open how large 'x' is; with --input x=1x1x64x48, as it should be, more can be read"
+    """
+    is_open = {
+        each["name"]: each["shape"]
+        for each in record["source"]["inputs"]
+        if each["shape"] is None or None in each["shape"][1:]
+    }
+    if not is_open or not remark(record) or not any(map(_wants_sizes, _reasons(record))):
+        return ""
+    names = ", ".join(f"'{name}'" for name in is_open)
+    given = " ".join(f"--input {name}={_example(shape)}" for name, shape in is_open.items())
+    is_many = len(is_open) > 1
+    return (
+        f"the file leaves open how large {names} {'are' if is_many else 'is'}; with {given}, as "
+        f"{'they' if is_many else 'it'} should be, more can be read"
+    )
+
+
+def _reasons(record: Json) -> Iterator[str]:
+    """Why sites, and rules at anything, were skipped."""
+    yield from (each["reason"] for each in record["skipped"])
+    for key in ("sites", "joins", "reductions", "outputs"):
+        for entry in record.get(key, ()):
+            yield from (each["words"] for each in entry["verdicts"].values() if each["verdict"] == "skipped")
+
+
+def _wants_sizes(reason: str) -> bool:
+    """Whether a reason goes by sizes: all that do say that one is not known, or depends on the input's."""
+    return "not known" in reason or "size of the input" in reason
+
+
+def _example(shape: Sequence[int | None] | None) -> str:
+    """Sizes that a map may have, where they are open: one map, of three channels, of 64 samples per axis."""
+    usual = (1, 3, 64, 64)
+    filled = (
+        usual
+        if shape is None
+        else [(usual[min(place, 3)]) if size is None else size for place, size in enumerate(shape)]
+    )
+    return "x".join(map(str, filled))
 
 
 def shown_measure(verdict: Json) -> str | None:
