@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from check_records import HOSTILE, found, ok, record, site, small
-from upstroke.audit import RULES, page_of
+from upstroke.audit import RULES, page_of, since
 from upstroke.report.sarif import Source, sarif
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,8 +129,13 @@ def test_a_suppressed_finding_says_why():
 
 
 def test_against_a_baseline_what_is_left_is_new():
-    plain = with_suppressed(small(), 1, "it is meant") | {"baseline": {"known": [], "gone": []}}
-    assert [each["baselineState"] for each in run_of((plain, None))["results"]] == ["new", "unchanged"]
+    plain = with_suppressed(small(), 1, "it is meant")
+    states = []
+    for earlier in (None, small(), plain):
+        states.append([each["baselineState"] for each in run_of((since(plain, earlier), None))["results"]])
+    assert states[0] == ["new", "new"]
+    # what stood is not shown again, and what is meant by now stood before
+    assert states[1:] == [["unchanged"], ["unchanged"]]
 
 
 def test_what_was_not_read_is_a_notification_and_no_result():

@@ -98,6 +98,17 @@ def test_what_was_suppressed_and_is_no_more_is_new():
     assert new_and_gone(record_of([FOUND]), record_of([], suppressed=[FOUND])) == (1, 0)
 
 
+def test_a_suppressed_finding_is_new_where_it_stood_nowhere():
+    now = record_of([FOUND], suppressed=[FOUND, FOUND | {"site": "up2"}, FOUND | {"site": "up3"}])
+    for before, new in (
+        (None, [True, True, True]),
+        (record_of([FOUND]), [True, True, True]),
+        (record_of([FOUND] * 2, suppressed=[FOUND | {"site": "up3"}]), [False, True, False]),
+        (record_of([FOUND | {"site": "up2"}]), [True, False, True]),
+    ):
+        assert [each["new"] for each in since(now, before)["suppressed"]] == new
+
+
 def test_what_was_not_asked_or_could_not_be_read_is_not_gone():
     assert new_and_gone(record_of([], asked=["UP102"]), record_of([FOUND])) == (0, 0)
     assert new_and_gone(record_of([], skipped=[("UP101", "up")]), record_of([FOUND])) == (0, 0)

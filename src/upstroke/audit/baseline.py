@@ -23,7 +23,8 @@ def since(record: Json, earlier: Mapping[str, Any] | None) -> Json:
 
     Returns:
         The record whose `baseline` holds what stood, `known`, and what is gone, `gone`: findings that a rule
-        which was asked again did not make again. A site that can no longer be read keeps its findings.
+        which was asked again did not make again. A site that can no longer be read keeps its findings. Of
+        every suppressed finding `new` says whether it stood nowhere there, suppressed or not.
 
     >>> found = {"code": "UP101", "site": "up", "kind": "transposed", "severity": "warning"}
     >>> record = {"rules": [{"code": "UP101"}], "sites": [], "findings": [found], "suppressed": [],
@@ -42,6 +43,11 @@ def since(record: Json, earlier: Mapping[str, Any] | None) -> Json:
             known.append(finding)
         else:
             new.append(finding)
+    meant = left + Counter(map(_key, [] if earlier is None else earlier.get("suppressed", ())))
+    suppressed: list[Json] = []
+    for finding in record["suppressed"]:
+        suppressed.append({**finding, "new": meant[_key(finding)] <= 0})
+        meant[_key(finding)] -= 1
     left.subtract(map(_key, record["suppressed"]))
     gone = [finding for finding in _taken(before, left) if _is_asked(finding, record)]
     severities = Counter(finding["severity"] for finding in new)
@@ -49,6 +55,7 @@ def since(record: Json, earlier: Mapping[str, Any] | None) -> Json:
     return {
         **record,
         "findings": new,
+        "suppressed": suppressed,
         "baseline": {"known": known, "gone": gone},
         "summary": {**record["summary"], **counts},
     }

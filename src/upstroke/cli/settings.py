@@ -188,14 +188,15 @@ def _is_record(record: object) -> bool:
         return False
     baseline = record.get("baseline")
     known = baseline.get("known") if isinstance(baseline, dict) else []
-    findings = record.get("findings")
+    findings, suppressed = record.get("findings"), record.get("suppressed", [])
     return (
         isinstance(record.get("model"), str)
         and isinstance(findings, list)
         and isinstance(known, list)
+        and isinstance(suppressed, list)
         and all(
             isinstance(each, dict) and all(isinstance(each.get(key), str) for key in ("code", "site", "kind"))
-            for each in (*findings, *known)
+            for each in (*findings, *known, *suppressed)
         )
     )
 

@@ -139,7 +139,8 @@ def _results(record: Json, *, where: Json | None, places: Mapping[str, int]) -> 
                 {"kind": "external", "status": "accepted", "justification": finding["reason"]}
             ]
         if record.get("baseline"):
-            result["baselineState"] = "unchanged" if "reason" in finding else "new"
+            # of what is not suppressed only the new is left
+            result["baselineState"] = "new" if finding.get("new", True) else "unchanged"
         results.append(result)
     return results
 
