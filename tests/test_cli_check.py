@@ -7,6 +7,7 @@ import shutil
 import sys
 import warnings
 
+import numpy
 import onnx
 import pytest
 import torch
@@ -468,6 +469,28 @@ def test_weights_without_a_graph(folder):
             f"{WANTED}; model.onnx holds weights without a graph; name the code that builds the model as "
             "package.module:factory and give this file as --weights",
             "model.onnx",
+        )
+
+
+@pytest.mark.parametrize("archive", [True, False], ids=["archive", "old"])
+def test_a_whole_model_is_told_from_its_weights(folder, archive):
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    more = {
+        "state": net.state_dict(),
+        "epoch": 3,
+        "best": {"loss": 0.5},
+        "seen": [numpy.ones(3), torch.Size([1])],
+    }
+    for weights in (net.state_dict(), dict(net.named_parameters()), more):
+        torch.save(weights, folder / "model.pt", _use_new_zipfile_serialization=archive)
+        assert "holds weights without a graph" in run("model.pt").stderr
+    for objects in (net, {"model": net}, {"w": Trap()}):
+        torch.save(objects, folder / "model.pt", _use_new_zipfile_serialization=archive)
+        refused(
+            f"{WANTED}; model.pt holds pickled Python objects, perhaps a whole model, which are programs and are "
+            "never unpickled; name the code that builds the model as package.module:factory and give its state "
+            "dict alone as --weights",
+            "model.pt",
         )
 
 

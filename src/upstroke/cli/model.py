@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from upstroke.errors import FileError, OptionError, ShapeError
-from upstroke.files.kind import Kind, kind_of
+from upstroke.files.kind import Kind, holds_objects, kind_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,6 +41,10 @@ MOST_LETTERS = 300
 WEIGHTS_ALONE = (
     "holds weights without a graph; name the code that builds the model as package.module:factory and give "
     "this file as --weights"
+)
+OBJECTS = (
+    "holds pickled Python objects, perhaps a whole model, which are programs and are never unpickled; name "
+    "the code that builds the model as package.module:factory and give its state dict alone as --weights"
 )
 PROGRAM = "and loading it can run code; export it to ONNX, or name the code that builds the model"
 NO_MODEL: Mapping[Kind, str] = {
@@ -98,7 +102,8 @@ def located(words: str) -> Path | Factory:
         path = Path(words)
         kind = kind_of(path, wanted=WANTED)
         if kind in NO_MODEL:
-            msg = f"{WANTED}; {path} {NO_MODEL[kind]}"
+            is_object = kind in ("torch.save", "old torch.save") and holds_objects(path)
+            msg = f"{WANTED}; {path} {OBJECTS if is_object else NO_MODEL[kind]}"
             raise FileError(msg)
         if path.suffix == ".py":
             msg = f"{WANTED}; {path} is code; name what builds the model in it as {path.stem}:factory"

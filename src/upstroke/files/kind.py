@@ -1,13 +1,17 @@
 """Turn the first bytes of a file that should hold a model or its weights into a word for what it is."""
 
 import os
+import pickletools
 import zipfile
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
 from upstroke.errors import FileError
 
-__all__ = ["Kind", "kind_of"]
+__all__ = ["Kind", "holds_objects", "kind_of"]
 
 Kind = Literal[
     "empty",
@@ -27,6 +31,16 @@ Kind = Literal[
 # torch.save of before 1.6 starts with its magic number, pickled by protocol 2
 OLD_TORCH_SAVE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 PICKLE_PROTOCOLS = range(2, 6)
+# Modules whose classes and functions put tensors, arrays and containers together.
+OF_TENSORS = {
+    *("torch", "torch._utils", "torch._tensor", "torch.storage", "torch.nn.parameter", "torch.serialization"),
+    *("collections", "builtins", "__builtin__", "copyreg", "copy_reg", "_codecs"),
+    *("numpy", "numpy.core.multiarray", "numpy._core.multiarray"),
+}
+# An old file has its magic number, its version, its machine and what was saved; then come bare numbers.
+PICKLES = 4
+# Bytes of a pickle that are looked at: names and structure of the largest models take far fewer.
+MOST_LOOKED_AT = 2**24
 
 
 def kind_of(path: Path, *, wanted: str) -> Kind:
@@ -91,3 +105,35 @@ def _kind_of_zip(path: Path) -> Kind:
     if tops & {"archive_format", "models"} or "serialized_exported_program.json" in names:
         return "exported program"
     return "torch.save" if "data.pkl" in inside else "zip"
+
+
+def holds_objects(path: Path) -> bool:
+    """Whether what torch.save wrote names classes of more than tensors, as a whole model does.
+
+    The pickle is read as a list of instructions, of which none is run. False where it cannot be read.
+    """
+    try:
+        return any(module not in OF_TENSORS for module in _modules_named(_pickles(path)))
+    except (ValueError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        return False
+
+
+def _pickles(path: Path) -> BytesIO:
+    """The pickle in an archive, or those at the beginning of an old file, one behind the other."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            return BytesIO(file.read(MOST_LOOKED_AT))
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if name.partition("/")[2] == "data.pkl")
+        with archive.open(name) as file:
+            return BytesIO(file.read(MOST_LOOKED_AT))
+
+
+def _modules_named(pickles: BytesIO) -> Iterator[str]:
+    """The modules of all classes and functions that pickles ask for, in order, as far as they are whole."""
+    for _ in range(PICKLES):
+        if pickles.tell() == len(pickles.getbuffer()):
+            return
+        for instruction, argument, _ in pickletools.genops(pickles):
+            if instruction.name == "GLOBAL":
+                yield str(argument).partition(" ")[0]
