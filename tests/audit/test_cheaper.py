@@ -296,15 +296,27 @@ def test_the_nearest_measured_case_decides(monkeypatch, pytorch, kind):
 
 def test_what_was_not_measured_is_not_called_slow(monkeypatch):
     peers(monkeypatch, ("far", "depthwise", 2, 2, 4, 8 * 2**5, 64, 9.0, 1.0))
-    assert finding(DEPTHWISE, "UP303").words == "nothing like it was measured"
+    unlike = finding(DEPTHWISE, "UP303")
+    assert (unlike.kind, unlike.words, unlike.aside) == ("skipped", "nothing like it was measured", True)
     peers(monkeypatch, ("nearest", "nearest", 2, 2, 2, 8, 64, 9.0, 1.0))
     assert finding(row(NEAREST), "UP303").kind == "finding"
     assert (
         finding(row(NEAREST, conv(3)), "UP303").words == "it is one operator with the convolution behind it"
     )
     unknown = replace(row(NEAREST), shapes={})
-    assert finding(unknown, "UP303").words == "how large its map is, is not known"
+    unsized = finding(unknown, "UP303")
+    assert (unsized.kind, unsized.words, unsized.aside) == (
+        "skipped", "how large its map is, is not known", True,
+    )  # fmt: skip
     assert finding(row(grown()), "UP303").measure is None
+    # beside other rules the site counts as checked, and alone it does not
+    some = check(unknown)
+    assert some.sites[0].verdicts["UP303"] == unsized
+    assert "UP303" not in some.as_text()
+    assert "partly" not in some.as_text()
+    alone = check(unknown, select="UP303").as_text()
+    assert "is not known" in alone
+    assert "Nothing could be checked" in alone
 
 
 def separable(energy, *, size=(5, 7), mixing=(8, 6), stride=(2, 2)):

@@ -312,6 +312,7 @@ def _verdict(verdict: Verdict, rule: Rule) -> dict[str, Plain]:
         "unit": rule.unit,
         "words": verdict.words,
         "note": verdict.note,
+        "aside": verdict.aside,
     }
     if verdict.kind == "finding":
         plain["severity"] = verdict.severity or rule.severity

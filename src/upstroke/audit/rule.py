@@ -29,6 +29,8 @@ class Verdict:
         measure: the number behind it in the rule's unit; None where there is none.
         severity: of a finding, where it is not the rule's own.
         note: whether the words of an ok verdict are worth a reader's time.
+        aside: whether a subject that was skipped here counts as judged all the same: the rule looks things up
+            that are known of few subjects, and says nothing of what is right or wrong with the others.
         fix: what `upstroke fix` would do about a finding, where it is not that of the rule.
     """
 
@@ -37,6 +39,7 @@ class Verdict:
     measure: float | None = None
     severity: Severity | None = None
     note: bool = False
+    aside: bool = False
     fix: str = ""
 
 

@@ -45,7 +45,7 @@ def slow_path(reading: Reading) -> Verdict:
     if reading.merged is not None:
         return Verdict(kind="ok", words="it is one operator with the convolution behind it")
     if reading.cells is None or not reading.map_channels:
-        return Verdict(kind="ok", words="how large its map is, is not known")
+        return Verdict(kind="skipped", words="how large its map is, is not known", aside=True)
     axes = len(scale)
     row = nearest_peer(
         kind,
@@ -56,7 +56,7 @@ def slow_path(reading: Reading) -> Verdict:
         cells=reading.cells,
     )
     if row is None:
-        return Verdict(kind="ok", words="nothing like it was measured")
+        return Verdict(kind="skipped", words="nothing like it was measured", aside=True)
     ratio = row.pytorch / row.upstroke
     words = (
         f"PyTorch takes {ratio:.3g} times as long as upstroke for {row.case} ({row.pytorch:.3g} ms and "

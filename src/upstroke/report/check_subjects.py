@@ -93,6 +93,9 @@ def status(entry: Json, findings: Sequence[Json]) -> str:
     >>> verdicts = {"UP101": {"verdict": "skipped"}, "UP102": {"verdict": "ok"}}
     >>> status({"skipped": None, "verdicts": verdicts}, [])
     'partly checked'
+    >>> verdicts["UP101"]["aside"] = True
+    >>> status({"skipped": None, "verdicts": verdicts}, [])
+    'ok'
     """
     found = {finding["severity"] for finding in findings}
     worst = next((severity for severity in SEVERITIES if severity in found), None)
@@ -106,4 +109,5 @@ def status(entry: Json, findings: Sequence[Json]) -> str:
         return "skipped"
     if not verdicts:
         return ""
-    return "partly checked" if "skipped" in verdicts else "ok"
+    left_out = [each for each in entry["verdicts"].values() if each["verdict"] == "skipped"]
+    return "ok" if all(each.get("aside") for each in left_out) else "partly checked"

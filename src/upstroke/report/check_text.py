@@ -210,9 +210,10 @@ def _skipped(console: Console, record: Json, subjects: list[Subject]) -> None:
     for each in record["skipped"]:
         reasons.setdefault(("", each["reason"]), []).append(each["site"])
     for subject in subjects:
-        if subject.kind != "site" or subject.state != "skipped":
+        if subject.entry.get("skipped") is None:
             for code, verdict in subject.entry["verdicts"].items():
-                if verdict["verdict"] == "skipped":
+                is_told = subject.state == "skipped" or not verdict.get("aside")
+                if verdict["verdict"] == "skipped" and is_told:
                     reasons.setdefault((code, verdict["words"]), []).append(subject.name)
     if reasons:
         console.print()

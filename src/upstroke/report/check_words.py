@@ -155,7 +155,11 @@ def _reasons(record: Json) -> Iterator[str]:
     yield from (each["reason"] for each in record["skipped"])
     for key in ("sites", "joins", "reductions", "outputs"):
         for entry in record.get(key, ()):
-            yield from (each["words"] for each in entry["verdicts"].values() if each["verdict"] == "skipped")
+            yield from (
+                each["words"]
+                for each in entry["verdicts"].values()
+                if each["verdict"] == "skipped" and not each.get("aside")
+            )
 
 
 def _wants_sizes(reason: str) -> bool:
