@@ -26,6 +26,25 @@ class Plain(Layers):
         return self.drawn(x)
 
 
+class PlainResizes(Layers):
+    """What PyTorch takes apart by itself, and a compiler takes apart in other ways."""
+
+    def grown(self, x):
+        for mode in ("bilinear", "bicubic", "nearest"):
+            x = F.interpolate(x, scale_factor=(2, 3), mode=mode)
+        return F.conv2d(F.pixel_shuffle(F.dropout(x.repeat(1, 4, 1, 1)), 2), torch.ones(1, 2, 3, 3))
+
+    def forward(self, x):
+        return self.up(F.layer_norm(self.grown(x).repeat(1, 4, 1, 1), [14, 52]))
+
+
+class InferenceResizes(PlainResizes):
+    def forward(self, x):
+        with torch.inference_mode():
+            y = self.grown(x)
+        return self.up(F.layer_norm(y.repeat(1, 4, 1, 1), [14, 52]))
+
+
 class WithoutGradients(Layers):
     @torch.no_grad()
     def forward(self, x):
@@ -53,6 +72,17 @@ def test_a_mode_changes_nothing(kind):
     x = torch.rand(1, 2, 6, 8)
     assert steps_of(kind(), x) == steps_of(Plain(), x)
     assert {Convolution, TransposedConvolution} <= {step for _, step in steps_of(kind(), x)}
+
+
+@pytest.mark.parametrize("kind", [PlainResizes, InferenceResizes])
+def test_what_pytorch_takes_apart_in_inference_mode_is_what_it_takes_apart_outside(kind):
+    with torch.inference_mode():
+        inside = torch.rand(1, 2, 1, 1)
+    expected = steps_of(PlainResizes(), torch.rand(1, 2, 1, 1))
+    assert Unread not in {step for _, step in expected}
+    assert [step for _, step in expected].count(Resize) == 3
+    assert steps_of(kind(), torch.rand(1, 2, 1, 1)) == expected
+    assert steps_of(kind(), inside) == expected
 
 
 class Descent(Layers):

@@ -36,6 +36,7 @@ _NORMS = ("cudnn_batch_norm", "miopen_batch_norm", "native_batch_norm")
 # These give statistics beside the map, for their backward pass alone.
 _WITH_STATISTICS = frozenset({"native_group_norm", "native_layer_norm"})
 _STATISTICS = ("running_mean", "running_var")
+_APART = torch._C.DispatchKey.CompositeImplicitAutograd
 _COMPLEX = "a transposed convolution of complex numbers is not read"
 _TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 _WHOLE = frozenset((*_TRANSPOSED, F.pad))
@@ -125,9 +126,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         form = _form(func)
         if form.is_composite and torch.is_inference_mode_enabled():
-            # there PyTorch asks before it takes an operator apart
+            # there PyTorch asks before it takes an operator apart; its own parts, as outside of that mode, and
+            # not the ones that a compiler would take
             with self:
-                return func.decompose(*args, **kwargs)
+                return func._op_dk(_APART, *args, **kwargs)
         name, targets = form.name, form.targets
         given = {**form.defaults, **dict(zip(form.names, args, strict=False)), **kwargs}
         if targets or form.is_norm:
