@@ -1,7 +1,7 @@
 """Turn a PyTorch module into a graph by one recorded forward pass."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -27,6 +27,8 @@ __all__ = ["record", "tensors_in", "uncompiled"]
 
 _GROWERS = (TransposedConvolution, Resize, Upsampling, PixelShuffle, Unread)
 _LONGEST_REASON = 200
+# What a forward gives that has not run, or not all of it.
+_LATER = (Generator, AsyncGenerator, Coroutine)
 # What PyTorch and models raise where their inputs do not suit them.
 _OF_INPUTS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
 
@@ -84,14 +86,16 @@ def record(
                 output = module(*inputs, **given)
         except (Exception, SystemExit) as error:
             raise _refusal(error, [*inputs, *given.values()], running.path) from error
-        names = [recorder.map_of(tensor) for tensor in tensors_in(output)]
+        returned = _returned_by(output)
+        recorder.take_made_outside(returned)
+        names = [recorder.map_of(tensor) for tensor in returned]
         if positions is not None:
-            positions.read_all(zip(names, tensors_in(output), strict=True))
+            positions.read_all(zip(names, returned, strict=True))
     outputs = tuple(dict.fromkeys(each for each in names if each is not None))
     nodes = recorder.nodes_for(outputs)
     graph = Graph(
         model=name or type(module).__name__,
-        source="PyTorch",
+        source="PyTorch" if returned else f"PyTorch, where the model returned {_without_tensors(output)}",
         nodes=nodes,
         inputs=recorder.inputs_for(nodes, outputs),
         outputs=outputs,
@@ -137,7 +141,11 @@ def uncompiled(module: nn.Module) -> Iterator[None]:
 
 
 def tensors_in(value: object, *, depth: int = 4) -> Iterator[Tensor]:
-    """Every tensor in a structure: containers, mappings and objects that hold them as attributes."""
+    """Every tensor in a structure: containers, mappings and objects that hold them as attributes.
+
+    Raises:
+        RecursionError: the structure holds itself.
+    """
     for leaf in pytree.tree_leaves(value):
         if isinstance(leaf, Tensor):
             yield leaf
@@ -145,6 +153,35 @@ def tensors_in(value: object, *, depth: int = 4) -> Iterator[Tensor]:
             yield from tensors_in(list(leaf.values()), depth=depth - 1)
         elif depth and hasattr(leaf, "__dict__") and not isinstance(leaf, type | nn.Module):
             yield from tensors_in(list(vars(leaf).values()), depth=depth - 1)
+
+
+def _returned_by(output: object) -> list[Tensor]:
+    """The tensors that a model returned.
+
+    Raises:
+        OptionError: they would be made only later, or cannot be told.
+    """
+    if isinstance(output, _LATER):
+        kind = type(output).__name__.replace("_", " ")
+        msg = (
+            f"the model's forward returned {'an' if kind.startswith('a') else 'a'} {kind}, whose tensors are "
+            "made only when they are asked for, so there is nothing to check; give a module whose forward "
+            "returns its tensors"
+        )
+        raise OptionError(msg)
+    try:
+        return list(tensors_in(output))
+    except RecursionError:
+        msg = (
+            f"the model returned a {type(output).__name__} that holds itself, so its tensors have no end; "
+            "give a module that returns them once"
+        )
+        raise OptionError(msg) from None
+
+
+def _without_tensors(output: object) -> str:
+    """What to say of an output in which there is no tensor."""
+    return "None" if output is None else f"a {type(output).__name__} without tensors"
 
 
 def _refusal(error: Exception | SystemExit, inputs: Sequence[object], path: str) -> OptionError | ShapeError:

@@ -37,6 +37,9 @@ _NORMS = ("cudnn_batch_norm", "miopen_batch_norm", "native_batch_norm")
 _WITH_STATISTICS = frozenset({"native_group_norm", "native_layer_norm"})
 _STATISTICS = ("running_mean", "running_var")
 _APART = torch._C.DispatchKey.CompositeImplicitAutograd
+# Of what could be a map of several samples along at least one axis: batch, channels, space.
+_LEAST_AXES = 3
+_OUTSIDE = "it was made outside of what is recorded, in another thread or in numpy, for instance"
 _COMPLEX = "a transposed convolution of complex numbers is not read"
 _TRANSPOSED = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
 _WHOLE = frozenset((*_TRANSPOSED, F.pad))
@@ -64,6 +67,13 @@ class _Map(NamedTuple):
     name: str
     time: int
     tensor: ReferenceType[Tensor]
+
+
+class _Made(NamedTuple):
+    """A constant that an operator gave, held weakly, and whether anything from outside went into it."""
+
+    tensor: ReferenceType[Tensor]
+    from_outside: bool
 
 
 class _Write(NamedTuple):
@@ -105,6 +115,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._positions = positions
         self._unique = Unique()
         self._maps: dict[int, _Map] = {}
+        self._made: dict[int, _Made] = {}
         self._writes: dict[int, tuple[StorageWeakRef, list[_Write]]] = {}
         self._spare: set[str] = set()
         self._parts: set[str] = set()
@@ -126,8 +137,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         form = _form(func)
         if form.is_composite and torch.is_inference_mode_enabled():
-            # there PyTorch asks before it takes an operator apart; its own parts, as outside of that mode, and
-            # not the ones that a compiler would take
+            # there PyTorch asks before it takes an operator apart: its own parts, as outside of that mode,
+            # and not those that a compiler would take
             with self:
                 return func._op_dk(_APART, *args, **kwargs)
         name, targets = form.name, form.targets
@@ -139,10 +150,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if isinstance(given.get(target), Tensor):
                     self._originals.before_writing(given[target])
         named = self._maps_among(form, given)
+        from_outside = not named and any(map(self._is_from_outside, _tensors(given.values())))
         before = [tuple(tensor.shape) for tensor, _ in named]
         output = func(*args, **kwargs)
         start = None if named else grown_of(name, given, output)
-        if start is not None:
+        if start is not None and self._is_from_outside(start) and self._add_made_outside(start):
+            named, before = self._maps_among(form, given), [tuple(start.shape)]
+        elif start is not None:
             self._begin(start, "constant")
             named, before = self._maps_among(form, given), [tuple(start.shape)]
             # a constant again for whoever else takes it
@@ -155,6 +169,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     held = self._held(result)
                     if held is not None:
                         self._positions.read(held.name, result)
+        for result in _tensors([output]):
+            if self._held(result) is None:
+                self._made[id(result)] = _Made(ref(result), from_outside)
         drawn = name in _DRAWS and isinstance(output, Tensor) and output.numel() > 1
         if drawn and not self._originals.keeps(output):
             self._begin(output, name)
@@ -209,6 +226,40 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return since[-1].map.name
         return self._written(tensor, held, since)
 
+    def take_made_outside(self, outputs: Sequence[Tensor]) -> None:
+        """Take outputs that nothing seen here made as maps that come from the inputs in an unknown way.
+
+        Another thread has modes of its own, and values that pass through numpy come back as new tensors. Only
+        where no output is a map: else these are constants, as positions are that are returned beside it.
+        """
+        outputs = [tensor for tensor in outputs if tensor.ndim >= _LEAST_AXES]
+        if any(self.map_of(tensor) is not None for tensor in outputs):
+            return
+        for tensor in outputs:
+            if self._is_from_outside(tensor):
+                self._add_made_outside(tensor)
+
+    def _is_from_outside(self, tensor: Tensor) -> bool:
+        """Whether a constant is none of the model's and not made of those by what was seen."""
+        made = self._made.get(id(tensor))
+        if made is not None and made.tensor() is tensor:
+            return made.from_outside
+        return tensor.layout is torch.strided and not self._originals.keeps(tensor)
+
+    def _add_made_outside(self, tensor: Tensor) -> bool:
+        """Keep a map that was made in a way that cannot be seen, if a map came in that it may be made of."""
+        given = (name for name in self.inputs if name not in self._own)
+        maps = tuple(name for name in given if len(self.shapes[name]) >= _LEAST_AXES)
+        if not maps or tensor.ndim < _LEAST_AXES:
+            return False
+        # whichever module runs when it is first seen has not made it
+        name, step = self._named(tensor, "outside"), Unread(reason=_OUTSIDE)
+        self.origins[name] = Origin("", "outside")
+        self.nodes.append(Node(name=name, operator="not recorded", inputs=maps, output=name, step=step))
+        if self._positions is not None:
+            self._positions.lose(tensor, _OUTSIDE)
+        return True
+
     def add_unread(self, operator: str, tensor: Tensor, reason: str, output: Tensor) -> None:
         """Keep an upsampler that cannot be read, in place of the calls that PyTorch makes of it."""
         name = self.map_of(tensor)
@@ -216,6 +267,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._add(f"aten.{operator}", (name,), Unread(reason=reason), output)
             if self._positions is not None:
                 self._positions.lose(output, reason)
+        else:
+            self._made[id(output)] = _Made(ref(output), self._is_from_outside(tensor))
 
     def add_pad(self, tensor: Tensor, pad: Sequence[int], output: Tensor) -> None:
         """Keep a circular pad, which would be seen as a heap of copies."""
@@ -226,6 +279,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if self._positions is not None:
                 self._positions.padded(tensor, pad, output)
                 self._positions.read(label, output)
+        else:
+            self._made[id(output)] = _Made(ref(output), self._is_from_outside(tensor))
 
     @contextmanager
     def hidden(self) -> Iterator[None]:

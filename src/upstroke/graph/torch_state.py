@@ -55,7 +55,7 @@ def left_as_it_was(module: nn.Module, inputs: Iterable[Tensor]) -> Iterator[Orig
     buffers = [(part._buffers, dict(part._buffers)) for part in parts if type(part._buffers) is dict]
     tensors = own_tensors(parts)
     inputs = list(inputs)
-    originals = Originals([*tensors, *inputs])
+    originals = Originals([*tensors, *inputs, *_attributes(parts)])
     graded = [(tensor, tensor.requires_grad) for tensor in (*tensors, *inputs) if tensor.is_leaf]
     devices = {tensor.device for tensor in tensors if tensor.is_cuda}
     with torch.random.fork_rng(devices=sorted(devices, key=str)):
@@ -79,6 +79,18 @@ def own_tensors(parts: Iterable[nn.Module]) -> list[Tensor]:
     """Parameters and buffers, each part asked once, which is faster than to ask the module for either."""
     held = (group for part in parts for group in (part._parameters, part._buffers))
     return [tensor for group in held for tensor in group.values() if tensor is not None]
+
+
+def _attributes(parts: Iterable[nn.Module]) -> Iterator[Tensor]:
+    """Tensors that parts hold and that are neither parameters nor buffers, alone or in a container."""
+    for part in parts:
+        for value in vars(part).values():
+            if isinstance(value, Tensor):
+                yield value
+            elif isinstance(value, list | tuple):
+                yield from (each for each in value if isinstance(each, Tensor))
+            elif type(value) is dict and value:
+                yield from (each for each in value.values() if isinstance(each, Tensor))
 
 
 def memory_of(tensor: Tensor) -> int:
