@@ -22,6 +22,7 @@ from upstroke.graph.steps import (
     Pool,
     Resize,
     Softmax,
+    Stays,
     TransposedConvolution,
     Unread,
 )
@@ -277,6 +278,7 @@ REPAIRERS = {
     "a pool": Pool(kernel=(2, 2), stride=(2, 2), padding=((0, 0), (0, 0)), kind="mean"),
     "attention": Other(),
     "a softmax over positions": Softmax(axis=3),
+    "a table that varies over the map": Stays(),
     "what is not known": Unread(reason="it is odd"),
     "a transposed convolution that overlaps": grown(weight=BALANCED),
 }
@@ -287,6 +289,7 @@ BYSTANDERS = {
     "a transposed convolution that does not overlap": grown(kernel=(2, 2)),
     "a join": Join(kind="add"),
     "a softmax over channels": Softmax(axis=1),
+    "a normalisation": Stays(by_place=False),
 }
 
 

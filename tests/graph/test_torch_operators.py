@@ -8,7 +8,7 @@ from torch import nn
 from strategies import depthwise_operators
 from upstroke import check, upsample
 from upstroke.graph import sites
-from upstroke.graph.steps import TransposedConvolution, Unread, Upsampling
+from upstroke.graph.steps import Stays, TransposedConvolution, Unread, Upsampling
 from upstroke.graph.torch import record
 from upstroke.ops.dense import conv_transpose
 from upstroke.ops.kernels import instructions
@@ -131,3 +131,19 @@ def test_the_dense_operator_is_a_transposed_convolution():
         x, net.weight, net.bias, stride=(2, 3), padding=(1, 0), output_padding=(1, 2), dilation=(1, 1)
     )
     assert torch.allclose(site.affine()(x), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("norm", "by_place"),
+    [
+        (nn.GroupNorm(2, 4), False),
+        (nn.InstanceNorm2d(4, affine=True), False),
+        (nn.BatchNorm2d(4, track_running_stats=False), False),
+        (nn.LayerNorm(7), False),
+        (nn.LayerNorm([4, 5, 7], elementwise_affine=False), False),
+        (nn.LayerNorm([4, 5, 7]), True),
+    ],
+)
+def test_a_normalisation_treats_all_places_alike_unless_its_weights_vary_over_them(norm, by_place):
+    steps = [node.step for node in record(norm, [torch.rand(1, 4, 5, 7)]).nodes]
+    assert [step.by_place for step in steps if isinstance(step, Stays)] == [by_place]

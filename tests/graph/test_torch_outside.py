@@ -152,3 +152,18 @@ def test_an_output_without_tensors_is_named(given, said):
             return given
 
     assert record(Returns(), [torch.rand(1, 2, 5, 7)]).source == f"PyTorch, where the model returned {said}"
+
+
+def test_a_site_of_more_axes_than_operators_have_says_why_it_is_not_read():
+    class Stuffs(nn.Module):
+        """Zero stuffing as upfirdn written in PyTorch does it, with channels in the batch."""
+
+        def forward(self, x):
+            batch, channels, rows, columns = x.shape
+            x = x.reshape(-1, rows, columns, 1)
+            x = F.pad(x.view(-1, rows, 1, columns, 1, 1), [0, 0, 0, 1, 0, 0, 0, 2])
+            x = F.pad(x.view(-1, rows * 3, columns * 2, 1), [0, 0, 2, 1, 2, 1])
+            return x.permute(0, 3, 1, 2).reshape(batch, channels, rows * 3 + 3, columns * 2 + 3)
+
+    (judged,) = check(Stuffs(), torch.rand(1, 2, 5, 7), select=["UP102"]).sites
+    assert judged.reading.reason == "constant_pad_nd grows 7x1 to 14x1 in a way that is not read"

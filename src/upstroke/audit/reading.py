@@ -46,6 +46,7 @@ from upstroke.graph.steps import (
     Resize,
     Same,
     Softmax,
+    Stays,
     Step,
     Transpose,
     TransposedConvolution,
@@ -301,9 +302,9 @@ def _most_uneven(operator: Polyphase) -> Pattern:
 def _what_comes_later(start: str, graph: Graph) -> tuple[bool, Node | None]:
     """Whether a pattern reaches an output with nothing on the way that could undo it; and what first could.
 
-    What works on each sample alone, moves or joins maps, or resizes them by a fixed kernel, learns no way to
-    undo a pattern; everything that mixes neighbours might: convolutions, pools, attention, and what is not
-    known.
+    What works on each sample alone, normalises all of a map alike, moves or joins maps, or resizes them by a
+    fixed kernel, learns no way to undo a pattern; everything that mixes neighbours might: convolutions,
+    pools, attention, and what is not known.
     """
     reached, waiting = {start}, [start]
     found: Node | None = None
@@ -329,6 +330,8 @@ def _leaves_patterns(step: Step) -> bool:
         return all(length <= stride for length, stride in zip(lengths, step.stride, strict=True))
     if isinstance(step, Resize):
         return min(step.scale) >= 1
+    if isinstance(step, Stays):
+        return not step.by_place
     if isinstance(step, Softmax):
         # over the channels of one sample; over positions it mixes neighbours
         return step.axis == 1

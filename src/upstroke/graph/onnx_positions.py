@@ -131,7 +131,10 @@ def _softmax(call: Call) -> Step:
 
 def _normalization(call: Call) -> Step:
     """By the map's own statistics, with fixed weights."""
-    return Stays() if len(call.maps) == 1 and call.inputs[0] in call.computed else Other()
+    if len(call.maps) != 1 or call.inputs[0] not in call.computed:
+        return Other()
+    scale = call.shapes.get(call.inputs[1]) if call.has(1) else ()
+    return Stays(by_place=scale is None or len(scale) > 1)
 
 
 def _product(call: Call) -> Step:

@@ -27,6 +27,8 @@ from upstroke.polyphase import Affine, compose_affine
 
 __all__ = ["Branch", "Branching", "Site", "joins", "reductions", "sites"]
 
+_MOST_AXES = 3
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Site:
@@ -73,6 +75,9 @@ class Site:
         """
         if isinstance(self.node.step, Unread):
             raise NotRepresentableError(self.node.step.reason)
+        if self.ndim > _MOST_AXES:
+            msg = f"it works along {self.ndim} axes of space, and operators here have 1 to {_MOST_AXES}"
+            raise NotRepresentableError(msg)
         first, *rest = (affine_of(node.step, ndim=self.ndim, interior=True) for node in self.layer)
         for each in rest:
             first = compose_affine(first, each)
@@ -83,11 +88,13 @@ class Site:
 
         It stands at the place `len(site.before)`.
         """
+        # why the layer itself has none matters before what surrounds it
+        own = self.affine()
         before, after = (
             tuple(affine_of(node.step, ndim=self.ndim, interior=True) for node in nodes)
             for nodes in (self.before, self.after)
         )
-        return (*before, self.affine(), *after)
+        return (*before, own, *after)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

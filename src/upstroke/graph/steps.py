@@ -271,7 +271,13 @@ class Stays:
     """Every sample stays where it is and depends on more than itself: on statistics, or on where it is.
 
     A normalisation by the data's own statistics, a constant added that varies over the map.
+
+    Attributes:
+        by_place: whether it may treat neighbours differently, as a constant that varies over the map does; a
+            normalisation with numbers per channel treats all places alike.
     """
+
+    by_place: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

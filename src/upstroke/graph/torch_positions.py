@@ -127,12 +127,15 @@ def _sum_of_maps(call: Call) -> Step:
 
 
 def _stays(call: Call) -> Step:
-    return Stays()
+    return Stays(by_place=False)
 
 
 def _norm(call: Call) -> Step:
     """A normalisation by the map's own statistics, with fixed weights."""
-    return Stays() if len(call.before) == 1 else Join(kind="multiply")
+    if len(call.before) > 1:
+        return Join(kind="multiply")
+    weight = call.given.get("weight")
+    return Stays(by_place=isinstance(weight, Tensor) and weight.ndim > 1)
 
 
 def _softmax(call: Call) -> Step:

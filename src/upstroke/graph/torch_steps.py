@@ -218,7 +218,7 @@ def _batch_norm(call: Call) -> Step:
     mean, var = given.get("running_mean"), given.get("running_var")
     constants = [mean, var, given.get("weight"), given.get("bias")]
     if given.get("training", False) or mean is None or var is None or any(map(call.is_map, constants)):
-        return Stays()
+        return Stays(by_place=False)
     gain = torch.rsqrt(var + given.get("eps", given.get("epsilon")))
     if given["weight"] is not None:
         gain = gain * given["weight"]
