@@ -1,11 +1,12 @@
 """Where maps are found to sit: against the algebra of grids, and against ramps through real models."""
 
+import math
 from fractions import Fraction
 
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 from torch import nn
 
@@ -170,14 +171,23 @@ def test_one_axis_and_three():
 
 @st.composite
 def rows(draw):
-    """A row of layers that move a map, with the grid that each leaves it on."""
-    grid, layers = INPUT, []
+    """A row of layers that move a map, with the grid that each leaves it on.
+
+    A stride that takes some phases of a grown map and not others is left out.
+    """
+    grid, layers, phases = INPUT, [], (1, 1)
     for _ in range(draw(st.integers(1, 4))):
         kind = draw(st.sampled_from(["conv", "transposed", "nearest", "linear", "pool", "shuffle"]))
         two = st.tuples(st.integers(1, 3), st.integers(1, 3))
         stride, more, dilation = draw(two), draw(two), draw(two)
         kernel = tuple(s + m for s, m in zip(stride, more, strict=True))
         padding = tuple(min(1, k // 2) for k in kernel)
+        if kind in ("conv", "pool"):
+            assume(all(math.gcd(s, p) == 1 for s, p in zip(stride, phases, strict=True)))
+        elif kind == "shuffle":
+            phases = tuple(p * stride[0] for p in phases)
+        elif kind != "linear":
+            phases = tuple(p * s for p, s in zip(phases, stride, strict=True))
         if kind == "conv":
             layers.append(nn.Conv2d(2, 2, kernel, stride, padding, dilation))
             grid = grid.conv(kernel, stride=stride, padding=padding, dilation=dilation)
@@ -200,7 +210,29 @@ def rows(draw):
 @given(rows())
 def test_rows_of_layers_move_a_map_as_the_algebra_says(row):
     net, grid = row
+    try:
+        net(torch.rand(1, 2, 60, 67))
+    except RuntimeError:  # the map has become smaller than a kernel
+        reject()
     is_on(output_of(net, torch.rand(1, 2, 60, 67)), grid)
+
+
+@pytest.mark.parametrize(("kernel", "shown"), [((1, 1, 1, 1), -5 / 6), ((1, 3, 3, 1), -1.0)])
+def test_a_stride_that_takes_some_phases_alone_shows_what_its_kernel_does(kernel, shown):
+    """The grid is that of every phase on its line, as a linear kernel has them; a uniform one has not."""
+    net = nn.Sequential(nn.Conv2d(1, 1, 3, 2, 1), nn.ConvTranspose2d(1, 1, 4, 2, 1)).double()
+    taps = torch.tensor(kernel).double()
+    with torch.no_grad():
+        net[0].weight.fill_(1 / 9)
+        net[1].weight.copy_((taps[:, None] * taps / taps.sum() ** 2 * 4)[None, None])
+        net[0].bias.zero_()
+        net[1].bias.zero_()
+        ramp = torch.arange(64).double()
+        away = (net(net(ramp.expand(1, 1, 64, 64)))[0, 0, 32] - ramp)[28:36]
+    assert float(away.mean()) == pytest.approx(shown)
+    graph = graph_of(nn.Sequential(*net, *net), torch.rand(1, 1, 16, 20).double())
+    assert graph.measured[graph.outputs[0]].offset == pytest.approx((-5 / 6, -5 / 6))
+    assert places(graph)[graph.outputs[0]].grid.offset == (-1, -1)
 
 
 def test_a_map_of_one_cell_knows_how_far_its_neighbours_would_be():
