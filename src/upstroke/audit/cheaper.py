@@ -9,7 +9,7 @@ from upstroke.audit.words import per_axis
 from upstroke.axes import times
 from upstroke.diagnose import cost
 from upstroke.graph import CommutedPointwise, FoldedPointwise, MergedResize, Node
-from upstroke.graph.steps import Resize, TransposedConvolution, Upsampling
+from upstroke.graph.steps import Convolution, Resize, TransposedConvolution, Upsampling
 from upstroke.polyphase import kernel_form, trimmed
 
 __all__ = ["Saving", "mergeable_resize", "movable_pointwise", "savings", "where"]
@@ -166,7 +166,9 @@ def where(reading: Reading) -> str:
 
 
 def _commuted_words(commuted: CommutedPointwise) -> tuple[str, str]:
-    has_bias = commuted.convolution.step.bias is not None  # type: ignore[union-attr]
+    convolution = commuted.convolution.step
+    assert isinstance(convolution, Convolution)
+    has_bias = convolution.bias is not None
     stays = "; its bias stays where it is" if commuted.bias_stays and has_bias else ""
     words = f"{_name(commuted.convolution)} behind it is 1×1 and gives the same in front of it{stays}"
     return words, f"exact: moves the 1×1 convolution in front of the resize{stays}"

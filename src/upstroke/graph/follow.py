@@ -75,7 +75,8 @@ def followed(step: Step, layout: Layout, *, name: str, operator: str, after: Sha
         LostError: nobody can say where the samples sit afterwards.
     """
     if isinstance(step, SPATIAL) and len(layout.axes) != len(after) and not isinstance(step, Columns):
-        raise LostError(f"{operator} on a map without a batch axis")  # noqa: EM102
+        msg = f"{operator} on a map without a batch axis"
+        raise LostError(msg)
     if isinstance(step, Unread) and step.moves:
         for move, shape in step.moves:
             layout = followed(move, layout, name=name, operator=operator, after=shape)
@@ -97,7 +98,8 @@ def _checked(layout: Layout, after: Shape) -> Layout:
         for found, size in zip(sizes, after, strict=True)
     )
     if not same:
-        raise LostError("its shape is not the one that its step leads to")  # noqa: EM101
+        msg = "its shape is not the one that its step leads to"
+        raise LostError(msg)
     return layout
 
 
@@ -133,7 +135,8 @@ def _(step: Transpose, layout: Layout, after: Shape) -> Layout:
 @_follow.register
 def _(step: Softmax, layout: Layout, after: Shape) -> Layout:
     if any(factor.line is not None for factor in bare(layout.axes[step.axis])):
-        raise LostError("softmax over positions")  # noqa: EM101
+        msg = "softmax over positions"
+        raise LostError(msg)
     return layout
 
 
@@ -168,7 +171,8 @@ def _(step: Roll, layout: Layout, after: Shape) -> Layout:
 @_follow.register
 def _(step: Reversal, layout: Layout, after: Shape) -> Layout:
     if any(factor.line is not None for place in step.axes for factor in bare(layout.axes[place])):
-        raise LostError("flipped, so that positions run backwards")  # noqa: EM101
+        msg = "flipped, so that positions run backwards"
+        raise LostError(msg)
     return layout
 
 
@@ -290,7 +294,8 @@ def _resized(step: Resize, scale: float, before: int, after: int | None) -> Grid
         wanted = exact
     if step.coordinates == "align_corners" and step.mode != "nearest":
         if exact is None:
-            raise LostError("align_corners at an unknown size")  # noqa: EM101
+            msg = "align_corners at an unknown size"
+            raise LostError(msg)
         assert after is not None
         return _point().align_corners(before, after)
     return _point().resize_onnx(
@@ -341,7 +346,8 @@ def _one(layout: Layout, place: int, index: int) -> Layout:
     if len(axis) == 1 and axis[0].held is not None:
         front, inside, _ = axis[0].held
         if not front <= index < front + length_of(inside):
-            raise LostError("a token that stands beside the map")  # noqa: EM101
+            msg = "a token that stands beside the map"
+            raise LostError(msg)
         return _one(layout.with_axis(place, inside), place, index - front)
     if all(factor.line is None for factor in axis):
         return layout.with_axis(place, ())
@@ -357,7 +363,8 @@ def _part(layout: Layout, place: int, start: int, size: int) -> Layout:
         front, inside, _ = axis[0].held
         length = length_of(inside)
         if start + size <= front or start >= front + length or start < 0:
-            raise LostError("tokens that stand beside the map")  # noqa: EM101
+            msg = "tokens that stand beside the map"
+            raise LostError(msg)
         begin, end = max(start - front, 0), min(start + size - front, length)
         kept = layout.with_axis(place, inside)
         if (begin, end) != (0, length):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from upstroke.errors import UpstrokeError
 from upstroke.graph.follow import SPATIAL, followed
@@ -68,6 +69,10 @@ class Survey:
     branches: Mapping[str, tuple[int, ...]]
 
 
+# Joins, rules and the record all ask of the same graph, which does not change; kept as long as it is.
+_SURVEYS: WeakKeyDictionary[Graph, Survey] = WeakKeyDictionary()
+
+
 def places(graph: Graph) -> Mapping[str, Place | Lost]:
     """The place of every map of a model, or why it has none.
 
@@ -82,7 +87,14 @@ def places(graph: Graph) -> Mapping[str, Place | Lost]:
 
 
 def survey(graph: Graph) -> Survey:
-    """The places of all maps, and the branches of all joins."""
+    """The places of all maps, and the branches of all joins; found once for each graph."""
+    found = _SURVEYS.get(graph)
+    if found is None:
+        found = _SURVEYS[graph] = _survey(graph)
+    return found
+
+
+def _survey(graph: Graph) -> Survey:
     walk = _Walk(graph)
     for node in graph.nodes:
         walk.take(node)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from upstroke.axes import whole_per_axis
-from upstroke.probe.constant import CELLS
+from upstroke.probe.constant import CELLS, channel_answers
 
 __all__ = ["measured_border_loss"]
 
@@ -34,10 +34,7 @@ def measured_border_loss(
     """
     ndim = len(scale)
     size = whole_per_axis(CELLS[ndim] if cells is None else cells, ndim, name="cells", least=1)
-    x = torch.zeros(channels + 1, channels, *size, dtype=dtype)
-    x[torch.arange(channels), torch.arange(channels)] = 1
-    with torch.no_grad():
-        y = fn(x).double()
+    y = channel_answers(fn, size, channels=channels, dtype=dtype)
     answer = y[:-1] - y[-1:]
     ends = []
     for axis in range(ndim):

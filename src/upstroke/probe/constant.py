@@ -10,7 +10,7 @@ from torch import Tensor
 from upstroke.axes import whole_per_axis
 from upstroke.probe.middle import middle_samples
 
-__all__ = ["measured_bias", "measured_phase_gain", "measured_total"]
+__all__ = ["CELLS", "channel_answers", "measured_bias", "measured_phase_gain", "measured_total"]
 
 Fn = Callable[[Tensor], Tensor]
 
@@ -67,10 +67,7 @@ def measured_total(
     >>> measured_total(lambda x: x.repeat_interleave(2, -1), (5,)).item()
     2.0
     """
-    x = torch.zeros(channels + 1, channels, *size, dtype=dtype)
-    x[torch.arange(channels), torch.arange(channels)] = 1
-    with torch.no_grad():
-        y = fn(x).double()
+    y = channel_answers(fn, size, channels=channels, dtype=dtype)
     return (y[:-1] - y[-1:]).flatten(2).sum(dim=-1).T / math.prod(size)
 
 
@@ -85,8 +82,12 @@ def _middle_answers(
     """Samples of the middle cell for a one in each channel in turn, and last for zeros."""
     ndim = len(scale)
     size = whole_per_axis(CELLS[ndim] if cells is None else cells, ndim, name="cells", least=1)
+    return middle_samples(channel_answers(fn, size, channels=channels, dtype=dtype), scale, size)
+
+
+def channel_answers(fn: Fn, size: Sequence[int], *, channels: int, dtype: torch.dtype) -> Tensor:
+    """What a callable makes of a one everywhere in each channel in turn, and last of zeros."""
     x = torch.zeros(channels + 1, channels, *size, dtype=dtype)
     x[torch.arange(channels), torch.arange(channels)] = 1
     with torch.no_grad():
-        y = fn(x).double()
-    return middle_samples(y, scale, size)
+        return fn(x).double()
