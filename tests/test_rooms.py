@@ -26,13 +26,28 @@ MAY_IMPORT: dict[str, set[str]] = {
     "describe": {"polyphase", "grid", "diagnose"},
     "graph": {"polyphase", "grid", "layers"},
     "audit": {"polyphase", "grid", "graph", "diagnose", "probe", "ops"},
+    "rewrite": {
+        "polyphase",
+        "grid",
+        "graph",
+        "layers",
+        "ops",
+        "nn",
+        "audit",
+        "timing",
+        "diagnose",
+        "files",
+    },
     "files": set(),
     "report": set(),
     "cli": {EVERY_ROOM},
 }
 # Imports that go the other way are made late, inside the call. An Affine is callable and calling it is ops.upsample;
 # a Report shows itself where Python asks it to, at a prompt and in a notebook, as the command line shows its record.
-LATE_EXCEPTIONS = {("polyphase/affine.py", "ops"), ("audit/shown.py", "report")}
+LATE_EXCEPTIONS = {
+    ("polyphase/affine.py", "ops"),
+    ("audit/shown.py", "report"),
+}
 NAMES_OF_NOTHING = {"utils.py", "common.py", "helpers.py", "misc.py"}
 
 

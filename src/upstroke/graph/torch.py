@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import AsyncGenerator, Coroutine, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from upstroke.graph.form import Graph, Node
 from upstroke.graph.grown_by_products import with_products
 from upstroke.graph.rearrange import with_shuffles
 from upstroke.graph.steps import PixelShuffle, Resize, TransposedConvolution, Unread, Upsampling
+from upstroke.graph.torch_calls import Calls
 from upstroke.graph.torch_interleaved import with_interleaved
 from upstroke.graph.torch_names import Running, Unique
 from upstroke.graph.torch_recorder import Origin, Recorder, Whole
@@ -40,6 +41,7 @@ def record(
     kwargs: Mapping[str, Any] | None = None,
     name: str = "",
     geometry: bool = False,
+    calls: Calls | None = None,
 ) -> Graph:
     """The graph of what a module does to its inputs, seen in one forward pass in evaluation mode.
 
@@ -57,6 +59,7 @@ def record(
         kwargs: further arguments, by name.
         name: what the model is called; by default the name of its class.
         geometry: whether to find on the way where the samples of every map sit, for `Graph.measured`.
+        calls: collects which maps each module takes and gives.
 
     Raises:
         OptionError: this is no module that can be seen into, its weights are on the meta device, or it cannot
@@ -82,7 +85,8 @@ def record(
             for tensor in tensors_in(value):
                 recorder.take(tensor, key)
         try:
-            with torch.no_grad(), recorder, Whole(recorder), uncompiled(module):
+            watched = nullcontext() if calls is None else calls.watching(module, recorder.map_of)
+            with torch.no_grad(), watched, recorder, Whole(recorder), uncompiled(module):
                 output = module(*inputs, **given)
         except (Exception, SystemExit) as error:
             raise _refusal(error, [*inputs, *given.values()], running.path) from error
