@@ -20,7 +20,7 @@ from upstroke.report.check_words import (
     worst_first,
 )
 from upstroke.report.html import visible
-from upstroke.report.page import written
+from upstroke.report.page import say, written
 from upstroke.report.probe_text import geometry_lines, probe_lines
 
 __all__ = ["check_text"]
@@ -59,7 +59,7 @@ def _write(console: Console, record: Json, *, verbose: bool) -> None:
         _block(console, title, [each for each in subjects if each.kind == kind], verbose=verbose)
     for finding in elsewhere:
         console.print()
-        _say(console, "", Text(visible(finding["site"]), "bold"))
+        say(console, "", Text(visible(finding["site"]), "bold"))
         _line(console, finding["severity"], finding["code"], finding["message"])
     _probe(console, record)
     _remedies(console, record)
@@ -70,16 +70,16 @@ def _write(console: Console, record: Json, *, verbose: bool) -> None:
     console.print()
     _last(console, record)
     if sizes_to_give(record):
-        _say(console, "", Text(visible(sizes_to_give(record))))
+        say(console, "", Text(visible(sizes_to_give(record))))
 
 
 def _head(console: Console, record: Json) -> None:
     source = record["source"]
     operators = "" if source["operators"] is None else f"{counted(source['operators'], 'operator')}, "
     head = Text.assemble((visible(record["model"]), "bold"), f": {operators}{contents(record)}")
-    _say(console, "", head, hang=2)
+    say(console, "", head, hang=2)
     words = [source["words"], *(_input(each) for each in source["inputs"])]
-    _say(console, "", Text(visible("; ".join(words))), hang=2)
+    say(console, "", Text(visible("; ".join(words))), hang=2)
 
 
 def _input(each: Json) -> str:
@@ -91,11 +91,11 @@ def _site(console: Console, subject: Subject, *, verbose: bool) -> None:
     console.print()
     site, size = subject.entry, _way(subject.entry)
     what = visible(site["words"]) + (f", {size}" if size else "")
-    _say(console, "", Text.assemble((visible(site["name"]), "bold"), f"  {what}"), hang=4)
+    say(console, "", Text.assemble((visible(site["name"]), "bold"), f"  {what}"), hang=4)
     known = [(of, level) for of, level in levels(site) if level is not None]
     if verbose and known:
         loud = ", ".join(f"of the {of} {measured(level, 'dB')}" for of, level in known)
-        _say(console, "  ", Text(f"image gain {loud}"), hang=4)
+        say(console, "  ", Text(f"image gain {loud}"), hang=4)
     _verdicts(console, subject, verbose=verbose)
 
 
@@ -120,13 +120,13 @@ def _block(console: Console, title: str, subjects: list[Subject], *, verbose: bo
             console.print()
             named = title if subject.kind == "model" else visible(subject.name)
             what = "" if subject.kind == "model" else f"  {THINGS[subject.kind]}"
-            _say(console, "", Text.assemble((named, "bold"), what), hang=4)
+            say(console, "", Text.assemble((named, "bold"), what), hang=4)
             _verdicts(console, subject, verbose=True)
         return
     if not any(each.findings or each.notes for each in judged):
         return
     console.print()
-    _say(console, "", Text(title, "bold"))
+    say(console, "", Text(title, "bold"))
     groups: dict[tuple[str, str], list[tuple[Subject, Json]]] = {}
     for subject in judged:
         for finding in subject.findings:
@@ -172,7 +172,7 @@ def _line(console: Console, word: str, code: str, words: str) -> None:
     head = Text.assemble("  ", (word, COLOURS.get(word, "")), " ", (visible(code), "bold"), "  ")
     if console.width >= WIDE:
         head.pad_right(max(0, len("  warning UP101  ") - head.cell_len))
-    _say(console, head, Text(visible(words)), hang=head.cell_len if console.width >= WIDE else 4)
+    say(console, head, Text(visible(words)), hang=head.cell_len if console.width >= WIDE else 4)
 
 
 def _probe(console: Console, record: Json) -> None:
@@ -184,9 +184,9 @@ def _probe(console: Console, record: Json) -> None:
         shown = (record.get("probe") or {}).get(kind)
         if shown is not None:
             console.print()
-            _say(console, "", Text(title, "bold"))
+            say(console, "", Text(title, "bold"))
             for head, words in lines(shown):
-                _say(console, Text(f"    {head.ljust(8)}  " if head else "  "), Text(visible(words)), hang=6)
+                say(console, Text(f"    {head.ljust(8)}  " if head else "  "), Text(visible(words)), hang=6)
 
 
 def _remedies(console: Console, record: Json) -> None:
@@ -197,11 +197,11 @@ def _remedies(console: Console, record: Json) -> None:
             codes.setdefault(finding["remedy"], {})[finding["code"]] = None
     if codes:
         console.print()
-        _say(console, "", Text("What to do", "bold"))
+        say(console, "", Text("What to do", "bold"))
     for remedy, rules in codes.items():
-        _say(console, Text(f"  {visible(', '.join(rules))}: "), Text(visible(remedy)), hang=4)
+        say(console, Text(f"  {visible(', '.join(rules))}: "), Text(visible(remedy)), hang=4)
     if codes and remark(record):
-        _say(console, "  ", Text(remark(record)), hang=4)
+        say(console, "  ", Text(remark(record)), hang=4)
 
 
 def _skipped(console: Console, record: Json, subjects: list[Subject]) -> None:
@@ -217,10 +217,10 @@ def _skipped(console: Console, record: Json, subjects: list[Subject]) -> None:
                     reasons.setdefault((code, verdict["words"]), []).append(subject.name)
     if reasons:
         console.print()
-        _say(console, "", Text("Skipped", "bold"))
+        say(console, "", Text("Skipped", "bold"))
     for (code, reason), names in reasons.items():
         rule = f"{visible(code)} at " if code else ""
-        _say(console, "  ", Text(f"{rule}{_named(names)}: {visible(reason)}"), hang=4)
+        say(console, "  ", Text(f"{rule}{_named(names)}: {visible(reason)}"), hang=4)
 
 
 def _gone(console: Console, record: Json) -> None:
@@ -228,10 +228,10 @@ def _gone(console: Console, record: Json) -> None:
     gone = (record.get("baseline") or {"gone": []})["gone"]
     if gone:
         console.print()
-        _say(console, "", Text("Gone since the baseline", "bold"))
+        say(console, "", Text("Gone since the baseline", "bold"))
     for code in sorted({each["code"] for each in gone}):
         names = [each["site"] for each in gone if each["code"] == code]
-        _say(console, "  ", Text(f"{visible(code)}: {_named(names)}"), hang=4)
+        say(console, "  ", Text(f"{visible(code)}: {_named(names)}"), hang=4)
 
 
 def _fine(console: Console, subjects: list[Subject]) -> None:
@@ -246,29 +246,29 @@ def _fine(console: Console, subjects: list[Subject]) -> None:
                 others[subject.kind] = others.get(subject.kind, 0) + 1
     if kinds or others:
         console.print()
-        _say(console, "", Text("Fine", "bold"))
+        say(console, "", Text("Fine", "bold"))
     for words, names in kinds.items():
         many = f"{len(names)} times " if len(names) > 1 else ""
-        _say(console, "  ", Text(f"{many}{visible(words)}: {_named(names)}"), hang=4)
+        say(console, "  ", Text(f"{many}{visible(words)}: {_named(names)}"), hang=4)
     if others:
         counts = ", ".join(counted(number, PLURALS[kind][:-1]) for kind, number in others.items())
-        _say(console, "  ", Text(counts), hang=4)
+        say(console, "  ", Text(counts), hang=4)
 
 
 def _last(console: Console, record: Json) -> None:
     findings = record["findings"]
     if not record["sites"] and not findings:
-        _say(console, "", Text("nothing to check: no upsampling found", "green"))
+        say(console, "", Text("nothing to check: no upsampling found", "green"))
         return
     sentence = verdict_sentence(record)
     found = [severity for severity in SEVERITIES if record["summary"][f"{severity}s"]]
     fine = ("Nothing wrong found", "Nothing new found")
     state = found[0] if found else "ok" if sentence in fine else "skipped"
     between = " " if found else ": "
-    _say(console, "", Text.assemble((sentence, COLOURS[state]), f"{between}{of_sites(record)}"))
+    say(console, "", Text.assemble((sentence, COLOURS[state]), f"{between}{of_sites(record)}"))
     if findings:
         worst = min(findings, key=lambda each: (SEVERITIES.index(each["severity"]), each["code"]))
-        _say(console, "", Text(f"upstroke explain {visible(worst['code'])} says more"))
+        say(console, "", Text(f"upstroke explain {visible(worst['code'])} says more"))
 
 
 def _named(names: Sequence[str]) -> str:
@@ -289,21 +289,3 @@ def _way(site: Json) -> str:
 def _size(size: Iterable[Any] | None) -> str:
     """Sizes by axis, with a question mark where one is unknown."""
     return "" if size is None else "x".join("?" if axis is None else visible(str(axis)) for axis in size)
-
-
-def _say(console: Console, head: Text | str, words: Text, *, hang: int = 0) -> None:
-    """Print words in lines that break at blanks alone; one longer than a line is left whole."""
-    line = Text.assemble(head)
-    is_first, is_bare = True, True
-    for word in words.split(" "):
-        if not is_bare and line.cell_len + 1 + word.cell_len > console.width:
-            console.print(line, no_wrap=True, crop=False, overflow="ignore")
-            line, is_bare = Text(" " * hang), True
-        if not is_bare:
-            line.append(" ")
-        elif is_first and line.cell_len + word.cell_len > console.width and line.cell_len > hang:
-            console.print(line, no_wrap=True, crop=False, overflow="ignore")
-            line = Text(" " * hang)
-        line.append_text(word)
-        is_first, is_bare = False, False
-    console.print(line, no_wrap=True, crop=False, overflow="ignore")

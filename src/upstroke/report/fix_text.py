@@ -1,0 +1,155 @@
+"""Turn the record of a fixed model into text for a terminal."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from upstroke.report.check_words import measured
+from upstroke.report.fix_words import (
+    milliseconds,
+    shown_sizes,
+    site_lines,
+    state,
+    summary,
+    totals,
+    verification,
+    way,
+    whole_gain,
+)
+from upstroke.report.html import visible
+from upstroke.report.inspect_text import figures
+from upstroke.report.page import say, written
+
+__all__ = ["fix_text"]
+
+Json = dict[str, Any]
+COLOURS = {"ok": "green", "error": "red", "note": "cyan"}
+# Columns from which words stand beside their heads, all in line.
+WIDE = 60
+HEAD = 14
+
+
+def fix_text(record: Json, *, width: int = 100, colour: bool = False, verbose: bool = False) -> str:
+    """Write an `upstroke.fix/1` record as text; `verbose` lists every size and every form that was timed."""
+    width = min(width, 100)
+    return written(lambda console: _write(console, record, verbose=verbose), width=width, colour=colour)
+
+
+def _write(console: Console, record: Json, *, verbose: bool) -> None:
+    head = Text.assemble((visible(record["model"]), "bold"), f": {summary(record)}")
+    say(console, "", head, hang=2)
+    say(console, "", Text(visible(f"{record['source']}; for {record['runtime']}, one thread")), hang=2)
+    _sites(console, "Rewritten", "rewritten", record, verbose=verbose)
+    _sites(console, "Left as they are", "left", record, verbose=verbose)
+    _repairs(console, record)
+    _whole(console, record)
+    _compared(console, record, verbose=verbose)
+    for note in record["notes"]:
+        console.print()
+        say(console, "", Text(visible(note)))
+    console.print()
+    _last(console, record)
+
+
+def _sites(console: Console, title: str, outcome: str, record: Json, *, verbose: bool) -> None:
+    """One paragraph for each site; of those that were left, those with one reason together."""
+    sites = [each for each in record["sites"] if each["outcome"] == outcome]
+    if not sites:
+        return
+    console.print()
+    say(console, "", Text(title, "bold"))
+    told: dict[str, list[Json]] = {}
+    for each in sites:
+        key = each["words"] if outcome == "left" else f"{each['site']}: {each['words']}"
+        told.setdefault(key, []).append(each)
+    for alike in told.values():
+        names = ", ".join(each["site"] for each in alike)
+        codes = ", ".join(dict.fromkeys(code for each in alike for code in each["codes"]))
+        say(console, "  ", Text.assemble((visible(names), "bold"), f"  {codes}"), hang=6)
+        for words in site_lines(alike[0]):
+            say(console, "    ", Text(visible(words)), hang=6)
+        if verbose:
+            for each in alike:
+                for time in each["times"]:
+                    line = f"{milliseconds(time['milliseconds'])}  {way(time['form'])}"
+                    say(console, "      ", Text(visible(line)), hang=8)
+
+
+def _repairs(console: Console, record: Json) -> None:
+    if not record["repairs"]:
+        return
+    console.print()
+    say(console, "", Text("Repairs, which change what the model computes", "bold"))
+    for each in record["repairs"]:
+        word = "repaired" if each["outcome"] == "repaired" else "left"
+        head = Text.assemble((visible(each["site"]), "bold"), f"  {each['code']}, {word}")
+        say(console, "  ", head, hang=6)
+        say(console, "    ", Text(visible(each["words"])), hang=6)
+        parts = []
+        if each["relative_change"] is not None:
+            parts.append(f"weights changed by {figures(100 * each['relative_change'], 3)} % of their norm")
+        before, after = each["measure"]["before"], each["measure"]["after"]
+        if before is not None or after is not None:
+            unit = each["unit"] or ""
+            parts.append(f"{measured(before, unit)} before, {measured(after, unit)} now")
+        if parts:
+            say(console, "    ", Text(visible("; ".join(parts))), hang=6)
+    for each in record["outputs_changed"]:
+        rms = each["relative_rms"]
+        moved = "not comparable" if rms is None else f"{figures(100 * rms, 3)} % of its root mean square"
+        say(console, "  ", Text(visible(f"output {each['name']} changed by {moved}")), hang=6)
+
+
+def _whole(console: Console, record: Json) -> None:
+    rows = list(totals(record))
+    if not rows:
+        return
+    console.print()
+    say(console, "", Text("The whole model", "bold"))
+    for title, before, after, meaning in rows:
+        words = f"{before} before, {after} now" if before != after else before
+        _headed(console, title, f"{words}{f', {meaning}' if meaning else ''}")
+    if whole_gain(record):
+        say(console, "  ", Text(visible(whole_gain(record))), hang=4)
+
+
+def _compared(console: Console, record: Json, *, verbose: bool) -> None:
+    verified = record["verified"]
+    if verified is None:
+        return
+    console.print()
+    say(console, "", Text("Verified" if verified["passed"] else "Not verified", "bold"))
+    say(console, "  ", Text(visible(verification(record))), hang=4)
+    for case in verified["cases"]:
+        bad = [each for each in case["outputs"] if _is_bad(each, verified["tolerance"][case["dtype"]])]
+        if not (verbose or bad):
+            continue
+        shown = case["refused"] or ", ".join(
+            f"{each['name']} {_difference(each)}" for each in (case["outputs"] if verbose else bad)
+        )
+        _headed(console, f"{shown_sizes(case['sizes'])} {case['dtype']}", shown)
+
+
+def _is_bad(output: Json, tolerance: float) -> bool:
+    return output["relative_difference"] is None or output["relative_difference"] > tolerance
+
+
+def _difference(output: Json) -> str:
+    relative = output["relative_difference"]
+    return "not comparable" if relative is None else f"{relative:.2g}"
+
+
+def _last(console: Console, record: Json) -> None:
+    """The line that stays on the screen."""
+    word = state(record)
+    line = Text(summary(record), COLOURS[word])
+    if record["output"] is not None:
+        line.append(visible(f"; written to {record['output']}"), "")
+    say(console, "", line, hang=2)
+
+
+def _headed(console: Console, head: str, words: str) -> None:
+    wide = console.width >= WIDE and len(head) <= HEAD
+    start = f"  {head.ljust(HEAD)}  " if wide else f"  {head}: "
+    say(console, visible(start), Text(visible(words)), hang=len(start) if wide else 4)
