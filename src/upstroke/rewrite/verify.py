@@ -1,0 +1,303 @@
+"""Turn two models and inputs of several sizes into how far what they give is apart."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from upstroke.graph.torch import tensors_in
+from upstroke.rewrite.variants import Variant
+
+__all__ = ["Case", "Difference", "Verified", "differences", "named_tensors", "verified"]
+
+LONGEST_REASON = 200
+OUTPUT = "output"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """How far one output of the new model is from that of the old one.
+
+    Attributes:
+        name: of the output.
+        relative: largest |new - old| over largest |old|, without a unit; infinite where they cannot be
+            compared, because shapes, types or infinite values differ.
+        own: how far the old one is, likewise, from itself in double precision, where that is known.
+        words: what is different where the number alone does not say it.
+    """
+
+    name: str
+    relative: float
+    own: float = 0.0
+    words: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What came of inputs of one size.
+
+    Attributes:
+        words: which inputs.
+        sizes: shapes of the tensors among them.
+        outputs: one difference for each output; none where a model refused the size.
+        refused: why neither model takes this size; None where they do.
+        fault: what is wrong where one of them takes the size and the other does not; empty where nothing is.
+    """
+
+    words: str
+    sizes: tuple[tuple[int, ...], ...]
+    outputs: tuple[Difference, ...] = ()
+    refused: str | None = None
+    fault: str = ""
+
+    @property
+    def largest(self) -> float:
+        """The largest relative difference of all outputs; infinite where one model alone takes the size."""
+        return math.inf if self.fault else max((each.relative for each in self.outputs), default=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """Two models compared in one precision.
+
+    Attributes:
+        tolerance: the relative difference that is allowed, besides that of the old model from itself in
+            double precision.
+        dtype: the precision, such as float32.
+        cases: one for each size that was tried.
+        untried: in words, the inputs for which no time was left.
+    """
+
+    tolerance: float
+    dtype: str
+    cases: tuple[Case, ...]
+    untried: tuple[str, ...] = field(default=())
+
+    @property
+    def largest(self) -> float:
+        """The largest relative difference of all outputs at all sizes."""
+        return max((case.largest for case in self.cases), default=0.0)
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is within the tolerance, and something was compared at all."""
+        return not self.words
+
+    @property
+    def words(self) -> str:
+        """What is wrong, in a sentence without a full stop; empty where nothing is."""
+        for case in self.cases:
+            at = f"for inputs of {_sizes(case.sizes)} ({case.words}) in {self.dtype}"
+            if case.fault:
+                return f"{at} {case.fault}"
+            for each in case.outputs:
+                if not each.relative <= self.tolerance + each.own:
+                    off = each.words or f"differs by {each.relative:.1e} of its largest value"
+                    own = f", and of {each.own:.1e} that it is off by itself" if each.own else ""
+                    return f"{at} {each.name!r} {off}; allowed are {self.tolerance:.0e}{own}"
+        if not any(case.outputs for case in self.cases):
+            reasons = [case.refused for case in self.cases if case.refused]
+            said = f": {reasons[0]}" if reasons else ""
+            return f"nothing could be compared in {self.dtype}{said}"
+        return ""
+
+
+def verified(
+    old: Callable[..., object],
+    new: Callable[..., object],
+    variants: Iterable[Variant],
+    *,
+    tolerance: float,
+    dtype: str,
+    seed: int = 0,
+    reference: Callable[..., object] | None = None,
+    seconds: float = math.inf,
+    progress: Callable[[str, float], object] | None = None,
+) -> Verified:
+    """Run both models on the same inputs, each under the same seed, and compare all that they give.
+
+    Floating outputs are compared by largest |new - old| over largest |old|, where 0 over 0 is 0, a NaN in the
+    same place is equal and an infinity too; whole numbers and truth values must be equal, and so must names,
+    shapes and types. A size that one of them refuses and the other takes is a fault.
+
+    Args:
+        old: called with the inputs of a variant; gives tensors, in any structure.
+        new: likewise.
+        variants: the inputs, the most telling ones first.
+        tolerance: relative difference that is allowed.
+        dtype: name of the precision, for the result.
+        seed: of torch's random numbers before each call, for models that draw some themselves.
+        reference: the old one in double precision, to tell how far it is off by itself.
+        seconds: after which no further size is begun; the first two are tried in any case.
+        progress: told what is being done, and which share of it all is done.
+
+    >>> from upstroke.rewrite.variants import variants
+    >>> found = verified(lambda x: x / 3, lambda x: x * (1 / 3), variants([torch.ones(4)]),
+    ...                  tolerance=1e-6, dtype="float32")
+    >>> found.ok, len(found.cases)
+    (True, 2)
+    >>> verified(lambda x: x, lambda x: x[:3], variants([torch.ones(4)]),
+    ...          tolerance=1e-6, dtype="float32").words
+    "for inputs of 4 (as given) in float32 'output' has the shape 3 and not 4; allowed are 1e-06"
+    """
+    tried, cases, untried = tuple(variants), [], []
+    began = time.monotonic()
+    for place, variant in enumerate(tried):
+        if place > 1 and time.monotonic() - began > seconds:
+            untried.append(variant.words)
+            continue
+        if progress is not None:
+            progress(f"comparing in {dtype}: {variant.words}", place / len(tried))
+        cases.append(_case(old, new, variant, seed, reference))
+    return Verified(tolerance=tolerance, dtype=dtype, cases=tuple(cases), untried=tuple(untried))
+
+
+def named_tensors(value: object) -> dict[str, Tensor]:
+    """The tensors in what a model gives, by their place in it.
+
+    >>> list(named_tensors(torch.ones(1))), list(named_tensors({"a": torch.ones(1), "b": [torch.ones(1)]}))
+    (['output'], ['a', 'b.0'])
+    """
+    found: dict[str, Tensor] = {}
+    for path, leaf in pytree.tree_flatten_with_path(value)[0]:
+        name = ".".join(_key(each) for each in path) or OUTPUT
+        # an object of a type of its own holds its tensors as attributes
+        inside = [leaf] if isinstance(leaf, Tensor) else list(tensors_in(leaf))
+        for place, tensor in enumerate(inside):
+            found[name if isinstance(leaf, Tensor) else f"{name}.{place}"] = tensor
+    return found
+
+
+def differences(old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> tuple[Difference, ...]:
+    """How far each output is apart; one that only one of them has is infinitely far.
+
+    >>> a, b = {"y": torch.tensor([4.0, 2.0])}, {"y": torch.tensor([4.0, 2.5])}
+    >>> differences(a, b)[0].relative
+    0.125
+    """
+    found = [
+        _difference(name, old[name], new[name])
+        if name in new
+        else Difference(name=name, relative=math.inf, words="is missing")
+        for name in old
+    ]
+    more = [name for name in new if name not in old]
+    return (*found, *(Difference(name=name, relative=math.inf, words="is one more") for name in more))
+
+
+def _case(
+    old: Callable[..., object],
+    new: Callable[..., object],
+    variant: Variant,
+    seed: int,
+    reference: Callable[..., object] | None,
+) -> Case:
+    before, refused_before = _ran(old, variant, seed)
+    after, refused_after = _ran(new, variant, seed)
+    words, sizes = variant.words, variant.sizes
+    if refused_before and refused_after:
+        return Case(words=words, sizes=sizes, refused=refused_before)
+    if refused_after:
+        return Case(words=words, sizes=sizes, fault=f"only the new model fails: {refused_after}")
+    if refused_before:
+        return Case(words=words, sizes=sizes, fault=f"only the old model fails: {refused_before}")
+    outputs = differences(before, after)
+    if reference is not None:
+        outputs = _with_own(outputs, before, reference, variant, seed)
+    return Case(words=words, sizes=sizes, outputs=outputs)
+
+
+def _with_own(
+    outputs: Sequence[Difference],
+    before: Mapping[str, Tensor],
+    reference: Callable[..., object],
+    variant: Variant,
+    seed: int,
+) -> tuple[Difference, ...]:
+    """The differences, and beside them how far the old model is off by itself."""
+    exact, refused = _ran(reference, variant.to(torch.float64), seed)
+    if refused:
+        return tuple(outputs)
+    own = {}
+    for name in set(before) & set(exact):
+        one, other = before[name], exact[name]
+        if one.shape == other.shape and one.is_floating_point():
+            own[name] = _relative(other, one.to(other.dtype))
+    finite = {name: value for name, value in own.items() if math.isfinite(value)}
+    return tuple(
+        Difference(name=each.name, relative=each.relative, own=finite.get(each.name, 0.0), words=each.words)
+        for each in outputs
+    )
+
+
+def _ran(model: Callable[..., object], variant: Variant, seed: int) -> tuple[dict[str, Tensor], str]:
+    """What a model gives, or why it gives nothing."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        try:
+            return named_tensors(model(*variant.inputs, **variant.keywords)), ""
+        except Exception as error:
+            return {}, _said(error)
+
+
+def _difference(name: str, old: Tensor, new: Tensor) -> Difference:
+    if old.shape != new.shape:
+        words = f"has the shape {_size(new.shape)} and not {_size(old.shape)}"
+        return Difference(name=name, relative=math.inf, words=words)
+    if old.dtype != new.dtype:
+        words = f"is {_type(new.dtype)} and not {_type(old.dtype)}"
+        return Difference(name=name, relative=math.inf, words=words)
+    if not (old.is_floating_point() or old.is_complex()):
+        unequal = int((old != new).sum())
+        words = f"differs in {unequal} of {old.numel()} numbers" if unequal else ""
+        return Difference(name=name, relative=math.inf if unequal else 0.0, words=words)
+    relative = _relative(old, new)
+    words = "" if math.isfinite(relative) else "is not finite where the old one is, or differs from zero"
+    return Difference(name=name, relative=relative, words=words)
+
+
+def _relative(old: Tensor, new: Tensor) -> float:
+    """Largest |new - old| over largest |old|; what is not finite has to be the same in the same places."""
+    wide = torch.complex128 if old.is_complex() else torch.float64
+    old, new = old.detach().to(wide), new.detach().to(wide)
+    finite = torch.isfinite(old)
+    same = (old == new) | (torch.isnan(old) & torch.isnan(new))
+    if bool((~finite & ~same).any()) or bool((finite & ~torch.isfinite(new)).any()):
+        return math.inf
+    off = _largest((new - old)[finite])
+    return off / _largest(old[finite]) if off and _largest(old[finite]) else (math.inf if off else 0.0)
+
+
+def _largest(values: Tensor) -> float:
+    return float(values.abs().max()) if values.numel() else 0.0
+
+
+def _key(key: Any) -> str:  # noqa: ANN401 - the kinds of keys that pytrees have share no type
+    for attribute in ("key", "idx", "name"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    return str(key)
+
+
+def _said(error: Exception) -> str:
+    """What an exception says, in one line of bounded length."""
+    words = " ".join((str(error).strip().splitlines() or [""])[0].split()).rstrip(".;")
+    words = words or type(error).__name__
+    return words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON].rstrip()}…"
+
+
+def _sizes(sizes: Sequence[tuple[int, ...]]) -> str:
+    return ", ".join(_size(size) for size in sizes) or "nothing"
+
+
+def _size(size: Sequence[int]) -> str:
+    return "x".join(map(str, size)) or "a single number"
+
+
+def _type(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

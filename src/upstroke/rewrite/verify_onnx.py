@@ -1,0 +1,135 @@
+"""Turn an ONNX model and its rewritten copy into what was compared of them, by ONNX Runtime."""
+
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from upstroke.rewrite.runtime_onnxruntime import session_of
+from upstroke.rewrite.variants import Variant
+from upstroke.rewrite.verify import Verified, verified
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["runner", "verified_onnx"]
+
+RANDOM = (
+    "Bernoulli",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+)
+
+
+def verified_onnx(
+    old: "onnx.ModelProto",
+    new: "onnx.ModelProto",
+    variants: Sequence[Variant],
+    *,
+    tolerance: float = 1e-5,
+    seconds: float = math.inf,
+    progress: Callable[[str, float], object] | None = None,
+) -> Verified:
+    """Compare a model with what was made of it, as users run them: with ONNX Runtime's own optimisations.
+
+    Args:
+        old: the model.
+        new: what was made of it; its outputs have the same names.
+        variants: the inputs, tensors in the order of the model's inputs.
+        tolerance: relative difference that is allowed.
+        seconds: after which no further size is begun.
+        progress: told what is being done, and which share of it.
+
+    Raises:
+        FileError: ONNX Runtime cannot load one of them.
+        MissingExtraError: the package onnxruntime is not installed.
+
+    >>> from onnx import parser
+    >>> from upstroke.rewrite.variants import variants
+    >>> head = '<ir_version: 8, opset_import: ["" : 18]> net (float[N] x) => (float[N] y)'
+    >>> twice = [parser.parse_model(f"{head} {{ y = {by} (x, x) }}") for by in ("Add", "Sum")]
+    >>> verified_onnx(*twice, variants([torch.rand(3)])).ok
+    True
+    """
+    return verified(
+        runner(old),
+        runner(new),
+        variants,
+        tolerance=tolerance,
+        dtype=_precision(old),
+        seconds=seconds,
+        progress=progress,
+    )
+
+
+def runner(model: "onnx.ModelProto | Path") -> Callable[..., dict[str, Tensor]]:
+    """A function of tensors that runs a model by ONNX Runtime and gives its outputs by name.
+
+    Nodes of a model in memory that draw random numbers draw the same whatever else stands in the model.
+    """
+    import onnx
+
+    if isinstance(model, Path):
+        # its weights may be more than memory holds twice, and are not needed
+        names = [entry.name for entry in onnx.load(model, load_external_data=False).graph.output]
+        session = session_of(model)
+    else:
+        names = [entry.name for entry in model.graph.output]
+        session = session_of(_seeded(model))
+
+    def run(*tensors: Tensor) -> dict[str, Tensor]:
+        found = session([tensor.detach().cpu().numpy() for tensor in tensors])
+        # sequences and maps of other kinds are no tensors
+        return {
+            name: torch.from_numpy(np.array(value))
+            for name, value in zip(names, found, strict=True)
+            if hasattr(value, "dtype")
+        }
+
+    return run
+
+
+def _seeded(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The model, each node that draws random numbers with a seed that the name of its output alone says."""
+    from onnx import helper
+
+    drawing = [place for place, node in enumerate(model.graph.node) if _draws(node)]
+    if not drawing:
+        return model
+    copied = type(model)()
+    copied.CopyFrom(model)
+    for place in drawing:
+        node = copied.graph.node[place]
+        seed = float(zlib.crc32(node.output[0].encode()) % 2**20)
+        node.attribute.append(helper.make_attribute("seed", seed))
+    return copied
+
+
+def _draws(node: "onnx.NodeProto") -> bool:
+    return node.op_type in RANDOM and all(each.name != "seed" for each in node.attribute)
+
+
+def _precision(model: "onnx.ModelProto") -> str:
+    """The type of most of the model's numbers, in torch's words."""
+    from onnx import TensorProto
+
+    words: dict[int, str] = {
+        TensorProto.DOUBLE: "float64",
+        TensorProto.FLOAT16: "float16",
+        TensorProto.BFLOAT16: "bfloat16",
+    }
+    count: dict[int, int] = {}
+    for tensor in model.graph.initializer:
+        if tensor.data_type in (*words, TensorProto.FLOAT):
+            kind = tensor.data_type
+            count[kind] = count.get(kind, 0) + math.prod(tensor.dims)
+    most = max(count, key=lambda kind: count[kind]) if count else TensorProto.FLOAT
+    return words.get(most, "float32")
