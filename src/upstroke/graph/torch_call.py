@@ -39,4 +39,4 @@ class Call:
 
 def taken(given: Mapping[str, Any]) -> object:
     """What an operator works on."""
-    return given.get("self", given.get("input", given.get("x")))
+    return given.get("self", given.get("input", given.get("x", given.get("maps"))))

@@ -78,7 +78,7 @@ _NOT_SPATIAL = frozenset(
 # What no step describes, and what stands for several things: these are looked at for growth.
 _MAY_GROW = (Other, Mixing, Expansion)
 # operators of upstroke, without their namespace
-_OURS = ("conv_transpose", "upsample")
+_OURS = ("conv_transpose", "interleave", "upsample")
 
 
 def step_of(call: Call) -> Step:
@@ -210,6 +210,11 @@ def _upsample(call: Call) -> Step:
         shared=shared,
     )
     return Upsampling(operator=operator, bias=bias)
+
+
+def _interleave(call: Call) -> Step:
+    """The operator of upstroke that is a pixel shuffle over any number of axes."""
+    return PixelShuffle(scale=tuple(call.given["scale"]))
 
 
 def _batch_norm(call: Call) -> Step:
@@ -528,6 +533,7 @@ _READERS: dict[str, Callable[[Call], Step]] = {
     "_convolution": _convolution,
     "conv_transpose": _conv_transpose,
     "upsample": _upsample,
+    "interleave": _interleave,
     **dict.fromkeys(
         (
             "native_batch_norm",
