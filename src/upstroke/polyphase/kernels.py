@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from upstroke.axes import whole_per_axis
+from upstroke.axes import fractions_per_axis, whole_per_axis
 from upstroke.errors import OptionError
 from upstroke.polyphase._extent import extent
 from upstroke.polyphase.operator import Border, Polyphase
@@ -22,6 +22,7 @@ __all__ = [
     "bspline",
     "cubic",
     "identity",
+    "interpolation",
     "kaiser_sinc",
     "linear",
     "nearest",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 Centre = Literal["cell", "sample"]
+Mode = Literal["nearest", "linear", "cubic"]
 Rounding = Literal["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
 
 # One axis of a fixed kernel: taps (scale, kernel), which of them exist, and the origin.
@@ -60,11 +62,7 @@ def nearest(
         raise OptionError(msg)
 
     def one_axis(s: int) -> Axis:
-        cells = [_ROUND[rounding](position) for position in _positions(s, centre)]
-        least, most = min(cells), max(cells)
-        taps = torch.zeros(s, most - least + 1, dtype=torch.float64)
-        taps[range(s), [cell - least for cell in cells]] = 1
-        return taps, taps.ne(0), -least
+        return _copied([_ROUND[rounding](position) for position in _positions(s, centre)])
 
     scales = _scales(scale, ndim)
     return _by_axis([one_axis(s) for s in scales], scales)
@@ -96,18 +94,52 @@ def cubic(
     >>> cubic(2, ndim=1, a=-0.5).taps[0].flatten().tolist()
     [-0.0234375, 0.2265625, 0.8671875, -0.0703125, 0.0]
     """
-    if not math.isfinite(a):
-        msg = f"a must be a finite number, such as PyTorch's -0.75; got {a}"
-        raise OptionError(msg)
-
-    def keys(t: float) -> float:
-        t = abs(t)
-        if t <= 1:
-            return ((a + 2) * t - (a + 3)) * t * t + 1
-        return ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
-
     scales = _scales(scale, ndim)
-    return _by_axis([_sampled(keys, 2, s, centre) for s in scales], scales)
+    return _by_axis([_sampled(partial(_keys, a=_slope(a)), 2, s, centre) for s in scales], scales)
+
+
+def interpolation(
+    scale: int | Sequence[int],
+    *,
+    offset: int | Fraction | Sequence[int | Fraction],
+    mode: Mode | Sequence[Mode] = "linear",
+    ndim: int = 2,
+    a: float = -0.75,
+) -> Polyphase:
+    """Interpolate with the samples at any place, by one kernel or by one per axis; the edge is clamped.
+
+    Output sample s * m + p looks at the position m + p / s + offset among the cells. So offset 0 is centre
+    "sample" and (1 / s - 1) / 2 centre "cell". Nearest copies the cell that lies there; where that puts the
+    middle of a cell's s samples on the cell, which is where s * offset + (s - 1) / 2 is whole, no tie is left
+    to a rounding, and elsewhere it is refused.
+
+    Args:
+        scale: output samples per input cell.
+        offset: where output sample 0 sits, in cells from cell 0.
+        mode: the kernel, one for all axes or one for each.
+        ndim: number of axes.
+        a: slope of the cubic kernel, as in `cubic`.
+
+    Raises:
+        OptionError: nearest cannot sit there, or an argument has no meaning.
+        ShapeError: there is not one number, or one name, per axis.
+
+    >>> interpolation(2, offset=Fraction(1, 4), ndim=1).taps.squeeze().tolist()
+    [[0.75, 0.25], [0.25, 0.75]]
+    >>> interpolation((2, 3), offset=0, mode=("linear", "nearest")).taps.shape
+    torch.Size([6, 1, 1, 2, 2])
+    """
+    scales = _scales(scale, ndim)
+    offsets = fractions_per_axis(offset, ndim, name="offset")
+    modes = (mode,) * ndim if isinstance(mode, str) else tuple(mode)
+    if len(modes) != ndim or not set(modes) <= set(get_args(Mode)):
+        msg = (
+            f"mode must be one of {', '.join(get_args(Mode))}, or one of these for each of {ndim} axes; "
+            f"got {mode!r}"
+        )
+        raise OptionError(msg)
+    axes = [_interpolated(s, o, m, a=a) for s, o, m in zip(scales, offsets, modes, strict=True)]
+    return _by_axis(axes, scales)
 
 
 def bspline(
@@ -248,6 +280,39 @@ def _scales(scale: int | Sequence[int], ndim: int) -> tuple[int, ...]:
     return whole_per_axis(scale, ndim, name="scale", least=1)
 
 
+def _interpolated(scale: int, offset: Fraction, mode: str, *, a: float) -> Axis:
+    positions = [offset + Fraction(phase, scale) for phase in range(scale)]
+    if mode == "nearest":
+        if (scale * offset + Fraction(scale - 1, 2)).denominator > 1:
+            msg = (
+                f"a cell copied {scale} times has its middle on the cell only where scale * offset + "
+                f"(scale - 1) / 2 is whole; got scale {scale} and offset {offset}, so use mode='linear'"
+            )
+            raise OptionError(msg)
+        return _copied([math.floor(position + Fraction(1, 2)) for position in positions])
+    if mode == "linear":
+        return _at(positions, _hat, 1)
+    return _at(positions, partial(_keys, a=_slope(a)), 2)
+
+
+def _hat(t: float) -> float:
+    return 1 - abs(t)
+
+
+def _keys(t: float, a: float) -> float:
+    t = abs(t)
+    if t <= 1:
+        return ((a + 2) * t - (a + 3)) * t * t + 1
+    return ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
+
+
+def _slope(a: float) -> float:
+    if not math.isfinite(a):
+        msg = f"a must be a finite number, such as PyTorch's -0.75; got {a}"
+        raise OptionError(msg)
+    return a
+
+
 def _constant(height: float) -> Callable[[float], float]:
     return lambda _: height
 
@@ -271,9 +336,21 @@ def _positions(scale: int, centre: Centre) -> list[Fraction]:
     raise OptionError(msg)
 
 
+def _copied(cells: Sequence[int]) -> Axis:
+    """Copy to each phase the cell with this number, counted from its own."""
+    least, most = min(cells), max(cells)
+    taps = torch.zeros(len(cells), most - least + 1, dtype=torch.float64)
+    taps[range(len(cells)), [cell - least for cell in cells]] = 1
+    return taps, taps.ne(0), -least
+
+
 def _sampled(profile: Callable[[float], float], radius: Fraction | int, scale: int, centre: Centre) -> Axis:
     """Sample a continuous kernel that is zero from this distance on."""
-    positions = _positions(scale, centre)
+    return _at(_positions(scale, centre), profile, radius)
+
+
+def _at(positions: Sequence[Fraction], profile: Callable[[float], float], radius: Fraction | int) -> Axis:
+    """Sample a continuous kernel where the phases sit."""
     least = math.ceil(positions[0] - radius)
     most = math.floor(positions[-1] + radius)
     away = [[position - cell for cell in range(least, most + 1)] for position in positions]
