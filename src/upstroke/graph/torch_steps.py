@@ -200,7 +200,7 @@ def _upsample(call: Call) -> Step:
             dilation=(1,) * len(scale),
             groups=kernel.shape[0],
         )
-    support = torch.ones(kernel.shape[2:], dtype=torch.bool)
+    support = _without_zeros_at_ends(kernel)
     operator = from_kernel_form(
         KernelForm(kernel=kernel.detach(), support=support, crop=crop),
         scale=scale,
@@ -317,12 +317,40 @@ def _index(call: Call) -> Step:
     return Resize(mode="nearest", scale=scale, coordinates="asymmetric", given=False)
 
 
+def _without_zeros_at_ends(kernel: Tensor) -> Tensor:
+    """Which taps of a kernel are there: our operators fill kernels with zeros until they hold whole cells."""
+    filled = kernel.detach().flatten(0, 1).ne(0).any(0)
+    support = torch.ones_like(filled)
+    for axis in range(filled.ndim):
+        used = filled.movedim(axis, 0).reshape(filled.shape[axis], -1).any(1).nonzero().flatten().tolist()
+        place = torch.arange(filled.shape[axis])
+        inside = (place >= used[0]) & (place <= used[-1]) if used else place >= 0
+        support &= inside.reshape([-1 if each == axis else 1 for each in range(filled.ndim)])
+    return support
+
+
+def _edges_repeated(index: Tensor, size: int) -> Margin | None:
+    """How often an index repeats the first and the last cell beside all cells in order; None if it does not."""
+    if index.dtype == torch.bool or size < 2 or len(index) < size:
+        return None
+    left = int((index == 0).sum()) - 1
+    right = len(index) - size - left
+    if left < 0 or right < 0:
+        return None
+    cells = torch.arange(-left, size + right, device=index.device).clamp(0, size - 1)
+    return (left, right) if torch.equal(index, cells.to(index.dtype)) else None
+
+
 def _nearest_by_index(call: Call, dim: int, index: Tensor) -> Step:
     """A nearest resize written as a list of cells: 0, 0, 1, 1, 2, 2."""
     taken = call.map_in()
     if taken is None or call.is_map(index) or index.ndim != 1 or index.is_floating_point():
         return Other()
     axis, size = dim % taken.ndim, taken.shape[dim]
+    sides = _edges_repeated(index, size)
+    if axis >= 2 and sides is not None and max(sides) > 0:
+        every = tuple(sides if place == axis else (0, 0) for place in range(2, taken.ndim))
+        return Pad(sides=every, border="clamp")
     if axis < 2 or index.dtype == torch.bool or size == 0 or len(index) % size or not len(index):
         return picked(axis)
     factor = len(index) // size
