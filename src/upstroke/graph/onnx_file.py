@@ -1,5 +1,6 @@
 """Turn a file that may hold anything into an ONNX model that has been checked."""
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,22 @@ from upstroke.errors import FileError, MissingExtraError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["has_schema", "model_from_file", "model_from_memory", "need_onnx", "opset_versions"]
+__all__ = [
+    "has_schema",
+    "inlined",
+    "model_from_file",
+    "model_from_memory",
+    "need_onnx",
+    "opset_versions",
+    "without_weights",
+]
 
 WANTED = "a model must be an ONNX file"
 FACTORY = "which have no graph; give package.module:factory with --weights FILE"
 # Operators that this installation of onnx does not define stand in this domain while the rest is checked.
 UNDEFINED = "upstroke.undefined"
+# Weights of up to so many numbers are no weight to speak of; lists of sizes and scales are among them.
+SMALL = 2**10
 
 
 def model_from_file(path: Path) -> "onnx.ModelProto":
@@ -34,7 +45,7 @@ def model_from_file(path: Path) -> "onnx.ModelProto":
         msg += "them beside it, under the names it has for them"
         raise FileError(msg) from error
     _check(model, path)
-    return _inlined(model)
+    return inlined(model)
 
 
 def model_from_memory(given: "onnx.ModelProto") -> "onnx.ModelProto":
@@ -48,7 +59,7 @@ def model_from_memory(given: "onnx.ModelProto") -> "onnx.ModelProto":
         msg = "a model in memory must hold its weights; this one keeps them in other files; give its path"
         raise FileError(msg)
     _check(model, "the model")
-    return _inlined(model)
+    return inlined(model)
 
 
 def need_onnx() -> None:
@@ -80,6 +91,44 @@ def has_schema(node: "onnx.NodeProto", versions: dict[str, int]) -> bool:
     return domain in versions and bool(
         defs.has(node.op_type, max_inclusive_version=versions[domain], domain=domain)
     )
+
+
+def inlined(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The model with the bodies of its own functions in place of their calls; itself where it has none."""
+    if not model.functions:
+        return model
+    from onnx import checker, inliner
+
+    try:
+        return inliner.inline_local_functions(model)
+    except checker.ValidationError as error:
+        # a function that calls itself
+        msg = f"its functions cannot be put in the place of their calls: {_first_line(error)}; "
+        msg += "export or download the model again"
+        raise FileError(msg) from error
+
+
+def without_weights(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The model with its large weights as inputs, so that it is small enough for what copies models whole."""
+    import onnx
+    from onnx import helper
+
+    light = onnx.ModelProto(ir_version=max(4, model.ir_version))
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    graph, old = light.graph, model.graph
+    graph.name = old.name or "light"
+    graph.node.extend(old.node)
+    graph.input.extend(old.input)
+    graph.output.extend(old.output)
+    graph.value_info.extend(old.value_info)
+    known = {entry.name for entry in old.input}
+    for tensor in old.initializer:
+        if math.prod(tensor.dims) <= SMALL and tensor.data_location != onnx.TensorProto.EXTERNAL:
+            graph.initializer.append(tensor)
+        elif tensor.name not in known:
+            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    return light
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -201,21 +250,6 @@ def _all_nodes(model: "onnx.ModelProto") -> Iterator[tuple["onnx.NodeProto", dic
             for attribute in node.attribute:
                 for body in (attribute.g, *attribute.graphs) if attribute.type in (5, 10) else ():
                     waiting.extend(body.node)
-
-
-def _inlined(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """The model with the bodies of its own functions in place of their calls."""
-    if not model.functions:
-        return model
-    from onnx import checker, inliner
-
-    try:
-        return inliner.inline_local_functions(model)
-    except checker.ValidationError as error:
-        # a function that calls itself
-        msg = f"its functions cannot be put in the place of their calls: {_first_line(error)}; "
-        msg += "export or download the model again"
-        raise FileError(msg) from error
 
 
 def _first_line(error: Exception) -> str:
