@@ -99,8 +99,9 @@ APART = {
     "something between": row(NEAREST, TANH, conv(3)),
     "a stride": row(NEAREST, strided((3, 3))),
     "a 1x1 convolution": row(NEAREST, conv(1)),
-    "a border of its own": row(NEAREST, replace(conv(3), border=None)),
-    "reflection ahead": row(NEAREST, replace(ZEROS, border=None), conv(3)),
+    "too much reflection": row(NEAREST, replace(conv(5), border=None)),
+    "another constant ahead": row(NEAREST, replace(ZEROS, border=None), conv(3)),
+    "too much reflection ahead": row(NEAREST, replace(ZEROS, border=None, mirrored=True), conv(3)),
     "a shift that shows at the border": row(
         Resize(mode="nearest", scale=(2.0, 2.0), coordinates="half_pixel", rounding="floor"), conv(3)
     ),

@@ -12,7 +12,7 @@ from upstroke.graph import CommutedPointwise, FoldedPointwise, MergedResize, Nod
 from upstroke.graph.steps import Convolution, Resize, TransposedConvolution, Upsampling
 from upstroke.polyphase import kernel_form, trimmed
 
-__all__ = ["Saving", "mergeable_resize", "movable_pointwise", "savings", "where"]
+__all__ = ["Saving", "mergeable_resize", "merged_costs", "movable_pointwise", "savings", "where"]
 
 REASON = "the result is the same, so any saving is one"
 
@@ -93,9 +93,9 @@ def movable_pointwise(reading: Reading) -> Verdict:
     """Find a 1x1 convolution behind a resize, or beside a transposed convolution."""
     found = []
     if reading.commuted is not None:
-        found.append((_of_commuted(reading.commuted, reading), *_commuted_words(reading.commuted)))
+        found.append((_of_moved(reading.commuted, reading), *_commuted_words(reading.commuted)))
     for folded in reading.folded:
-        found.append((_of_folded(folded, reading), *_folded_words(folded)))
+        found.append((_of_moved(folded, reading), *_folded_words(folded)))
     if not found:
         return Verdict(kind="ok", words="no 1×1 convolution that could change places or be folded")
     best, words, fix = max(found, key=lambda each: each[0].saved)
@@ -107,39 +107,30 @@ def movable_pointwise(reading: Reading) -> Verdict:
 
 def savings(reading: Reading) -> dict[str, Saving]:
     """The most that each of these rules could save at a site, where there is anything to save."""
-    moved = [_of_folded(folded, reading) for folded in reading.folded]
-    moved += [] if reading.commuted is None else [_of_commuted(reading.commuted, reading)]
+    moved = [_of_moved(folded, reading) for folded in reading.folded]
+    moved += [] if reading.commuted is None else [_of_moved(reading.commuted, reading)]
     best = {} if reading.merged is None else {"UP301": _of_merged(reading.merged, reading)}
     best |= {"UP302": max(moved, key=lambda each: each.saved)} if moved else {}
     return {code: saving for code, saving in best.items() if saving.saved > 0}
 
 
 def _of_merged(merged: MergedResize, reading: Reading) -> Saving:
-    row, one = (
-        cost(each).multiply_adds_per_input * merged.pairs for each in (merged.stages, merged.together)
-    )
+    row, one = merged_costs(merged)
     cells = reading.cells or 1
     return Saving(before=float(row * cells), after=float(one * cells), where=where(reading))
 
 
-def _of_commuted(commuted: CommutedPointwise, reading: Reading) -> Saving:
-    cells, samples = _sizes(reading)
-    into, out = commuted.channels
-    return Saving(
-        before=samples * (commuted.taps * into + commuted.pairs),
-        after=cells * commuted.pairs + samples * commuted.taps * out,
-        where=where(reading),
+def merged_costs(merged: MergedResize) -> tuple[int, int]:
+    """Multiply-adds of a resize and a convolution per cell that comes in: in a row, and as one operator."""
+    row, one = (
+        cost(each).multiply_adds_per_input * merged.pairs for each in (merged.stages, merged.together)
     )
+    return row, one
 
 
-def _of_folded(folded: FoldedPointwise, reading: Reading) -> Saving:
-    cells, samples = _sizes(reading)
-    into, middle, out = folded.channels
-    if folded.side == "before":
-        before = cells * middle * (into + folded.taps * out)
-    else:
-        before = middle * (cells * folded.taps * into + samples * out)
-    return Saving(before=before, after=cells * folded.taps * into * out, where=where(reading))
+def _of_moved(moved: CommutedPointwise | FoldedPointwise, reading: Reading) -> Saving:
+    before, after = moved.multiply_adds(*_sizes(reading))
+    return Saving(before=before, after=after, where=where(reading))
 
 
 def _sizes(reading: Reading) -> tuple[float, float]:

@@ -4,10 +4,11 @@ import math
 
 from upstroke.audit.reading import Reading
 from upstroke.audit.rule import Verdict, rule
-from upstroke.graph.steps import Resize, TransposedConvolution
+from upstroke.graph.steps import Resize, Step, TransposedConvolution
 from upstroke.ops.peer import nearest_peer
+from upstroke.ops.peer_measured import PeerRow
 
-__all__ = ["slow_path"]
+__all__ = ["THRESHOLD", "measured_like", "slow_path"]
 
 THRESHOLD = 1.5
 # samples from the first to the last tap, in units of the scale
@@ -32,29 +33,13 @@ _SPAN = {"nearest": 1, "linear": 2, "cubic": 4}
 def slow_path(reading: Reading) -> Verdict:
     """Look the layer up in what was measured."""
     step = reading.site.node.step
-    kind: str
-    scale: tuple[float, ...]
-    if isinstance(step, Resize):
-        kind, scale = step.mode, step.scale
-        spans = tuple(float(_SPAN[kind] * each) for each in scale)
-    elif isinstance(step, TransposedConvolution) and _is_depthwise(step):
-        kind, scale = "depthwise", tuple(map(float, step.stride))
-        spans = tuple(map(float, step.weight.shape[2:]))
-    else:
+    if _shape_of(step) is None:
         return Verdict(kind="ok", words="no resize, and no kernel for every channel by itself")
     if reading.merged is not None:
         return Verdict(kind="ok", words="it is one operator with the convolution behind it")
     if reading.cells is None or not reading.map_channels:
         return Verdict(kind="skipped", words="how large its map is, is not known", aside=True)
-    axes = len(scale)
-    row = nearest_peer(
-        kind,
-        axes=axes,
-        scale=math.prod(scale) ** (1 / axes),
-        kernel=math.prod(spans) ** (1 / axes),
-        channels=reading.map_channels,
-        cells=reading.cells,
-    )
+    row = measured_like(step, channels=reading.map_channels, cells=reading.cells)
     if row is None:
         return Verdict(kind="skipped", words="nothing like it was measured", aside=True)
     ratio = row.pytorch / row.upstroke
@@ -63,6 +48,32 @@ def slow_path(reading: Reading) -> Verdict:
         f"{row.upstroke:.3g} ms, float32, contiguous, one CPU thread), the nearest case that was measured"
     )
     return Verdict(kind="finding" if ratio >= THRESHOLD else "ok", measure=ratio, words=words)
+
+
+def measured_like(step: Step, *, channels: int, cells: int) -> PeerRow | None:
+    """The measured case most like a step that treats every channel by itself; None for any other step."""
+    shape = _shape_of(step)
+    if shape is None:
+        return None
+    kind, scale, spans = shape
+    axes = len(scale)
+    return nearest_peer(
+        kind,
+        axes=axes,
+        scale=math.prod(scale) ** (1 / axes),
+        kernel=math.prod(spans) ** (1 / axes),
+        channels=channels,
+        cells=cells,
+    )
+
+
+def _shape_of(step: Step) -> tuple[str, tuple[float, ...], tuple[float, ...]] | None:
+    """Kind, scale and samples from the first to the last tap of a step that treats channels one by one."""
+    if isinstance(step, Resize):
+        return step.mode, step.scale, tuple(float(_SPAN[step.mode] * each) for each in step.scale)
+    if isinstance(step, TransposedConvolution) and _is_depthwise(step):
+        return "depthwise", tuple(map(float, step.stride)), tuple(map(float, step.weight.shape[2:]))
+    return None
 
 
 def _is_depthwise(step: TransposedConvolution) -> bool:

@@ -74,6 +74,8 @@ def affine_of(step: Step, *, ndim: int, interior: bool = False) -> Affine:
     _check_room(step)
     if interior and isinstance(step, Convolution | Pad) and step.border is None:
         step = replace(step, border="zero")
+    if interior and isinstance(step, Resize):
+        step = replace(step, rescaled=False)
     if interior and isinstance(step, Pool):
         step = replace(step, padding=((0, 0),) * ndim)
     return _affine_of(step, ndim)
@@ -158,6 +160,10 @@ def _(step: Resize, ndim: int) -> Affine:
         return Affine(operator=nearest(scale, ndim=ndim, centre=centre, rounding=step.rounding))
     if step.mode == "linear":
         return Affine(operator=linear(scale, ndim=ndim, centre=centre))
+    if step.rescaled:
+        # of two weights one lies inside, so that linear gives the edge value either way
+        msg = "a cubic resize that leaves out what lies beyond the edge is no border of an operator"
+        raise NotRepresentableError(msg)
     return Affine(operator=cubic(scale, ndim=ndim, a=step.a, centre=centre))
 
 

@@ -43,6 +43,9 @@ class Graph:
         outputs: names of the maps that go out.
         shapes: of maps, as far as they are known; an axis of unknown size is None.
         measured: where the samples of maps were found to sit, if that was asked for.
+        loose: by the name of the map that a node gives, why its weights are not simply numbers of the model,
+            in a sentence without a full stop; nothing for all other nodes.
+        is_fixed: whether the model takes maps of one size alone, which shapes tell.
     """
 
     model: str
@@ -52,6 +55,8 @@ class Graph:
     outputs: tuple[str, ...]
     shapes: Mapping[str, Shape]
     measured: Mapping[str, Measured | Unmeasured] = field(default_factory=dict)
+    loose: Mapping[str, str] = field(default_factory=dict)
+    is_fixed: bool = False
 
     @cached_property
     def makers(self) -> Mapping[str, Node]:

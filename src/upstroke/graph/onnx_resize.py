@@ -142,7 +142,8 @@ def _placed(call: Call, step: Resize) -> Step:
             reason = f"its nearest_mode {rounding!r} is none of {', '.join(get_args(Rounding))}"
             raise CannotReadError(reason, grows=grows)
     coordinates, rounding = _coordinates(call, step, rounding)
-    return replace(step, coordinates=coordinates, rounding=rounding)
+    rescaled = bool(call.attributes.get("antialias", 0)) and step.mode != "nearest"
+    return replace(step, coordinates=coordinates, rounding=rounding, rescaled=rescaled)
 
 
 def _coordinates(call: Call, step: Resize, rounding: Rounding) -> tuple[Coordinates, Rounding]:

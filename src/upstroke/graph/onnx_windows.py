@@ -87,10 +87,12 @@ def pad(call: Call) -> Step:
         return Same()
     if not 3 <= rank <= 5 or any(amounts[:2]) or any(amounts[rank : rank + 2]):
         return Other()
-    border = BORDERS.get(call.attributes.get("mode", "constant"))
+    mode = call.attributes.get("mode", "constant")
+    border = BORDERS.get(mode)
     if border == "zero" and _filling(call) != 0:
         border = None
-    return Pad(sides=_pairs(amounts[2:rank], amounts[rank + 2 :]), border=border)
+    sides = _pairs(amounts[2:rank], amounts[rank + 2 :])
+    return Pad(sides=sides, border=border, mirrored=mode == "reflect")
 
 
 def _steps(call: Call, name: str, kernel: tuple[int, ...]) -> tuple[int, ...]:

@@ -11,20 +11,80 @@ import torch
 from upstroke.errors import NotRepresentableError
 from upstroke.graph.affine_of import affine_of
 from upstroke.graph.form import Graph, Node
+from upstroke.graph.row import without_mirrors
 from upstroke.graph.sites import Site
-from upstroke.graph.steps import Convolution, Pad, Resize, Same, Step, TransposedConvolution, Upsampling
+from upstroke.graph.steps import (
+    Convolution,
+    Pad,
+    PerChannel,
+    Pool,
+    Resize,
+    Same,
+    Step,
+    TransposedConvolution,
+    Upsampling,
+)
 from upstroke.polyphase import Polyphase, compose
 
 __all__ = [
     "CommutedPointwise",
     "FoldedPointwise",
     "MergedResize",
+    "ResizeRow",
+    "Stage",
+    "StageKind",
     "commuted_pointwise",
     "folded_pointwise",
     "merged_resize",
+    "resize_row",
+    "stage_ahead",
+    "stage_behind",
 ]
 
+StageKind = Literal["numbers per channel", "1x1 convolution", "blur"]
+
 _TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stage:
+    """A linear stage beside an upsampler, into which it may be folded.
+
+    Attributes:
+        nodes: the stage, and the casts and identities between it and the upsampler, in order.
+        kind: what it is.
+    """
+
+    nodes: tuple[Node, ...]
+    kind: StageKind
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ResizeRow:
+    """A resize and the convolution that alone takes its map.
+
+    Attributes:
+        resize: the node that grows.
+        between: casts, identities and pads on the way.
+        convolution: the node that convolves.
+    """
+
+    resize: Node
+    between: tuple[Node, ...]
+    convolution: Node
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """All of them, in order."""
+        return (self.resize, *self.between, self.convolution)
+
+    @property
+    def proxies(self) -> tuple[Step, ...]:
+        """Their steps for one pair of channels, with a kernel of ones."""
+        step = self.convolution.step
+        assert isinstance(step, Convolution)
+        one = replace(step, weight=torch.ones(1, 1, *step.weight.shape[2:]), bias=None, groups=1)
+        return (self.resize.step, *(node.step for node in self.between), one)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +130,12 @@ class CommutedPointwise:
     channels: tuple[int, int]
     taps: float
 
+    def multiply_adds(self, cells: float, samples: float) -> tuple[float, float]:
+        """What both cost now and in the other order, for cells that come in and samples that go out."""
+        into, out = self.channels
+        now = samples * (self.taps * into + self.pairs)
+        return now, cells * self.pairs + samples * self.taps * out
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FoldedPointwise:
@@ -91,12 +157,38 @@ class FoldedPointwise:
     channels: tuple[int, int, int]
     taps: int
 
+    def multiply_adds(self, cells: float, samples: float) -> tuple[float, float]:
+        """What both cost now and as one, for cells that come in and samples that go out."""
+        into, middle, out = self.channels
+        if self.side == "before":
+            now = cells * middle * (into + self.taps * out)
+        else:
+            now = middle * (cells * self.taps * into + samples * out)
+        return now, cells * self.taps * into * out
+
+
+def resize_row(site: Site, graph: Graph) -> ResizeRow | None:
+    """The resize of a site and the convolution of stride 1 that alone takes its map, if there are both.
+
+    None for a 1x1 convolution, which `commuted_pointwise` has, and for a resize that makes an axis smaller.
+    """
+    step = site.node.step
+    if not isinstance(step, Resize) or min(step.scale) < 1:
+        return None
+    between, behind = _behind(site.node, graph, _moves_nothing_or_pads)
+    if behind is None or not isinstance(behind.step, Convolution) or max(behind.step.stride) > 1:
+        return None
+    if max(behind.step.weight.shape[2:]) == 1:
+        return None
+    return ResizeRow(resize=site.node, between=between, convolution=behind)
+
 
 def merged_resize(site: Site, graph: Graph) -> MergedResize | None:
     """The nearest resize of a site and the convolution behind it as one operator, if that is exact.
 
-    Exact where the composition has no margin: zeros or edge values beyond the border, not reflection; any
-    groups and dilation. None for a 1x1 convolution, which `commuted_pointwise` has.
+    Exact where the composition has no margin: zeros or edge values beyond the border, and as many samples by
+    reflection as the resize has made alike; any groups and dilation. None for a 1x1 convolution, which
+    `commuted_pointwise` has.
 
     >>> from upstroke.graph.sites import sites
     >>> conv = Convolution(
@@ -112,32 +204,25 @@ def merged_resize(site: Site, graph: Graph) -> MergedResize | None:
     >>> int(merged.together.mask.sum()), merged.pairs
     (4, 32)
     """
-    step = site.node.step
-    if not isinstance(step, Resize) or step.mode != "nearest" or min(step.scale) < 1:
+    row = resize_row(site, graph)
+    if row is None or not isinstance(site.node.step, Resize) or site.node.step.mode != "nearest":
         return None
-    between, behind = _behind(site.node, graph, _moves_nothing_or_pads)
-    if behind is None or not isinstance(behind.step, Convolution) or max(behind.step.stride) > 1:
-        return None
-    weight = behind.step.weight
-    if max(weight.shape[2:]) == 1:
-        return None
-    proxy = replace(behind.step, weight=torch.ones(1, 1, *weight.shape[2:]), bias=None, groups=1)
+    assert isinstance(row.convolution.step, Convolution)
+    weight = row.convolution.step.weight
     try:
-        steps: tuple[Step, ...] = (step, *(node.step for node in between), proxy)
-        stages = tuple(affine_of(each, ndim=site.ndim).operator for each in steps)
+        stages = tuple(affine_of(step, ndim=site.ndim).operator for step in without_mirrors(row.proxies))
     except NotRepresentableError:
         return None
     together = reduce(compose, stages)
     if any(side for sides in together.margin for side in sides):
         return None
-    pairs = weight.shape[0] * weight.shape[1]
     return MergedResize(
         resize=site.node,
-        between=between,
-        convolution=behind,
+        between=row.between,
+        convolution=row.convolution,
         stages=stages,
         together=together,
-        pairs=pairs,
+        pairs=weight.shape[0] * weight.shape[1],
     )
 
 
@@ -209,6 +294,38 @@ def folded_pointwise(site: Site, graph: Graph) -> tuple[FoldedPointwise, ...]:
                 )
             )
     return tuple(found)
+
+
+def stage_behind(node: Node, graph: Graph) -> Stage | None:
+    """The stage that alone takes a node's map and that may be folded into what makes it, if there is one."""
+    between, behind = _behind(node, graph, _moves_nothing)
+    kind = None if behind is None else _kind(behind.step)
+    return None if behind is None or kind is None else Stage(nodes=(*between, behind), kind=kind)
+
+
+def stage_ahead(node: Node, graph: Graph) -> Stage | None:
+    """The stage that makes what a node alone takes and that may be folded into it, if there is one."""
+    between, ahead = _ahead(node, graph)
+    kind = None if ahead is None or len(ahead.inputs) != 1 else _kind(ahead.step)
+    return None if ahead is None or kind is None else Stage(nodes=(ahead, *between), kind=kind)
+
+
+def _kind(step: Step) -> StageKind | None:
+    if isinstance(step, PerChannel):
+        return "numbers per channel"
+    if _is_pointwise(step):
+        return "1x1 convolution"
+    return "blur" if _is_blur(step) else None
+
+
+def _is_blur(step: Step) -> bool:
+    """Whether a step filters every channel by itself, without moving to another size."""
+    if isinstance(step, Convolution):
+        weight = step.weight
+        return max(step.stride) == 1 and step.groups == weight.shape[0] and weight.shape[1] == 1
+    if isinstance(step, Upsampling):
+        return max(step.operator.scale) == 1 and step.operator.shared
+    return isinstance(step, Pool) and step.kind == "mean" and max(step.stride) == 1
 
 
 def _taps_of_a_resize(step: Step) -> float | None:

@@ -118,6 +118,8 @@ class Resize:
         rounding: which cell a nearest resize copies, in ONNX's names.
         a: slope of the cubic kernel.
         given: whether the scale was given as a number; otherwise a size was, and the scale depends on it.
+        rescaled: whether weights beyond the edge are left out and the others made larger, as a kernel that
+            guards against aliasing does; otherwise the edge value stands there.
     """
 
     mode: Literal["nearest", "linear", "cubic"]
@@ -126,6 +128,7 @@ class Resize:
     rounding: Rounding = "floor"
     a: float = -0.75
     given: bool = True
+    rescaled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -190,10 +193,12 @@ class Pad:
     Attributes:
         sides: (left, right) per axis.
         border: what they hold; None where no border of an operator does that (reflection, other constants).
+        mirrored: whether they are the map's own, reflected at its outermost sample.
     """
 
     sides: tuple[Margin, ...]
     border: Border | None = "zero"
+    mirrored: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -116,13 +116,13 @@ def grown_of(name: str, given: Mapping[str, Any], output: object) -> Tensor | No
     return taken if any(was < now for was, now in sizes) else None
 
 
-def pad_of(pad: Sequence[int], ndim: int, *, border: Border | None) -> Pad | Other:
+def pad_of(pad: Sequence[int], ndim: int, *, border: Border | None, mirrored: bool = False) -> Pad | Other:
     """The pad that PyTorch writes as a list with the last axis first, for maps with so many spatial axes."""
     sides = [(left, right) for left, right in zip(pad[::2], pad[1::2], strict=True)]
     if ndim < 1 or any(side != (0, 0) for side in sides[ndim:]):
         return Other()
     sides += [(0, 0)] * (ndim - len(sides))
-    return Pad(sides=tuple(sides[:ndim][::-1]), border=border)
+    return Pad(sides=tuple(sides[:ndim][::-1]), border=border, mirrored=mirrored)
 
 
 def _read(call: Call) -> Step:
@@ -237,6 +237,7 @@ def _resize(
     *,
     rounding: Rounding = "floor",
     a: float = -0.75,
+    rescaled: bool = False,
 ) -> Callable[[Call], Step]:
     def read(call: Call) -> Step:
         given, sizes = call.given, zip(_space_in(call), call.output.shape[2:], strict=True)
@@ -254,6 +255,7 @@ def _resize(
             rounding=rounding,
             a=a,
             given=all(said),
+            rescaled=rescaled,
         )
 
     return read
@@ -523,9 +525,9 @@ def _zero_pad(call: Call) -> Step:
     return pad_of(pad, taken.ndim - 2, border="zero" if only_cuts or call.given["value"] == 0 else None)
 
 
-def _pad(border: Border | None) -> Callable[[Call], Step]:
+def _pad(border: Border | None, *, mirrored: bool = False) -> Callable[[Call], Step]:
     def read(call: Call) -> Step:
-        return pad_of(call.given["padding"], call.output.ndim - 2, border=border)
+        return pad_of(call.given["padding"], call.output.ndim - 2, border=border, mirrored=mirrored)
 
     return read
 
@@ -584,8 +586,8 @@ _READERS: dict[str, Callable[[Call], Step]] = {
     "upsample_bilinear2d": _resize("linear", "half_pixel"),
     "upsample_trilinear3d": _resize("linear", "half_pixel"),
     "upsample_bicubic2d": _resize("cubic", "half_pixel"),
-    "_upsample_bilinear2d_aa": _resize("linear", "half_pixel"),
-    "_upsample_bicubic2d_aa": _resize("cubic", "half_pixel", a=-0.5),
+    "_upsample_bilinear2d_aa": _resize("linear", "half_pixel", rescaled=True),
+    "_upsample_bicubic2d_aa": _resize("cubic", "half_pixel", a=-0.5, rescaled=True),
     "pixel_shuffle": _pixel_shuffle,
     "_adaptive_avg_pool2d": _adaptive_mean,
     "_adaptive_avg_pool3d": _adaptive_mean,
@@ -610,7 +612,7 @@ _READERS: dict[str, Callable[[Call], Step]] = {
     "cat": _concatenate,
     "constant_pad_nd": _zero_pad,
     **{f"replication_pad{n}d": _pad("clamp") for n in (1, 2, 3)},
-    **{f"reflection_pad{n}d": _pad(None) for n in (1, 2, 3)},
+    **{f"reflection_pad{n}d": _pad(None, mirrored=True) for n in (1, 2, 3)},
     "slice": _slice,
     **{f"max_pool{n}d{tail}": _pool("max", n) for n in (2, 3) for tail in ("", "_with_indices")},
     **{f"avg_pool{n}d": _pool("mean", n) for n in (2, 3)},

@@ -13,8 +13,9 @@ __all__ = ["Change", "Code", "Commuted", "Does", "Form", "Left", "Shuffled", "To
 
 # How a change can be computed. "as it is" stands in measurements for what the model does now.
 Form = Literal["transposed", "phases", "shuffle", "commuted", "depth to space", "native"]
-# What is changed: a rule's, or "fold" for linear stages beside a site, "shuffle" for a spelled pixel shuffle.
-Code = Literal["UP301", "UP302", "UP303", "fold", "shuffle"]
+# What is changed: a rule's, or "fold" for linear stages beside a site, "shuffle" for a spelled pixel shuffle,
+# "native" for a layer that no rule finds slow and that another way to compute it may yet be faster than.
+Code = Literal["UP301", "UP302", "UP303", "fold", "shuffle", "native"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
