@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from upstroke._version import __version__
-from upstroke.cli import check, explain, inspect, plan, rules
+from upstroke.cli import check, explain, fix, inspect, plan, rules
 from upstroke.cli.bare_options import with_value
 from upstroke.errors import UpstrokeError
 from upstroke.ops.kernels import instructions
@@ -122,6 +122,7 @@ app = typer.Typer(
 app.add_typer(inspect.app, name="inspect")
 app.add_typer(plan.app, name="plan")
 app.command("check")(check.check)
+app.command("fix")(fix.fix)
 app.command("rules")(rules.rules)
 app.command("explain")(explain.explain)
 

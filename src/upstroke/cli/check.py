@@ -44,7 +44,7 @@ from upstroke.errors import FileError, OptionError, UpstrokeError
 if TYPE_CHECKING:
     from upstroke.audit import Report
 
-__all__ = ["PROBES", "check", "exit_code"]
+__all__ = ["ALL_SKIPPED", "FINDINGS", "PROBES", "check", "exit_code", "refuse_for_file", "without_noise"]
 
 FINDINGS = 1
 UNREADABLE = 2
@@ -268,7 +268,7 @@ def _outcome(words: str, given: _Input, settings: Settings, *, alone: bool, quie
     from upstroke.audit import since
 
     subject = located(words)
-    with _without_noise():
+    with without_noise():
         report = _checked(subject, given, settings, quiet=quiet)
         origin = origin_of(subject)
     record = report.as_json()
@@ -297,7 +297,7 @@ def _checked(subject: Path | Factory, given: _Input, settings: Settings, *, quie
         )
 
     if isinstance(subject, Path):
-        _refuse_for_file(subject, given)
+        refuse_for_file(subject, weights=given.weights, function=given.function)
         return judge(subject, sizes_for_file(given.examples))
     state = None if given.weights is None else read_state_dict(given.weights)
     # what the model imports late is found there too, and weights drawn at random are the same in every run
@@ -417,11 +417,12 @@ def _refuse_combinations(
         raise OptionError(msg)
 
 
-def _refuse_for_file(file: Path, given: _Input) -> None:
-    if given.weights is not None:
+def refuse_for_file(file: Path, *, weights: Path | None, function: Factory | None) -> None:
+    """Refuse for an ONNX file what belongs to the code that builds a model."""
+    if weights is not None:
         msg = f"--weights belongs to package.module:factory; {file} has its own; leave --weights out"
         raise OptionError(msg)
-    if given.function is not None:
+    if function is not None:
         msg = (
             f"--inputs belongs to package.module:factory; {file} is read and not run; give sizes that it "
             "leaves open as --input 1x3x64x64"
@@ -430,7 +431,7 @@ def _refuse_for_file(file: Path, given: _Input) -> None:
 
 
 @contextlib.contextmanager
-def _without_noise() -> Iterator[None]:
+def without_noise() -> Iterator[None]:
     """Keep warnings of torch and onnx to ourselves, and what the user's own code prints off the result."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")

@@ -6,6 +6,7 @@ from typing import Any
 from upstroke.report.check_sections import badge
 from upstroke.report.check_words import measured
 from upstroke.report.fix_words import (
+    case_words,
     gain,
     shown_sizes,
     site_lines,
@@ -13,7 +14,6 @@ from upstroke.report.fix_words import (
     summary,
     totals,
     verification,
-    whole_gain,
 )
 from upstroke.report.html import page
 from upstroke.report.inspect_text import figures
@@ -40,12 +40,16 @@ def fix_page(record: Json) -> str:
             "source": _source(record),
             "totals": list(totals(record)),
             "figures": list(_figures(record)),
-            "gain": whole_gain(record),
+            "gain": record["totals"]["words"] or "",
             "groups": [_group(record, outcome, title) for outcome, title in GROUPS if _of(record, outcome)],
             "repairs": [_repair(each) for each in record["repairs"]],
             "moved": list(_moved(record)),
             "verification": verification(record),
-            "cases": [_case(each) for each in (record["verified"] or {"cases": ()})["cases"]],
+            "cases": [
+                _case(case, each["dtype"])
+                for each in (record["verified"] or {"precisions": ()})["precisions"]
+                for case in each["cases"]
+            ],
             "findings": list(_findings(record)),
             "notes": record["notes"],
             "schema": record["schema"],
@@ -119,16 +123,13 @@ def _moved(record: Json) -> Iterator[str]:
         yield f"Output {each['name']} {moved}."
 
 
-def _case(case: Json) -> Json:
-    known = [each["relative_difference"] for each in case["outputs"]]
-    worst = None if not known or None in known else max(known)
+def _case(case: Json, dtype: str) -> Json:
+    largest = case["largest"]
     return {
         "sizes": shown_sizes(case["sizes"]),
-        "dtype": case["dtype"],
-        "difference": None if worst is None else f"{worst:.2g}",
-        "words": f"both refuse it: {case['refused']}"
-        if case["refused"]
-        else ", ".join(each["name"] for each in case["outputs"]),
+        "dtype": dtype,
+        "difference": None if largest is None else f"{largest:.2g}",
+        "words": case_words(case),
     }
 
 

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from upstroke.report.check_words import measured
 from upstroke.report.fix_words import (
+    case_words,
     milliseconds,
     shown_sizes,
     site_lines,
@@ -15,7 +16,6 @@ from upstroke.report.fix_words import (
     totals,
     verification,
     way,
-    whole_gain,
 )
 from upstroke.report.html import visible
 from upstroke.report.inspect_text import figures
@@ -110,8 +110,8 @@ def _whole(console: Console, record: Json) -> None:
     for title, before, after, meaning in rows:
         words = f"{before} before, {after} now" if before != after else before
         _headed(console, title, f"{words}{f', {meaning}' if meaning else ''}")
-    if whole_gain(record):
-        say(console, "  ", Text(visible(whole_gain(record))), hang=4)
+    if record["totals"]["words"]:
+        say(console, "  ", Text(visible(record["totals"]["words"])), hang=4)
 
 
 def _compared(console: Console, record: Json, *, verbose: bool) -> None:
@@ -121,23 +121,10 @@ def _compared(console: Console, record: Json, *, verbose: bool) -> None:
     console.print()
     say(console, "", Text("Verified" if verified["passed"] else "Not verified", "bold"))
     say(console, "  ", Text(visible(verification(record))), hang=4)
-    for case in verified["cases"]:
-        bad = [each for each in case["outputs"] if _is_bad(each, verified["tolerance"][case["dtype"]])]
-        if not (verbose or bad):
-            continue
-        shown = case["refused"] or ", ".join(
-            f"{each['name']} {_difference(each)}" for each in (case["outputs"] if verbose else bad)
-        )
-        _headed(console, f"{shown_sizes(case['sizes'])} {case['dtype']}", shown)
-
-
-def _is_bad(output: Json, tolerance: float) -> bool:
-    return output["relative_difference"] is None or output["relative_difference"] > tolerance
-
-
-def _difference(output: Json) -> str:
-    relative = output["relative_difference"]
-    return "not comparable" if relative is None else f"{relative:.2g}"
+    for precision in verified["precisions"] if verbose else ():
+        for case in precision["cases"]:
+            head = f"{shown_sizes(case['sizes'])} {precision['dtype']}"
+            _headed(console, head, case_words(case))
 
 
 def _last(console: Console, record: Json) -> None:

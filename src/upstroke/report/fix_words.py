@@ -1,6 +1,6 @@
 """Turn numbers of a record of a fixed model into the words that text and pages share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from upstroke.axes import times
@@ -18,7 +18,6 @@ __all__ = [
     "totals",
     "verification",
     "way",
-    "whole_gain",
 ]
 
 Json = dict[str, Any]
@@ -32,8 +31,6 @@ FORMS = {
     "as it is": "as it is",
 }
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-# Below this part of its old time a model gained nothing that could be told from chance.
-NOTICED = 1.02
 
 
 def state(record: Json) -> str:
@@ -145,49 +142,53 @@ def _meaning(key: str, pair: Json) -> str:
 def verification(record: Json) -> str:
     """Say how old and new were compared; empty where they were not.
 
-    >>> case = {"refused": None, "dtype": "float32", "sizes": {"x": [1, 3, 5, 7]}, "outputs": []}
-    >>> verification({"verified": {"passed": True, "tolerance": {"float32": 1e-05}, "cases": [case, case],
-    ...     "largest": {"float32": 3.1e-07}}})
-    'old and new agree on inputs of 2 sizes: largest relative difference 3.1e-07 in float32 (tolerance 1e-05)'
+    >>> case = {"refused": None, "sizes": [[1, 3, 5, 7]]}
+    >>> precision = {"dtype": "float32", "tolerance": 1e-05, "largest": 3e-07, "words": None}
+    >>> verification({"verified": {"passed": True, "precisions": [precision | {"cases": [case]}]}})
+    'old and new agree at 1 size of the inputs: largest relative difference 3e-07 in float32 (tolerance
+    1e-05)'
     """
     verified = record["verified"]
     if verified is None:
         return ""
+    wrong = [each["words"] for each in verified["precisions"] if each["words"]]
+    if wrong:
+        return f"old and new do not agree: {wrong[0]}"
     parts = [
-        f"{'not comparable' if worst is None else f'{worst:.2g}'} in {dtype} "
-        f"(tolerance {verified['tolerance'][dtype]:.2g})"
-        for dtype, worst in verified["largest"].items()
+        f"{each['largest']:.2g} in {each['dtype']} (tolerance {each['tolerance']:.2g})"
+        for each in verified["precisions"]
     ]
-    sizes = {str(case["sizes"]) for case in verified["cases"] if not case["refused"]}
-    refused = {str(case["sizes"]) for case in verified["cases"] if case["refused"]}
-    verb = "agree" if verified["passed"] else "do not agree"
-    words = f"old and new {verb} on inputs of {counted(len(sizes), 'size')}: largest relative difference "
-    words += ", ".join(parts)
-    return words + (f"; both refuse {counted(len(refused), 'other size')}" if refused else "")
+    cases = [case for each in verified["precisions"] for case in each["cases"]]
+    taken = {str(case["sizes"]) for case in cases if not case["refused"]}
+    refused = {str(case["sizes"]) for case in cases if case["refused"]}
+    words = f"old and new agree at {counted(len(taken), 'size')} of the inputs: largest relative difference "
+    return words + ", ".join(parts) + (f"; both refuse {len(refused)} more" if refused else "")
 
 
-def shown_sizes(sizes: Json) -> str:
+def case_words(case: Json) -> str:
+    """What came of inputs of one size.
+
+    >>> case_words({"refused": "sizes must be even", "fault": None, "words": "one more", "outputs": []})
+    'one more: both refuse it: sizes must be even'
+    """
+    if case["refused"] is not None:
+        return f"{case['words']}: both refuse it: {case['refused']}"
+    if case["fault"] is not None:
+        return f"{case['words']}: {case['fault']}"
+    shown = (
+        f"{each['name']} {each['words'] or format(each['relative_difference'], '.2g')}"
+        for each in case["outputs"]
+    )
+    return f"{case['words']}: {', '.join(shown)}"
+
+
+def shown_sizes(sizes: Sequence[Sequence[int]]) -> str:
     """The shapes of inputs as the command line writes them.
 
-    >>> shown_sizes({"x": [1, 3, 5, 7]})
-    'x 1x3x5x7'
+    >>> shown_sizes([[1, 3, 5, 7], [1]])
+    '1x3x5x7, 1'
     """
-    return ", ".join(f"{name} {times(shape)}".strip() for name, shape in sizes.items())
-
-
-def whole_gain(record: Json) -> str:
-    """Say plainly whether the model as a whole gained; empty where that was not measured."""
-    ratio, share = record["totals"]["ratio"], record["totals"]["share"]
-    if ratio is None or not any(each["outcome"] == "rewritten" for each in record["sites"]):
-        return ""
-    if ratio >= NOTICED:
-        words = f"the whole model is {figures(ratio, 3)} times as fast"
-    else:
-        words = "the whole model is about as fast as it was"
-    if share is None:
-        return words
-    part = measured(round(100 * share), "%")
-    return f"{words}: the sites that were rewritten took {part} of its time, all else took the rest"
+    return ", ".join(times(shape) or "()" for shape in sizes)
 
 
 def site_lines(site: Json) -> Iterator[str]:

@@ -1,21 +1,24 @@
 """Define what came of a fix: the model, what became of every site, and what was measured of old and new."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from upstroke.audit.shown import framed
+from upstroke.errors import OptionError
 from upstroke.rewrite.change import Code
 from upstroke.rewrite.record import record_of
 from upstroke.rewrite.shown import page_of_record, text_of_record
+from upstroke.rewrite.verify import Verified
 
 if TYPE_CHECKING:
     import onnx
     from torch import nn
 
     from upstroke.audit import Report
+    from upstroke.rewrite.work import Work
 
-__all__ = ["Difference", "Fixed", "FormTime", "Outcome", "Pair", "Repaired", "Tried"]
+__all__ = ["Fixed", "FormTime", "Moved", "Outcome", "Pair", "Repaired"]
 
 # What became of a site: "rewritten"; "left" as it is, because it gains nothing or cannot be; "repaired".
 Became = Literal["rewritten", "left"]
@@ -80,36 +83,19 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
-    """How far an output of the new model is from that of the old one.
+class Moved:
+    """How far repairs moved an output of the model.
 
     Attributes:
         name: of the output.
         relative: the largest difference by the largest number of the old one; infinite where they cannot be
             compared.
-        rms: root of the mean square of the difference by that of the old one; None where it was not asked.
+        rms: root of the mean square of the difference by that of the old one.
     """
 
     name: str
     relative: float
-    rms: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tried:
-    """Old and new on inputs of one size.
-
-    Attributes:
-        sizes: shapes of the inputs, by name.
-        dtype: of the numbers that were computed with.
-        outputs: how far they differ.
-        refused: why both refuse this size; empty where they take it.
-    """
-
-    sizes: dict[str, tuple[int, ...]]
-    dtype: str
-    outputs: tuple[Difference, ...]
-    refused: str = ""
+    rms: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,19 +134,20 @@ class Fixed:
         source: what it was read from, in a few words.
         runtime: for which the forms were chosen: onnxruntime, openvino or pytorch.
         seed: of random inputs.
-        tolerance: of relative differences, by the type of numbers.
         rounds: how often the model was read and rewritten until nothing was left to do.
         outcomes: what became of each site of which there was anything to say.
         repairs: those that were asked for.
-        tried: old and new side by side; of a repaired model what it was before the repairs and after the
-            exact rewrites.
+        verified: old and new side by side, once for each type of numbers that both can compute with; of a
+            repaired model what it was after the repairs and after the exact rewrites.
         outputs_changed: how far repairs moved the outputs.
         multiply_adds, parameters, milliseconds, memory: of the whole model; memory in bytes at the peak.
         memory_of: what the bytes are of.
         share: part of the model's time that the rewritten sites took before.
+        gain: what the model gained in all, in a sentence without a full stop.
         before, after: the check of either.
         notes: what else a user should know, sentences without a full stop.
         path: where the model was written; None where it was not.
+        work: what writes it.
     """
 
     model: "nn.Module | onnx.ModelProto"
@@ -168,22 +155,23 @@ class Fixed:
     source: str
     runtime: str
     seed: int
-    tolerance: dict[str, float]
     rounds: int
     outcomes: tuple[Outcome, ...]
     repairs: tuple[Repaired, ...] = ()
-    tried: tuple[Tried, ...] = ()
-    outputs_changed: tuple[Difference, ...] = ()
+    verified: tuple[Verified, ...] = ()
+    outputs_changed: tuple[Moved, ...] = ()
     multiply_adds: Pair = Pair()
     parameters: Pair = Pair()
     milliseconds: Pair = Pair()
     memory: Pair = Pair()
     memory_of: str = ""
     share: float | None = None
+    gain: str = ""
     before: "Report | None" = None
     after: "Report | None" = None
     notes: tuple[str, ...] = ()
     path: Path | None = None
+    work: "Work | None" = field(default=None, repr=False)
 
     @property
     def changed(self) -> bool:
@@ -193,20 +181,25 @@ class Fixed:
         )
 
     @property
-    def largest(self) -> dict[str, float]:
-        """The largest relative difference that was seen, by the type of numbers."""
-        worst: dict[str, float] = {}
-        for case in self.tried:
-            for output in case.outputs:
-                worst[case.dtype] = max(worst.get(case.dtype, 0.0), output.relative)
-        return worst
-
-    @property
     def is_verified(self) -> bool:
-        """Whether old and new were compared and agree within the tolerance."""
-        return bool(self.largest) and all(
-            value <= self.tolerance[dtype] for dtype, value in self.largest.items()
-        )
+        """Whether old and new agree; where nothing was changed there is nothing to compare."""
+        return all(each.ok for each in self.verified)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> "Fixed":
+        """Write the new model, whole or not at all: ONNX for a file, `torch.export`'s .pt2 for a module.
+
+        Returns:
+            The same, which knows where it was written.
+
+        Raises:
+            OptionError: old and new do not agree, or a module cannot be exported.
+            FileError: the file cannot be written.
+        """
+        if not self.is_verified or self.work is None:
+            msg = "old and new must agree before the new model is written; they do not, so keep the old one"
+            raise OptionError(msg)
+        said = self.work.save(Path(path), overwrite=overwrite)
+        return replace(self, path=Path(path), notes=(*self.notes, *said))
 
     def as_json(self) -> dict[str, Any]:
         """The record `upstroke.fix/1`: plain data without NaN or infinity."""

@@ -9,7 +9,8 @@ from upstroke._version import __version__
 
 if TYPE_CHECKING:
     from upstroke.audit import Report
-    from upstroke.rewrite.fixed import Difference, Fixed, Outcome, Pair, Repaired, Tried
+    from upstroke.rewrite.fixed import Fixed, Moved, Outcome, Pair, Repaired
+    from upstroke.rewrite.verify import Case, Verified
 
 __all__ = ["SCHEMA", "record_of"]
 
@@ -32,7 +33,7 @@ def record_of(fixed: "Fixed") -> Json:
         "sites": [_site(each) for each in fixed.outcomes],
         "repairs": [_repair(each) for each in fixed.repairs],
         "verified": _verified(fixed),
-        "outputs_changed": [_difference(each) for each in fixed.outputs_changed],
+        "outputs_changed": [_moved(each) for each in fixed.outputs_changed],
         "totals": {
             "multiply_adds": _pair(fixed.multiply_adds),
             "parameters": _pair(fixed.parameters),
@@ -41,6 +42,7 @@ def record_of(fixed: "Fixed") -> Json:
             "peak_memory": _pair(fixed.memory),
             "memory_of": fixed.memory_of or None,
             "share": _number(fixed.share),
+            "words": fixed.gain or None,
         },
         "findings": {"before": _findings(fixed.before), "after": _findings(fixed.after)},
         "notes": list(fixed.notes),
@@ -77,30 +79,46 @@ def _repair(repaired: "Repaired") -> Json:
 
 
 def _verified(fixed: "Fixed") -> Json | None:
-    if not fixed.tried:
+    if not fixed.verified:
         return None
+    return {"passed": fixed.is_verified, "precisions": [_precision(each) for each in fixed.verified]}
+
+
+def _precision(verified: "Verified") -> Json:
     return {
-        "passed": fixed.is_verified,
-        "tolerance": dict(fixed.tolerance),
-        "largest": {dtype: _number(value) for dtype, value in fixed.largest.items()},
-        "cases": [_case(each) for each in fixed.tried],
+        "dtype": verified.dtype,
+        "tolerance": verified.tolerance,
+        "largest": _number(verified.largest),
+        "words": verified.words or None,
+        "cases": [_case(each) for each in verified.cases],
+        "untried": list(verified.untried),
     }
 
 
-def _case(tried: "Tried") -> Json:
+def _case(case: "Case") -> Json:
     return {
-        "sizes": {name: list(shape) for name, shape in tried.sizes.items()},
-        "dtype": tried.dtype,
-        "outputs": [_difference(each) for each in tried.outputs],
-        "refused": tried.refused or None,
+        "words": case.words,
+        "sizes": [list(shape) for shape in case.sizes],
+        "largest": None if case.refused else _number(case.largest),
+        "outputs": [
+            {
+                "name": each.name,
+                "relative_difference": _number(each.relative),
+                "own_error": _number(each.own),
+                "words": each.words or None,
+            }
+            for each in case.outputs
+        ],
+        "refused": case.refused,
+        "fault": case.fault or None,
     }
 
 
-def _difference(difference: "Difference") -> Json:
+def _moved(moved: "Moved") -> Json:
     return {
-        "name": difference.name,
-        "relative_difference": _number(difference.relative),
-        "relative_rms": _number(difference.rms),
+        "name": moved.name,
+        "relative_difference": _number(moved.relative),
+        "relative_rms": _number(moved.rms),
     }
 
 

@@ -1,0 +1,165 @@
+"""Turn a model into one that computes the same with less work, where that was measured to gain."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from upstroke.graph import Graph
+from upstroke.rewrite.change import Change, Form, Left
+from upstroke.rewrite.fixed import FormTime, Outcome, Pair
+from upstroke.rewrite.measure import choose
+from upstroke.rewrite.work import Chosen, Progress, Work
+
+__all__ = ["Settings", "rewrite_exactly"]
+
+# A model has stages in rows of a few; what still changes after so many rounds would change for ever.
+MOST_ROUNDS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a form is chosen.
+
+    Attributes:
+        form: one for all sites, without measuring; None for whichever is measured to be the fastest.
+        least: how many times faster a form must be to be taken.
+        seconds: for each site.
+        tolerance: of the relative difference of a site alone.
+    """
+
+    form: Form | None = None
+    least: float = 1.1
+    seconds: float = 2.0
+    tolerance: float = 1e-5
+
+
+@dataclass
+class _Decisions:
+    """What was decided of sites so far, over all rounds."""
+
+    outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+    chosen: list[tuple[Change, Form]] = field(default_factory=list)
+
+    def note(self, outcome: Outcome, key: str) -> None:
+        self.outcomes[outcome.site, key] = outcome
+
+    def is_left(self, change: Change) -> bool:
+        """Whether this was tried before and gained nothing."""
+        known = self.outcomes.get((change.site, change.last))
+        return known is not None and known.became == "left"
+
+
+def rewrite_exactly(
+    work: Work, settings: Settings, progress: Progress
+) -> tuple[tuple[Outcome, ...], int, tuple[tuple[Change, Form], ...]]:
+    """Rewrite a model round by round until nothing is left to do.
+
+    Returns what became of each site, how many rounds it took, and what was put in place.
+    """
+    decided = _Decisions()
+    for number in range(1, MOST_ROUNDS + 1):
+        graph = work.read()
+        planned = work.planned(graph)
+        for each in planned:
+            if isinstance(each, Left):
+                decided.note(_left(each.site, each.codes, each.reason), each.site)
+        changes = [each for each in planned if isinstance(each, Change) and not decided.is_left(each)]
+        chosen: list[tuple[Change, Form]] = []
+        for place, change in enumerate(changes, start=1):
+            progress(f"measuring {change.site}, {place} of {len(changes)}", (place - 1) / len(changes))
+            form, outcome = _decided(change, work, graph, settings)
+            decided.note(outcome, change.last)
+            if form is not None:
+                chosen.append((change, form))
+        if not chosen:
+            return tuple(decided.outcomes.values()), number, tuple(decided.chosen)
+        progress(f"rewriting {len(chosen)} sites", 1.0)
+        _apply(work, chosen, decided)
+    return tuple(decided.outcomes.values()), MOST_ROUNDS, tuple(decided.chosen)
+
+
+def _apply(work: Work, chosen: Chosen, decided: _Decisions) -> None:
+    applied = work.apply(chosen)
+    undone = {each.site: each for each in applied.left}
+    for change, form in chosen:
+        if change.site in applied.postponed:
+            # said when it is done
+            del decided.outcomes[change.site, change.last]
+        elif change.site in undone:
+            left = undone[change.site]
+            decided.note(_left(change.site, change.codes, left.reason), change.last)
+        else:
+            decided.chosen.append((change, form))
+            known = decided.outcomes[change.site, change.last]
+            decided.note(replace(known, how=applied.how.get(change.site, "")), change.last)
+
+
+def _decided(change: Change, work: Work, graph: Graph, settings: Settings) -> tuple[Form | None, Outcome]:
+    """The form that a change takes, or None, and what is to be said of it."""
+    candidates = work.candidates(change)
+    differences = _differences(candidates)
+    wrong = [form for form, far in differences.items() if far > settings.tolerance]
+    right = {form: call for form, call in candidates.items() if form not in wrong}
+    if len(right) < 2:
+        reason = "no form of it computes the same here"
+        if wrong:
+            worst = max(differences[form] for form in wrong)
+            reason = f"{reason}: the nearest differs by {worst:.2g} of the largest number"
+        return None, _left(change.site, change.codes, reason)
+    if settings.form is not None:
+        form = settings.form if settings.form in right else next(each for each in right if each != "as it is")
+        return form, _rewritten(change, form, (), differences.get(form))
+    choice = choose(right, least=settings.least, seconds=settings.seconds)
+    times = tuple(
+        FormTime(form=each, milliseconds=1e3 * timing.median) for each, timing in choice.timings.items()
+    )
+    if choice.form is None:
+        gained = "cannot run" if choice.ratio is None else f"is {choice.ratio:.3g} times as fast"
+        reason = (
+            f"{change.words}: that {gained} in {work.runtime}, and from {settings.least:.3g} times on it is "
+            "worth a change"
+        )
+        return None, _left(change.site, change.codes, reason, times=times)
+    return choice.form, _rewritten(change, choice.form, times, differences.get(choice.form))
+
+
+def _differences(candidates: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
+    """The relative difference of each form from what the model does, on one input."""
+    with torch.no_grad():
+        answers = {form: _tensor(call()) for form, call in candidates.items()}
+    old = answers.pop("as it is")
+    largest = float(old.abs().max()) if old.numel() else 0.0
+    return {form: _relative(old, new, largest) for form, new in answers.items()}
+
+
+def _relative(old: Tensor, new: Tensor, largest: float) -> float:
+    if old.shape != new.shape:
+        return float("inf")
+    far = float((new - old).abs().max()) if old.numel() else 0.0
+    return far / largest if largest else far
+
+
+def _tensor(value: Any) -> Tensor:  # noqa: ANN401 - an array or a tensor
+    tensor = value if isinstance(value, Tensor) else torch.from_numpy(value)
+    return tensor.detach().double()
+
+
+def _rewritten(change: Change, form: Form, times: Sequence[FormTime], difference: float | None) -> Outcome:
+    return Outcome(
+        site=change.site,
+        codes=change.codes,
+        became="rewritten",
+        words=change.words,
+        nodes=tuple(node.name for node in change.nodes),
+        form=form,
+        times=tuple(times),
+        multiply_adds=Pair(before=change.multiply_adds),
+        difference=difference,
+    )
+
+
+def _left(site: str, codes: Sequence[str], reason: str, *, times: Sequence[FormTime] = ()) -> Outcome:
+    return Outcome(site=site, codes=tuple(codes), became="left", words=reason, times=tuple(times))

@@ -1,0 +1,229 @@
+"""Turn a model into a cheaper or a repaired one that is handed back only when old and new agree."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from upstroke.audit import Report, check
+from upstroke.audit.arguments import arguments
+from upstroke.errors import OptionError
+from upstroke.rewrite.change import Change, Form
+from upstroke.rewrite.counting import multiply_adds
+from upstroke.rewrite.exact import Settings, rewrite_exactly
+from upstroke.rewrite.fixed import Fixed, Outcome, Pair
+from upstroke.rewrite.work import Measured, Progress, Work
+
+if TYPE_CHECKING:
+    import onnx
+
+    from upstroke.rewrite.work_onnx import Runtime
+
+__all__ = ["fix"]
+
+EXACT = ("UP301", "UP302", "UP303", "fold", "shuffle", "native")
+# Of the check before and after: what is asked of sizes takes long, and no exact rewrite changes it.
+WITHOUT = ("UP203",)
+
+
+def fix(
+    model: "nn.Module | str | PathLike[str] | onnx.ModelProto",
+    inputs: Any = None,  # noqa: ANN401 - tensors for a module, sizes for a file
+    *,
+    keywords: Mapping[str, Any] | None = None,
+    name: str = "",
+    select: Sequence[str] = (),
+    sites: Sequence[str] = (),
+    repair: Sequence[str] = (),
+    target: "Runtime | None" = None,
+    form: Form | None = None,
+    least: float = 1.1,
+    seconds: float = 2.0,
+    tolerance: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Fixed:
+    """Make a model cheaper without changing what it computes, and repair it where that is asked for.
+
+    1. Make the repairs.
+    2. Find what has an exact cheaper form, time every form at the sizes of the example, one thread, and put
+       the fastest in place; again until nothing is left to do. A site that does not gain is left alone.
+    3. Run old and new on random inputs of several sizes, odd ones too, and compare all outputs.
+
+    Args:
+        model: a PyTorch module; the path of an ONNX file; or such a model in memory. It stays as it is.
+        inputs: as `check` takes them: for a module the arguments of one forward pass, for a file the sizes of
+            its inputs where it leaves them open.
+        keywords: further arguments of a module's forward pass, by name.
+        name: what to call the model.
+        select: codes of the exact rewrites to make: UP301, UP302, UP303, fold, shuffle, native, or "none".
+        sites: names of the sites to rewrite or repair; by default all.
+        repair: codes of the findings to repair, which changes what the model computes.
+        target: what will run an ONNX file: onnxruntime, the default, or openvino.
+        form: for all sites that it serves, without measuring any.
+        least: leave a site alone that becomes less than so many times as fast.
+        seconds: to time the forms of one site.
+        tolerance: of relative differences in the model's own precision.
+        seed: of random inputs.
+        progress: told what is being done, and which share of that is done.
+
+    Returns:
+        What came of it. Where old and new do not agree, `model` is the one that was given, and the notes name
+        the site.
+
+    Raises:
+        FileError: the file is no model.
+        MissingExtraError: a package that reads or runs files is not installed.
+        OptionError: there is no such code, or the model cannot take the inputs.
+
+    >>> import torch
+    >>> net = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(4, 4, 3, padding=1)).eval()
+    >>> fixed = fix(net, torch.rand(1, 4, 6, 5), form="transposed")
+    >>> fixed.model
+    Sequential(
+      (0): Rewritten(
+        in place of 0
+        ...
+      (1): Identity()
+    )
+    >>> fixed.is_verified
+    True
+    """
+    tell = progress or _silent
+    work, given = _work(
+        model, inputs, keywords, name=name, select=_asked(select), sites=sites, target=target,
+        tolerance=tolerance, seed=seed,
+    )  # fmt: skip
+    tell("checking the model", 0.0)
+    before = _checked(work, work.given, given)
+    old = multiply_adds(work.read()).total
+    settings = Settings(form=form, least=least, seconds=seconds)
+    outcomes, rounds, chosen = (
+        rewrite_exactly(work, settings, tell) if "none" not in select else ((), 0, ())
+    )
+    is_rewritten = any(each.became == "rewritten" for each in outcomes)
+    verified = work.compared(tell) if is_rewritten else ()
+    if not all(each.ok for each in verified):
+        to_blame = _to_blame(work, chosen, tell)
+        return Fixed(
+            model=work.given, name=work.name, source=work.source, runtime=work.runtime, seed=seed,
+            rounds=rounds, outcomes=outcomes, verified=verified, before=before, after=before,
+            notes=(to_blame,), work=work,
+        )  # fmt: skip
+    after = _checked(work, work.model, given) if is_rewritten else before
+    new = multiply_adds(work.read()).total
+    measured = _measured(work, outcomes) if is_rewritten else None
+    return Fixed(
+        model=work.model,
+        name=work.name,
+        source=work.source,
+        runtime=work.runtime,
+        seed=seed,
+        rounds=rounds,
+        outcomes=outcomes,
+        verified=verified,
+        multiply_adds=Pair(before=old, after=new),
+        parameters=work.parameters(),
+        milliseconds=Pair() if measured is None else measured.milliseconds,
+        memory=Pair() if measured is None else measured.memory,
+        memory_of="" if measured is None else measured.memory_of,
+        share=None if measured is None else measured.share,
+        gain="" if measured is None else measured.words,
+        before=before,
+        after=after,
+        notes=work.notes(),
+        work=work,
+    )
+
+
+def _work(
+    model: "nn.Module | str | PathLike[str] | onnx.ModelProto",
+    inputs: Any,  # noqa: ANN401
+    keywords: Mapping[str, Any] | None,
+    *,
+    name: str,
+    target: "Runtime | None",
+    **more: Any,  # noqa: ANN401 - what every workpiece takes
+) -> tuple[Work, tuple[Any, dict[str, Any]]]:
+    """The workpiece, and what to check its models with."""
+    if isinstance(model, nn.Module):
+        from upstroke.rewrite.work_torch import WorkTorch
+
+        if target is not None:
+            msg = f"target says what runs an ONNX file; got {target!r} for a module; leave it out"
+            raise OptionError(msg)
+        args, by_name = arguments(model, inputs)
+        kwargs = {**by_name, **(keywords or {})}
+        work = WorkTorch(model, args, kwargs, name=name or type(model).__name__, **more)
+        return work, (args, kwargs)
+    from upstroke.graph.onnx_file import model_from_file, model_from_memory, need_onnx
+    from upstroke.graph.onnx_run import need_onnxruntime
+
+    need_onnx()
+    need_onnxruntime()
+    from upstroke.rewrite.work_onnx import WorkOnnx
+
+    path = Path(model) if isinstance(model, str | PathLike) else None
+    proto = model_from_memory(model) if path is None else model_from_file(path)
+    file_name = proto.graph.name if path is None else path.name
+    work = WorkOnnx(
+        proto, inputs, path=path, name=name or file_name, runtime=target or "onnxruntime", **more
+    )
+    return work, (inputs, {})
+
+
+def _asked(select: Sequence[str]) -> tuple[str, ...]:
+    """The codes of exact rewrites to make, each known.
+
+    Raises:
+        OptionError: there is no such rewrite.
+    """
+    codes = (select,) if isinstance(select, str) else tuple(select)
+    unknown = next((code for code in codes if code not in (*EXACT, "none")), None)
+    if unknown is not None:
+        msg = f"exact rewrites are {', '.join(EXACT)}, or none of them: none; got {unknown!r}"
+        raise OptionError(msg)
+    return codes
+
+
+def _silent(words: str, share: float) -> None:
+    """Tell nobody."""
+
+
+def _checked(work: Work, model: Any, given: tuple[Any, dict[str, Any]]) -> Report:  # noqa: ANN401
+    """The check of a model, as far as rewrites change what it finds."""
+    if isinstance(model, nn.Module):
+        return check(model, given, name=work.name, ignore=WITHOUT)
+    from upstroke.graph.onnx import read_onnx
+
+    return check(read_onnx(model, sizes=given[0]), name=work.name, ignore=WITHOUT)
+
+
+def _measured(work: Work, outcomes: Sequence[Outcome]) -> Measured:
+    took = [
+        each.times[0].milliseconds / 1e3
+        for each in outcomes
+        if each.became == "rewritten" and each.times
+    ]
+    return work.measured(sites=took, seconds=10.0)
+
+
+def _to_blame(work: Work, chosen: Sequence[tuple[Change, Form]], tell: Progress) -> str:
+    """Which site makes old and new differ, found by rewriting each of them alone."""
+    for change, form in chosen:
+        alone = work.again()
+        same = [
+            each
+            for each in alone.planned(alone.read())
+            if isinstance(each, Change) and (each.site, each.last) == (change.site, change.last)
+        ]
+        if same and alone.apply([(same[0], form)]).left == () and not _agree(alone, tell):
+            return f"site {change.site} in the form {form!r} is to blame; rewrite the others by naming them with --site"
+    sites = ", ".join(dict.fromkeys(change.site for change, _ in chosen))
+    return f"no site alone is to blame, but all of these together are: {sites}"
+
+
+def _agree(work: Work, tell: Progress) -> bool:
+    return all(each.ok for each in work.compared(tell))

@@ -1,0 +1,99 @@
+"""Define what a fix needs to know of a model, wherever it comes from, to read and to rewrite it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from upstroke.graph import Graph
+from upstroke.rewrite.change import Change, Form, Left
+from upstroke.rewrite.fixed import Pair
+from upstroke.rewrite.verify import Verified
+
+__all__ = ["Applied", "Chosen", "Measured", "Progress", "Work"]
+
+# Told what is being done, and which share of it is done.
+Progress = Callable[[str, float], object]
+# Changes, each in the form that was chosen for it.
+Chosen = Sequence[tuple[Change, Form]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What became of the changes that were to be put in place.
+
+    Attributes:
+        how: by what means, for each site at which it was done; empty where there is one way alone.
+        left: the sites at which it could not be done.
+        postponed: names of the sites at which it can be done when the model has been read once more.
+    """
+
+    how: Mapping[str, str]
+    left: tuple[Left, ...] = ()
+    postponed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What old and new take as a whole.
+
+    Attributes:
+        milliseconds: of one call, medians of one run.
+        memory: bytes at the peak.
+        memory_of: what the bytes are of.
+        share: part of the old one's time that the sites took that were rewritten; None where it is not known.
+        words: what that comes to, in a sentence without a full stop.
+    """
+
+    milliseconds: Pair
+    memory: Pair
+    memory_of: str
+    share: float | None
+    words: str
+
+
+@runtime_checkable
+class Work(Protocol):
+    """A model that is being fixed: the one that was given, and what has become of it so far."""
+
+    name: str
+    source: str
+    runtime: str
+
+    @property
+    def model(self) -> Any:  # noqa: ANN401 - a module or a file's content
+        """What it has become so far."""
+
+    @property
+    def given(self) -> Any:  # noqa: ANN401 - as above
+        """What it was."""
+
+    def read(self) -> Graph:
+        """The graph of what it has become so far."""
+
+    def planned(self, graph: Graph) -> tuple[Change | Left, ...]:
+        """What can be rewritten next."""
+
+    def candidates(self, change: Change) -> Mapping[str, Callable[[], Any]]:
+        """Ways to compute what a change does, ready to be timed on the example; "as it is" is the first."""
+
+    def apply(self, chosen: Chosen) -> Applied:
+        """Put changes in place."""
+
+    def compared(self, progress: Progress) -> tuple[Verified, ...]:
+        """Old and new on inputs of several sizes, in every precision in which both run."""
+
+    def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
+        """What old and new take, and what part of the old one these seconds for its sites are."""
+
+    def parameters(self) -> Pair:
+        """Numbers that old and new hold."""
+
+    def again(self) -> "Work":
+        """The model that was given, to be rewritten anew."""
+
+    def notes(self) -> tuple[str, ...]:
+        """What else a user should know, sentences without a full stop."""
+
+    def save(self, path: Path, *, overwrite: bool) -> tuple[str, ...]:
+        """Write what it has become, whole or not at all; gives what is to be said of the file."""

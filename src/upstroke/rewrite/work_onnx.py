@@ -1,0 +1,193 @@
+"""Turn an ONNX model into a workpiece of a fix: read from its nodes, rewritten in nodes of the standard alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from upstroke.errors import OptionError, ShapeError
+from upstroke.graph import Graph
+from upstroke.graph.onnx import read_onnx
+from upstroke.graph.onnx_shapes import inputs_of
+from upstroke.graph.steps import Resize
+from upstroke.rewrite import runtime_onnxruntime, runtime_openvino
+from upstroke.rewrite.change import Change, Form, Left
+from upstroke.rewrite.changes import changes
+from upstroke.rewrite.counting import parameters_of_onnx
+from upstroke.rewrite.fixed import Pair
+from upstroke.rewrite.measure import AS_IT_IS, gained, words_of_gain
+from upstroke.rewrite.memory import peak_of_onnx
+from upstroke.rewrite.onnx import refusal, rewritten
+from upstroke.rewrite.onnx_alone import alone
+from upstroke.rewrite.onnx_example import example_sizes, example_tensor, taken_sizes
+from upstroke.rewrite.onnx_save import save
+from upstroke.rewrite.variants import Variant, open_axes_of_onnx, variants
+from upstroke.rewrite.verify import Verified
+from upstroke.rewrite.verify_onnx import verified_onnx
+from upstroke.rewrite.work import Applied, Chosen, Measured, Progress
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["Runtime", "WorkOnnx"]
+
+Runtime = Literal["onnxruntime", "openvino"]
+SESSIONS = {"onnxruntime": runtime_onnxruntime.session_of, "openvino": runtime_openvino.session_of}
+
+
+class WorkOnnx:
+    """A model as a file has it, and what it is being rewritten into.
+
+    Args:
+        model: stays as it is.
+        sizes: of its inputs, where it leaves them open.
+        path: of its file; None for a model in memory.
+        runtime: in which forms are measured.
+        select: codes of what is to be done.
+        sites: at which; by default all.
+        tolerance: of relative differences; None for the usual one.
+        seed: of random inputs.
+    """
+
+    def __init__(
+        self,
+        model: "onnx.ModelProto",
+        sizes: Mapping[str, Sequence[int]] | Sequence[int] | None,
+        *,
+        path: Path | None,
+        name: str,
+        runtime: Runtime,
+        select: Sequence[str],
+        sites: Sequence[str],
+        tolerance: float | None,
+        seed: int,
+    ) -> None:
+        self.runtime = runtime
+        self.given: Any = model
+        self.model: Any = model
+        self._path = path
+        self._sizes = example_sizes(model, sizes)
+        self._taken = taken_sizes(model, sizes, self._sizes)
+        self._select, self._sites = select, sites
+        self._tolerance, self._seed = tolerance, seed
+        self.name, self.source = name, self.read().source
+
+    def read(self) -> Graph:
+        """The graph of what it has become so far."""
+        return self._read(self._sizes)
+
+    def planned(self, graph: Graph) -> tuple[Change | Left, ...]:
+        """What can be rewritten next."""
+        return changes(
+            graph, target="onnx", select=self._select, sites=self._sites, others=self._elsewhere(graph)
+        )
+
+    def candidates(self, change: Change) -> Mapping[str, Callable[[], Any]]:
+        """The nodes of a change, and those that may take their place, each as a model of its own."""
+        shape = tuple(size or 1 for size in self.read().shapes[change.first])
+        session_of = SESSIONS[self.runtime]
+        forms: tuple[Form | None, ...] = (None, *(f for f in change.forms if not self.refused(change, f)))
+        calls: dict[str, Callable[[], Any]] = {}
+        for form in forms:
+            small = alone(self.model, change, form, sizes=shape)
+            x = _drawn(small.graph.input[0], shape, self._seed)
+            calls[AS_IT_IS if form is None else form] = _call(session_of(small), x)
+        return calls
+
+    def refused(self, change: Change, form: Form) -> str | None:
+        """Why a form cannot be written in the operators that this file may use."""
+        return refusal(change, form, self.model)
+
+    def apply(self, chosen: Chosen) -> Applied:
+        """Put nodes in place of nodes."""
+        self.model = rewritten(self.model, chosen)
+        return Applied(how={})
+
+    def compared(self, progress: Progress) -> tuple[Verified, ...]:
+        """Old and new by ONNX Runtime, whatever the forms were chosen for."""
+        tolerance = 1e-5 if self._tolerance is None else self._tolerance
+        return (
+            verified_onnx(
+                self.given, self.model, self._variants(), tolerance=tolerance, progress=progress
+            ),
+        )
+
+    def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
+        """Medians of one run, in turns, and the memory of a process that does nothing else."""
+        arrays = [_array(each) for each in self._example()]
+        session_of = SESSIONS[self.runtime]
+        old, new = session_of(self.given), session_of(self.model)
+        gain = gained(lambda: old(arrays), lambda: new(arrays), sites=sites, seconds=seconds)
+        before, after = (
+            peak_of_onnx(each, arrays, runtime=self.runtime) for each in (self.given, self.model)
+        )
+        return Measured(
+            milliseconds=Pair(before=1e3 * gain.before.median, after=1e3 * gain.after.median),
+            memory=Pair(before=before.bytes, after=after.bytes),
+            memory_of=before.how,
+            share=gain.share,
+            words=words_of_gain(gain),
+        )
+
+    def parameters(self) -> Pair:
+        """Numbers in the weights of both."""
+        return Pair(before=parameters_of_onnx(self.given), after=parameters_of_onnx(self.model))
+
+    def again(self) -> "WorkOnnx":
+        """The model that was given, to be rewritten anew."""
+        return WorkOnnx(
+            self.given, self._sizes, path=self._path, name=self.name, runtime=self.runtime,
+            select=self._select, sites=self._sites, tolerance=self._tolerance, seed=self._seed,
+        )  # fmt: skip
+
+    def notes(self) -> tuple[str, ...]:
+        """What sizes the example has, where the file leaves them open and nobody gave any."""
+        return self._taken
+
+    def save(self, path: Path, *, overwrite: bool) -> tuple[str, ...]:
+        """Write the model, its weights beside it where they are too many for one file."""
+        save(self.model, path, source=self._path, overwrite=overwrite)
+        return ()
+
+    def _read(self, sizes: Mapping[str, Sequence[int]]) -> Graph:
+        return read_onnx(self.model, sizes=sizes)
+
+    def _variants(self) -> tuple[Variant, ...]:
+        axes = open_axes_of_onnx(self.given, self._read(self._sizes))
+        return variants(self._example(), open_axes=axes, seed=self._seed)
+
+    def _example(self) -> list[Tensor]:
+        """Random inputs of the sizes that are given, in order."""
+        generator = torch.Generator().manual_seed(self._seed)
+        return [
+            example_tensor(entry, self._sizes[entry.name], generator) for entry in inputs_of(self.given.graph)
+        ]
+
+    def _elsewhere(self, graph: Graph) -> tuple[Graph, ...]:
+        """The model read at other sizes, for what is given a size and not a scale."""
+        if not any(isinstance(node.step, Resize) and not node.step.given for node in graph.nodes):
+            return ()
+        names = [entry.name for entry in inputs_of(self.model.graph)]
+        found = []
+        for variant in self._variants()[2:]:
+            try:
+                found.append(self._read(dict(zip(names, variant.sizes, strict=True))))
+            except (OptionError, ShapeError):
+                continue
+        return tuple(found)
+
+
+def _call(session: Callable[[list[np.ndarray]], list[np.ndarray]], x: np.ndarray) -> Callable[[], Any]:
+    return lambda: session([x])[0]
+
+
+def _drawn(entry: "onnx.ValueInfoProto", shape: Sequence[int], seed: int) -> np.ndarray:
+    return _array(example_tensor(entry, shape, torch.Generator().manual_seed(seed)))
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.numpy()
+    return array

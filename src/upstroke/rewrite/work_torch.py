@@ -1,0 +1,233 @@
+"""Turn a PyTorch module into a workpiece of a fix: read by recording it, rewritten by modules and by graphs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from upstroke.errors import NotRepresentableError, OptionError, ShapeError
+from upstroke.graph import Graph
+from upstroke.graph.torch import record
+from upstroke.graph.steps import Resize
+from upstroke.graph.torch_calls import Calls
+from upstroke.rewrite.change import Change, Left
+from upstroke.rewrite.changes import changes
+from upstroke.rewrite.counting import parameters_of_module
+from upstroke.rewrite.fixed import Pair
+from upstroke.rewrite.measure import AS_IT_IS, gained, words_of_gain
+from upstroke.rewrite.memory import peak_of_module
+from upstroke.rewrite.torch_export import save_exported
+from upstroke.rewrite.torch_fx import located, rewritten_fx
+from upstroke.rewrite.torch_parts import part_of, stock_of
+from upstroke.rewrite.torch_swap import swapped
+from upstroke.rewrite.torch_traced import traced
+from upstroke.rewrite.variants import Variant, open_axes_of_module, variants
+from upstroke.rewrite.verify import Verified
+from upstroke.rewrite.verify_torch import runner, verified_modules
+from upstroke.rewrite.work import Applied, Chosen, Measured, Progress
+
+__all__ = ["WorkTorch"]
+
+
+class WorkTorch:
+    """A module, the copy of it that is being rewritten, and an example of its inputs.
+
+    Args:
+        model: stays as it is.
+        inputs: arguments of a forward pass, in order.
+        keywords: by name.
+        name: of the model.
+        select: codes of what is to be done.
+        sites: at which; by default all.
+        tolerance: of relative differences in the model's own precision; None for the usual one.
+        seed: of random inputs.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Sequence[Any],
+        keywords: Mapping[str, Any],
+        *,
+        name: str,
+        select: Sequence[str],
+        sites: Sequence[str],
+        tolerance: float | None,
+        seed: int,
+    ) -> None:
+        self.name, self.source, self.runtime = name, "PyTorch", "pytorch"
+        self.given: nn.Module = model
+        self.model: nn.Module = model
+        self._inputs, self._keywords = tuple(inputs), dict(keywords)
+        self._select, self._sites = select, sites
+        self._tolerance, self._seed = tolerance, seed
+        self._calls = Calls()
+        self._graph: Graph | None = None
+        self._how = ""
+
+    def read(self) -> Graph:
+        """The graph of one recorded pass, and which maps each module, or each node of a traced graph, gives."""
+        if isinstance(self.model, fx.GraphModule) and self._how:
+            found = located(self.model, self._inputs, keywords=self._keywords, name=self.name)
+            self._graph, self._calls = found.graph, found.calls
+        else:
+            self._calls = Calls()
+            self._graph = record(
+                self.model, self._inputs, kwargs=self._keywords, name=self.name, calls=self._calls
+            )
+        return self._graph
+
+    def planned(self, graph: Graph) -> tuple[Change | Left, ...]:
+        """What can be rewritten next; nothing that a module in training mode computes otherwise."""
+        found = changes(
+            graph, target="pytorch", select=self._select, sites=self._sites, others=self._elsewhere(graph)
+        )
+        modules = dict(self.given.named_modules())
+        return tuple(_in_evaluation(each, modules) for each in found)
+
+    def candidates(self, change: Change) -> Mapping[str, Callable[[], Any]]:
+        """The replaced calls as PyTorch's own, and the part in each form that has one."""
+        x = self._map_of(change)
+        calls: dict[str, Callable[[], Any]] = {AS_IT_IS: _call(stock_of(change), x)}
+        for form in change.forms:
+            try:
+                part = part_of(change, form, dtype=x.dtype, device=x.device)
+            except NotRepresentableError:
+                continue
+            calls[form] = _call(part.eval(), x)
+        return calls
+
+    def apply(self, chosen: Chosen) -> Applied:
+        """Swap modules where a change is a module's work; where it is not, trace the model and read it anew."""
+        assert self._graph is not None
+        if self._how:
+            return self._apply_in_graph(chosen)
+        result = swapped(self.model, self._graph, self._calls, chosen)
+        self.model = result.model
+        how = {change.site: "module swapped" for change, _ in result.done}
+        if not result.not_done:
+            return Applied(how=how)
+        try:
+            found = traced(self.model, self._inputs, self._keywords)
+        except OptionError as error:
+            left = tuple(Left(site=each.site, codes=each.codes, reason=str(error)) for each in result.not_done)
+            return Applied(how=how, left=left)
+        self.model, self._how = found.module, found.how
+        return Applied(how=how, postponed=frozenset(each.site for each in result.not_done))
+
+    def _apply_in_graph(self, chosen: Chosen) -> Applied:
+        assert isinstance(self.model, fx.GraphModule)
+        parts = []
+        for change, form in chosen:
+            x = self._map_of(change)
+            parts.append((change, part_of(change, form, dtype=x.dtype, device=x.device)))
+        result = rewritten_fx(self.model, self._calls, parts)
+        self.model = result.module
+        return Applied(how={each.site: f"in a graph of {self._how}" for each in result.done}, left=result.left)
+
+    def compared(self, progress: Progress) -> tuple[Verified, ...]:
+        """Old and new in double precision, where the model runs so, and in its own."""
+        found = verified_modules(
+            self.given,
+            self.model,
+            self._variants(),
+            tolerance=self._tolerance,
+            seed=self._seed,
+            progress=progress,
+        )
+        return tuple(each for each in (found.double, found.own) if each is not None)
+
+    def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
+        """Medians of one run, in turns, and the tensors alive at the worst moment."""
+        old, new = runner(self.given), runner(self.model)
+        gain = gained(
+            lambda: old(*self._inputs, **self._keywords),
+            lambda: new(*self._inputs, **self._keywords),
+            sites=sites,
+            seconds=seconds,
+        )
+        before, after = (
+            peak_of_module(each, self._inputs, self._keywords) for each in (self.given, self.model)
+        )
+        return Measured(
+            milliseconds=Pair(before=1e3 * gain.before.median, after=1e3 * gain.after.median),
+            memory=Pair(before=before.bytes, after=after.bytes),
+            memory_of=before.how,
+            share=gain.share,
+            words=words_of_gain(gain),
+        )
+
+    def parameters(self) -> Pair:
+        """Parameters and buffers of both."""
+        return Pair(before=parameters_of_module(self.given), after=parameters_of_module(self.model))
+
+    def again(self) -> "WorkTorch":
+        """The module that was given, to be rewritten anew."""
+        return WorkTorch(
+            self.given, self._inputs, self._keywords, name=self.name, select=self._select,
+            sites=self._sites, tolerance=self._tolerance, seed=self._seed,
+        )  # fmt: skip
+
+    def notes(self) -> tuple[str, ...]:
+        """What follows from the model being a graph now."""
+        if not self._how:
+            return ()
+        return (f"the new model is a graph that {self._how} made, with the arguments of the old one",)
+
+    def save(self, path: Path, *, overwrite: bool) -> tuple[str, ...]:
+        """Write a program of `torch.export`."""
+        fixed = save_exported(
+            self.model, self._inputs, path, keywords=self._keywords, overwrite=overwrite
+        )
+        return (f"{path} takes no other sizes where {', '.join(fixed)}",) if fixed else ()
+
+    def _variants(self) -> tuple[Variant, ...]:
+        graph = record(self.given, self._inputs, kwargs=self._keywords, name=self.name)
+        axes = open_axes_of_module(graph, self._inputs, self._keywords)
+        return variants(self._inputs, self._keywords, open_axes=axes, seed=self._seed)
+
+    def _elsewhere(self, graph: Graph) -> tuple[Graph, ...]:
+        """The model read at other sizes, for what is given a size and not a scale; those that it takes."""
+        if not any(isinstance(node.step, Resize) and not node.step.given for node in graph.nodes):
+            return ()
+        axes = open_axes_of_module(graph, self._inputs, self._keywords)
+        found = []
+        for variant in variants(self._inputs, self._keywords, open_axes=axes, seed=self._seed)[2:]:
+            try:
+                found.append(record(self.model, variant.inputs, kwargs=variant.keywords, name=self.name))
+            except (OptionError, ShapeError):
+                continue
+        return tuple(found)
+
+    def _map_of(self, change: Change) -> Tensor:
+        """Random numbers of the shape and type of the map that comes into a change."""
+        assert self._graph is not None
+        shape = tuple(size or 1 for size in self._graph.shapes[change.first])
+        weight = next(
+            (each for each in self.given.parameters() if each.is_floating_point()), torch.zeros(())
+        )
+        generator = torch.Generator().manual_seed(self._seed)
+        return torch.randn(shape, generator=generator).to(weight)
+
+
+def _call(layer: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], Tensor]:
+    def call() -> Tensor:
+        with torch.inference_mode():
+            return layer(x)
+
+    return call
+
+
+def _in_evaluation(planned: Change | Left, modules: Mapping[str, nn.Module]) -> Change | Left:
+    """A change, unless it goes by what a batch normalisation computes only in evaluation mode."""
+    for node in planned.nodes if isinstance(planned, Change) else ():
+        part = modules.get(node.name)
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training:
+            reason = (
+                f"batch normalisation {node.name} is in training mode, where it goes by the statistics of each "
+                "batch; call model.eval() first"
+            )
+            return Left(site=planned.site, codes=planned.codes, reason=reason)
+    return planned
