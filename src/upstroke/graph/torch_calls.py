@@ -21,12 +21,14 @@ class CallOf:
         inputs: names of the maps it was given, in order; None for a tensor that is no map.
         outputs: names of the maps it gave, likewise.
         others: whether it was given anything beside tensors and None.
+        absent: how many of what it was given were None, where it may be given something another time.
     """
 
     part: str
     inputs: tuple[str | None, ...]
     outputs: tuple[str | None, ...]
     others: bool
+    absent: int = 0
 
 
 class Calls:
@@ -56,6 +58,7 @@ class Calls:
                 inputs=self._names(leaves),
                 outputs=self._names(pytree.tree_leaves(gave)),
                 others=any(not isinstance(leaf, Tensor | None) for leaf in leaves),
+                absent=sum(leaf is None for leaf in leaves),
             )
         )
 
