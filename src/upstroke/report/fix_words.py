@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from upstroke.axes import times
-from upstroke.report.check_words import counted, measured
+from upstroke.report.check_words import counted
 from upstroke.report.inspect_text import figures
 
 __all__ = [

@@ -100,9 +100,7 @@ def fix(
     before = _checked(work, work.given, given)
     old = multiply_adds(work.read()).total
     settings = Settings(form=form, least=least, seconds=seconds)
-    outcomes, rounds, chosen = (
-        rewrite_exactly(work, settings, tell) if "none" not in select else ((), 0, ())
-    )
+    outcomes, rounds, chosen = rewrite_exactly(work, settings, tell) if "none" not in select else ((), 0, ())
     is_rewritten = any(each.became == "rewritten" for each in outcomes)
     verified = work.compared(tell) if is_rewritten else ()
     if not all(each.ok for each in verified):
@@ -168,9 +166,7 @@ def _work(
     path = Path(model) if isinstance(model, str | PathLike) else None
     proto = model_from_memory(model) if path is None else model_from_file(path)
     file_name = proto.graph.name if path is None else path.name
-    work = WorkOnnx(
-        proto, inputs, path=path, name=name or file_name, runtime=target or "onnxruntime", **more
-    )
+    work = WorkOnnx(proto, inputs, path=path, name=name or file_name, runtime=target or "onnxruntime", **more)
     return work, (inputs, {})
 
 
@@ -203,9 +199,7 @@ def _checked(work: Work, model: Any, given: tuple[Any, dict[str, Any]]) -> Repor
 
 def _measured(work: Work, outcomes: Sequence[Outcome]) -> Measured:
     took = [
-        each.times[0].milliseconds / 1e3
-        for each in outcomes
-        if each.became == "rewritten" and each.times
+        each.times[0].milliseconds / 1e3 for each in outcomes if each.became == "rewritten" and each.times
     ]
     return work.measured(sites=took, seconds=10.0)
 
@@ -220,7 +214,7 @@ def _to_blame(work: Work, chosen: Sequence[tuple[Change, Form]], tell: Progress)
             if isinstance(each, Change) and (each.site, each.last) == (change.site, change.last)
         ]
         if same and alone.apply([(same[0], form)]).left == () and not _agree(alone, tell):
-            return f"site {change.site} in the form {form!r} is to blame; rewrite the others by naming them with --site"
+            return f"site {change.site} is to blame, in the form {form!r}; name the others with --site"
     sites = ", ".join(dict.fromkeys(change.site for change, _ in chosen))
     return f"no site alone is to blame, but all of these together are: {sites}"
 

@@ -66,9 +66,7 @@ def taken_sizes(
     return (f"the file leaves sizes open, so times are of {shown}; give others as --input",)
 
 
-def example_tensor(
-    entry: "onnx.ValueInfoProto", shape: Sequence[int], generator: torch.Generator
-) -> Tensor:
+def example_tensor(entry: "onnx.ValueInfoProto", shape: Sequence[int], generator: torch.Generator) -> Tensor:
     """Random numbers for an input, normally distributed, or zeros where its type is no floating one.
 
     Raises:
@@ -98,12 +96,13 @@ def _known(model: "onnx.ModelProto", given: Sizes) -> dict[str, tuple[int | None
 def _declared(entry: "onnx.ValueInfoProto") -> tuple[int | None, ...]:
     kind = entry.type.tensor_type
     if not kind.HasField("shape"):
-        msg = f"the file does not say how many axes input {entry.name!r} has; give --input {entry.name}=1x3x64x64"
+        msg = (
+            f"the file does not say how many axes input {entry.name!r} has; give --input "
+            f"{entry.name}=1x3x64x64"
+        )
         raise OptionError(msg)
     return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim)
 
 
 def _filled(shape: Sequence[int | None], start: int) -> tuple[int, ...]:
-    return tuple(
-        size if size is not None else 1 if axis == 0 else start for axis, size in enumerate(shape)
-    )
+    return tuple(size if size is not None else 1 if axis == 0 else start for axis, size in enumerate(shape))

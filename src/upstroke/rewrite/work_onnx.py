@@ -1,4 +1,4 @@
-"""Turn an ONNX model into a workpiece of a fix: read from its nodes, rewritten in nodes of the standard alone."""
+"""Turn an ONNX model into a workpiece of a fix: read from its nodes, rewritten in standard nodes alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -110,9 +110,7 @@ class WorkOnnx:
         """Old and new by ONNX Runtime, whatever the forms were chosen for."""
         tolerance = 1e-5 if self._tolerance is None else self._tolerance
         return (
-            verified_onnx(
-                self.given, self.model, self._variants(), tolerance=tolerance, progress=progress
-            ),
+            verified_onnx(self.given, self.model, self._variants(), tolerance=tolerance, progress=progress),
         )
 
     def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:

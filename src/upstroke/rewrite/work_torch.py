@@ -1,4 +1,4 @@
-"""Turn a PyTorch module into a workpiece of a fix: read by recording it, rewritten by modules and by graphs."""
+"""Turn a PyTorch module into a workpiece of a fix: recorded, and rewritten by its modules or as a graph."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ from torch import Tensor, fx, nn
 
 from upstroke.errors import NotRepresentableError, OptionError, ShapeError
 from upstroke.graph import Graph
-from upstroke.graph.torch import record
 from upstroke.graph.steps import Resize
+from upstroke.graph.torch import record
 from upstroke.graph.torch_calls import Calls
 from upstroke.rewrite.change import Change, Left
 from upstroke.rewrite.changes import changes
@@ -21,7 +21,7 @@ from upstroke.rewrite.memory import peak_of_module
 from upstroke.rewrite.torch_export import save_exported
 from upstroke.rewrite.torch_fx import located, rewritten_fx
 from upstroke.rewrite.torch_parts import part_of, stock_of
-from upstroke.rewrite.torch_swap import swapped
+from upstroke.rewrite.torch_swap import NotDone, swapped
 from upstroke.rewrite.torch_traced import traced
 from upstroke.rewrite.variants import Variant, open_axes_of_module, variants
 from upstroke.rewrite.verify import Verified
@@ -66,9 +66,10 @@ class WorkTorch:
         self._calls = Calls()
         self._graph: Graph | None = None
         self._how = ""
+        self._said: list[str] = []
 
     def read(self) -> Graph:
-        """The graph of one recorded pass, and which maps each module, or each node of a traced graph, gives."""
+        """The graph of one recorded pass, and which maps each module, or node of a traced graph, gives."""
         if isinstance(self.model, fx.GraphModule) and self._how:
             found = located(self.model, self._inputs, keywords=self._keywords, name=self.name)
             self._graph, self._calls = found.graph, found.calls
@@ -100,7 +101,7 @@ class WorkTorch:
         return calls
 
     def apply(self, chosen: Chosen) -> Applied:
-        """Swap modules where a change is a module's work; where it is not, trace the model and read it anew."""
+        """Swap modules where a change is modules' work; where it is not, trace the model and read it anew."""
         assert self._graph is not None
         if self._how:
             return self._apply_in_graph(chosen)
@@ -112,7 +113,9 @@ class WorkTorch:
         try:
             found = traced(self.model, self._inputs, self._keywords)
         except OptionError as error:
-            left = tuple(Left(site=each.site, codes=each.codes, reason=str(error)) for each in result.not_done)
+            left = tuple(
+                Left(site=each.site, codes=each.codes, reason=str(error)) for each in result.not_done
+            )
             return Applied(how=how, left=left)
         self.model, self._how = found.module, found.how
         return Applied(how=how, postponed=frozenset(each.site for each in result.not_done))
@@ -125,7 +128,9 @@ class WorkTorch:
             parts.append((change, part_of(change, form, dtype=x.dtype, device=x.device)))
         result = rewritten_fx(self.model, self._calls, parts)
         self.model = result.module
-        return Applied(how={each.site: f"in a graph of {self._how}" for each in result.done}, left=result.left)
+        return Applied(
+            how={each.site: f"in a graph of {self._how}" for each in result.done}, left=result.left
+        )
 
     def compared(self, progress: Progress) -> tuple[Verified, ...]:
         """Old and new in double precision, where the model runs so, and in its own."""
@@ -171,16 +176,13 @@ class WorkTorch:
         )  # fmt: skip
 
     def notes(self) -> tuple[str, ...]:
-        """What follows from the model being a graph now."""
-        if not self._how:
-            return ()
-        return (f"the new model is a graph that {self._how} made, with the arguments of the old one",)
+        """What swaps left to say, and whether the model is a graph now."""
+        graph = f"the new model is a graph that {self._how} made, with the arguments of the old one"
+        return (*dict.fromkeys(self._said), *([graph] if self._how else []))
 
     def save(self, path: Path, *, overwrite: bool) -> tuple[str, ...]:
         """Write a program of `torch.export`."""
-        fixed = save_exported(
-            self.model, self._inputs, path, keywords=self._keywords, overwrite=overwrite
-        )
+        fixed = save_exported(self.model, self._inputs, path, keywords=self._keywords, overwrite=overwrite)
         return (f"{path} takes no other sizes where {', '.join(fixed)}",) if fixed else ()
 
     def _variants(self) -> tuple[Variant, ...]:
@@ -205,11 +207,15 @@ class WorkTorch:
         """Random numbers of the shape and type of the map that comes into a change."""
         assert self._graph is not None
         shape = tuple(size or 1 for size in self._graph.shapes[change.first])
-        weight = next(
-            (each for each in self.given.parameters() if each.is_floating_point()), torch.zeros(())
-        )
+        weight = next((each for each in self.given.parameters() if each.is_floating_point()), torch.zeros(()))
         generator = torch.Generator().manual_seed(self._seed)
         return torch.randn(shape, generator=generator).to(weight)
+
+
+def _left(undone: NotDone, reason: str) -> Left:
+    """A change that neither modules nor a graph can make."""
+    words = f"{undone.reason}; and {reason}"
+    return Left(site=undone.change.site, codes=undone.change.codes, reason=words)
 
 
 def _call(layer: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], Tensor]:
@@ -226,8 +232,8 @@ def _in_evaluation(planned: Change | Left, modules: Mapping[str, nn.Module]) -> 
         part = modules.get(node.name)
         if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training:
             reason = (
-                f"batch normalisation {node.name} is in training mode, where it goes by the statistics of each "
-                "batch; call model.eval() first"
+                f"batch normalisation {node.name} is in training mode, where it goes by the statistics of "
+                "each batch; call model.eval() first"
             )
             return Left(site=planned.site, codes=planned.codes, reason=reason)
     return planned
