@@ -23,6 +23,7 @@ def interleaved(
     seconds: float = 0.5,
     turns: int = 5,
     before: Callable[[], object] | None = None,
+    warm_up: bool = True,
 ) -> dict[str, Timing]:
     """Median and spread (interquartile range) of each call in seconds, after one warm-up each.
 
@@ -35,12 +36,13 @@ def interleaved(
         seconds: for each call, all turns together.
         turns: at least 2; the runs of a call that takes longer than its share.
         before: called before every run and not timed.
+        warm_up: whether each call runs once before; not needed where all of them just ran.
 
     >>> times = interleaved({"nothing": lambda: None}, seconds=0.001)
     >>> times["nothing"].runs >= 5
     True
     """
-    for call in calls.values():
+    for call in calls.values() if warm_up else ():
         call()
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(turns):

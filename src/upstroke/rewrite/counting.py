@@ -50,7 +50,7 @@ class Count:
     def total(self) -> float | None:
         """Of all nodes that are counted; None where a size is not known."""
         known = [value for value in self.by_map.values() if value is not None]
-        return sum(known) if len(known) == len(self.by_map) else None
+        return float(sum(known)) if len(known) == len(self.by_map) else None
 
 
 def multiply_adds(graph: Graph) -> Count:
