@@ -18,6 +18,7 @@ from upstroke.rewrite.counting import parameters_of_module
 from upstroke.rewrite.fixed import Pair
 from upstroke.rewrite.measure import AS_IT_IS, gained, words_of_gain
 from upstroke.rewrite.memory import peak_of_module
+from upstroke.rewrite.runtime_pytorch import calls_of
 from upstroke.rewrite.torch_export import save_exported
 from upstroke.rewrite.torch_fx import located, rewritten_fx
 from upstroke.rewrite.torch_parts import part_of, stock_of
@@ -25,7 +26,7 @@ from upstroke.rewrite.torch_swap import NotDone, swapped
 from upstroke.rewrite.torch_traced import traced
 from upstroke.rewrite.variants import Variant, open_axes_of_module, variants
 from upstroke.rewrite.verify import Verified
-from upstroke.rewrite.verify_torch import runner, verified_modules
+from upstroke.rewrite.verify_torch import verified_modules
 from upstroke.rewrite.work import Applied, Chosen, Measured, Progress
 
 __all__ = ["WorkTorch"]
@@ -146,13 +147,9 @@ class WorkTorch:
 
     def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
         """Medians of one run, in turns, and the tensors alive at the worst moment."""
-        old, new = runner(self.given), runner(self.model)
-        gain = gained(
-            lambda: old(*self._inputs, **self._keywords),
-            lambda: new(*self._inputs, **self._keywords),
-            sites=sites,
-            seconds=seconds,
-        )
+        both = {"before": self.given, "after": self.model}
+        with calls_of(both, self._inputs, self._keywords) as calls:
+            gain = gained(calls["before"], calls["after"], sites=sites, seconds=seconds)
         before, after = (
             peak_of_module(each, self._inputs, self._keywords) for each in (self.given, self.model)
         )
