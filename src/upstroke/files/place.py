@@ -4,11 +4,13 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from upstroke.errors import FileError
 
-__all__ = ["check_target", "write_atomically"]
+__all__ = ["check_target", "write_atomically", "write_together"]
 
 REMEDIES = {
     errno.EACCES: "choose a folder you may write to",
@@ -29,20 +31,71 @@ def write_atomically(path: str | Path, data: bytes | str, *, overwrite: bool = F
 
     A file that is replaced keeps its permissions, and a symbolic link stays a link to the new content.
     """
-    path = Path(path)
+    write_together({Path(path): [data.encode() if isinstance(data, str) else data]}, overwrite=overwrite)
+
+
+def write_together(files: Mapping[Path, Iterable[bytes]], *, overwrite: bool = False) -> None:
+    """Write files that belong together, each as `write_atomically` does: all of them, or none.
+
+    All are written before the first is moved into place, in the order given; where one cannot be moved, those
+    before it are taken back, and what they replaced stands there again.
+
+    Args:
+        files: what goes where, piece by piece.
+        overwrite: whether files that are there may be replaced.
+    """
+    for path in files:
+        check_target(path, overwrite=overwrite)
+    with ExitStack() as undo:
+        staged = [(path, _staged(path, pieces, undo)) for path, pieces in files.items()]
+        *ahead, (last, beside) = staged
+        replaced = [_moved(path, other, undo) for path, other in ahead]
+        with _said(last):
+            os.replace(beside, os.path.realpath(last))
+        undo.pop_all()
+    for old in filter(None, replaced):
+        old.unlink(missing_ok=True)
+    for folder in dict.fromkeys(Path(os.path.realpath(path)).parent for path in files):
+        with _said(last):
+            _flush_folder(folder)
+
+
+def _staged(path: Path, pieces: Iterable[bytes], undo: ExitStack) -> Path:
+    """Write a file beside its target; its path."""
     target = Path(os.path.realpath(path))
-    check_target(path, overwrite=overwrite)
-    beside = target.parent / f".upstroke-{secrets.token_hex(8)}.tmp"
-    try:
+    beside = _beside(target)
+    with _said(path):
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            _write_through(descriptor, data.encode() if isinstance(data, str) else data)
-            if os.path.isfile(target):
-                beside.chmod(stat.S_IMODE(target.stat().st_mode))
-            os.replace(beside, target)
-        finally:
-            beside.unlink(missing_ok=True)
-        _flush_folder(target.parent)
+        undo.callback(beside.unlink, missing_ok=True)
+        _write_through(descriptor, pieces)
+        if os.path.isfile(target):
+            beside.chmod(stat.S_IMODE(target.stat().st_mode))
+    return beside
+
+
+def _moved(path: Path, beside: Path, undo: ExitStack) -> Path | None:
+    """Move a file into place so that it can be taken back; where the file that it replaces stands now."""
+    target, old = Path(os.path.realpath(path)), None
+    with _said(path):
+        if os.path.exists(target):
+            old = _beside(target)
+            os.replace(target, old)
+            undo.callback(os.replace, old, target)
+        else:
+            undo.callback(target.unlink, missing_ok=True)
+        os.replace(beside, target)
+    return old
+
+
+def _beside(target: Path) -> Path:
+    return target.parent / f".upstroke-{secrets.token_hex(8)}.tmp"
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """Turn what the system says into one sentence."""
+    try:
+        yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
         remedy = REMEDIES.get(error.errno or 0, "choose another place")
@@ -69,10 +122,10 @@ def check_target(path: Path, *, overwrite: bool) -> None:
         raise FileError(message)
 
 
-def _write_through(descriptor: int, data: bytes) -> None:
+def _write_through(descriptor: int, pieces: Iterable[bytes]) -> None:
     """Write to an open file, close it and wait until the disk has it."""
     with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
+        file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
 

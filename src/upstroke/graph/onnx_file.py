@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from upstroke.errors import FileError, MissingExtraError
 
@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     import onnx
 
 __all__ = [
+    "MOST_BYTES",
+    "copied_without",
     "has_schema",
     "inlined",
     "model_from_file",
     "model_from_memory",
     "need_onnx",
     "opset_versions",
+    "weight_bytes",
     "without_weights",
 ]
 
@@ -27,6 +30,12 @@ FACTORY = "which have no graph; give package.module:factory with --weights FILE"
 UNDEFINED = "upstroke.undefined"
 # Weights of up to so many numbers are no weight to speak of; lists of sizes and scales are among them.
 SMALL = 2**10
+# Messages of 2 GiB and more cannot be put into bytes; what is no weight is far below the rest of that.
+MOST_BYTES = 1_900_000_000
+# So many bytes are worth a look at what a weight really holds.
+MANY = 2**26
+
+_Message = TypeVar("_Message", "onnx.ModelProto", "onnx.GraphProto")
 
 
 def model_from_file(path: Path) -> "onnx.ModelProto":
@@ -49,11 +58,17 @@ def model_from_file(path: Path) -> "onnx.ModelProto":
 
 
 def model_from_memory(given: "onnx.ModelProto") -> "onnx.ModelProto":
-    """A checked copy of a model, so that reading it changes nothing of what the caller has."""
+    """A checked copy of a model, so that reading it changes nothing of what the caller has.
+
+    Of more than can be put into bytes no copy is made: nothing but the checker's stand-ins is written to it,
+    and taken back.
+    """
     import onnx
 
-    model = onnx.ModelProto()
-    model.CopyFrom(given)
+    model = given
+    if weight_bytes(given) <= MOST_BYTES:
+        model = onnx.ModelProto()
+        model.CopyFrom(given)
     tensors = model.graph.initializer
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
         msg = "a model in memory must hold its weights; this one keeps them in other files; give its path"
@@ -99,13 +114,37 @@ def inlined(model: "onnx.ModelProto") -> "onnx.ModelProto":
         return model
     from onnx import checker, inliner
 
+    is_large = weight_bytes(model) > MOST_BYTES
     try:
-        return inliner.inline_local_functions(model)
+        flat = inliner.inline_local_functions(without_weights(model) if is_large else model)
     except checker.ValidationError as error:
         # a function that calls itself
         msg = f"its functions cannot be put in the place of their calls: {_first_line(error)}; "
         msg += "export or download the model again"
         raise FileError(msg) from error
+    if is_large:
+        flat.ir_version = model.ir_version
+        for name in ("input", "initializer"):
+            flat.graph.ClearField(name)
+            getattr(flat.graph, name).extend(getattr(model.graph, name))
+    return flat
+
+
+def weight_bytes(model: "onnx.ModelProto") -> int:
+    """How many bytes the weights of a model take."""
+    from onnx import TensorProto, helper
+
+    sizes = {
+        kind: helper.tensor_dtype_to_np_dtype(kind).itemsize
+        for kind in {tensor.data_type for tensor in model.graph.initializer}
+        if kind not in (TensorProto.UNDEFINED, TensorProto.STRING)
+    }
+    said = (
+        (tensor, math.prod(tensor.dims) * sizes.get(tensor.data_type, 0))
+        for tensor in model.graph.initializer
+    )
+    # a shape may say more than there is, and what there is is counted where it would matter
+    return sum(size if size < MANY else min(size, len(tensor.raw_data)) for tensor, size in said)
 
 
 def without_weights(model: "onnx.ModelProto") -> "onnx.ModelProto":
@@ -113,22 +152,33 @@ def without_weights(model: "onnx.ModelProto") -> "onnx.ModelProto":
     import onnx
     from onnx import helper
 
-    light = onnx.ModelProto(ir_version=max(4, model.ir_version))
-    light.opset_import.extend(model.opset_import)
-    light.functions.extend(model.functions)
-    graph, old = light.graph, model.graph
-    graph.name = old.name or "light"
-    graph.node.extend(old.node)
-    graph.input.extend(old.input)
-    graph.output.extend(old.output)
-    graph.value_info.extend(old.value_info)
-    known = {entry.name for entry in old.input}
-    for tensor in old.initializer:
+    light = copied_without(model, "graph")
+    light.ir_version = max(4, model.ir_version)
+    light.graph.CopyFrom(copied_without(model.graph, "initializer"))
+    known = {entry.name for entry in model.graph.input}
+    for tensor in model.graph.initializer:
         if math.prod(tensor.dims) <= SMALL and tensor.data_location != onnx.TensorProto.EXTERNAL:
-            graph.initializer.append(tensor)
+            light.graph.initializer.append(tensor)
         elif tensor.name not in known:
-            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+            entry = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            light.graph.input.append(entry)
     return light
+
+
+def copied_without(message: _Message, *fields: str) -> _Message:
+    """A copy of a model or a graph without some of its fields, of which nothing is copied on the way."""
+    copy = type(message)()
+    for field, value in message.ListFields():
+        own = getattr(copy, field.name)
+        if field.name in fields:
+            continue
+        if hasattr(own, "extend"):
+            own.extend(value)
+        elif hasattr(own, "CopyFrom"):
+            own.CopyFrom(value)
+        else:
+            setattr(copy, field.name, value)
+    return copy
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -211,9 +261,9 @@ def _check(model: "onnx.ModelProto", where: object) -> None:
     for owner in owners:
         owner.opset_import.add(domain=UNDEFINED, version=1)
     try:
-        checker.check_model(model)
+        checker.check_model(model if weight_bytes(model) <= MOST_BYTES else without_weights(model))
     except Exception as error:
-        # what is no verdict of the checker is protobuf's, which cannot hand it models of more than 2 GiB
+        # what is no verdict of the checker is protobuf's, which cannot hand it messages of more than 2 GiB
         minor = "Bad node spec" in str(error) or not isinstance(error, checker.ValidationError)
         if minor and _is_in_order(model.graph):
             return

@@ -1,17 +1,19 @@
 """Turn an ONNX model and the changes chosen for it into a model of standard operators alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy
 import onnx
 
 from upstroke.errors import NotRepresentableError
 from upstroke.graph.onnx_file import inlined
 from upstroke.rewrite.change import Change, Form
+from upstroke.rewrite.onnx_alone import extracted
 from upstroke.rewrite.onnx_draft import Draft
 from upstroke.rewrite.onnx_edit import Edit
 from upstroke.rewrite.onnx_lower import lower
 
-__all__ = ["refusal", "rewritten", "serves"]
+__all__ = ["alone", "refusal", "rewritten", "serves"]
 
 # Convolution and resize of maps with any batch, broadcasting as it is now.
 _OLDEST = 7
@@ -46,6 +48,35 @@ def rewritten(model: onnx.ModelProto, chosen: Sequence[tuple[Change, Form]]) -> 
     for change, form in chosen:
         _replace(change, form, edit, draft)
     return edit.finished(draft.weights)
+
+
+def alone(
+    model: onnx.ModelProto,
+    change: Change,
+    form: Form | None,
+    *,
+    size: Sequence[int],
+    values: Mapping[str, numpy.ndarray] | None = None,
+) -> onnx.ModelProto:
+    """One change as a small model from its first map to its last, to be timed or compared by itself.
+
+    Args:
+        model: in which the change can be made; it stays as it is.
+        change: of it.
+        form: in which the change is computed; None for the nodes that stand there now.
+        size: of the first map, batch and channels included.
+        values: of tensors that are computed elsewhere in the model, such as the shape that a reshape makes; a
+            resize to the size of another map needs none, because its scale is known.
+
+    Raises:
+        NotRepresentableError: the change cannot be done so, or a value from elsewhere is missing.
+    """
+    edit = Edit(inlined(model))
+    draft = _draft(edit)
+    if form is not None:
+        _replace(change, form, edit, draft)
+        edit.weights |= {tensor.name: tensor for tensor in draft.weights}
+    return extracted(edit, change, size=size, values=values or {})
 
 
 def refusal(change: Change, form: Form, model: onnx.ModelProto) -> str | None:

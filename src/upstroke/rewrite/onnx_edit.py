@@ -9,7 +9,7 @@ import onnx
 from onnx import numpy_helper, shape_inference
 
 from upstroke.errors import NotRepresentableError
-from upstroke.graph.onnx_file import opset_versions, without_weights
+from upstroke.graph.onnx_file import copied_without, opset_versions, without_weights
 
 __all__ = ["Edit", "reads_of"]
 
@@ -148,14 +148,11 @@ class Edit:
         Args:
             weights: that come in.
         """
-        # field by field, because a model of more than 2 GiB cannot be copied whole and then made smaller
-        old, model = self.model, onnx.ModelProto()
-        for field, value in old.ListFields():
-            if field.name != "graph":
-                _set(model, field.name, value)
-        for field, value in old.graph.ListFields():
-            if field.name not in ("node", "initializer", "input", "value_info", "quantization_annotation"):
-                _set(model.graph, field.name, value)
+        old = self.model
+        # what is copied and then thrown away may be more than memory holds
+        own = ("node", "initializer", "input", "value_info", "quantization_annotation")
+        model = copied_without(old, "graph")
+        model.graph.CopyFrom(copied_without(old.graph, *own))
         graph, gone = model.graph, self.gone
         graph.node.extend(self.nodes)
         graph.initializer.extend(each for each in old.graph.initializer if self._is_kept(each.name))
@@ -200,14 +197,3 @@ def _names(graph: onnx.GraphProto) -> Iterable[str]:
         yield from (*node.input, *node.output)
         for body in _bodies(node):
             yield from _names(body)
-
-
-def _set(message: onnx.ModelProto | onnx.GraphProto, name: str, value: object) -> None:
-    """Give a field of a message the value that another message has."""
-    own = getattr(message, name)
-    if hasattr(own, "extend"):
-        own.extend(value)
-    elif hasattr(own, "CopyFrom"):
-        own.CopyFrom(value)
-    else:
-        setattr(message, name, value)

@@ -20,7 +20,7 @@ def rolled(operator: Polyphase) -> tuple[Polyphase, tuple[int, ...]]:
     of 3 this is 3 cells, and 2 with r = 1. With r = 0 only taps that no phase has are left out.
 
     >>> from upstroke.polyphase import box, compose, nearest
-    >>> operator, more = rolled(compose(nearest(2, ndim=1), box(3, length=3)))
+    >>> operator, more = rolled(compose(nearest(2, ndim=1), box(1, length=3, ndim=1)))
     >>> operator.kernel, more
     ((2,), (1,))
     """

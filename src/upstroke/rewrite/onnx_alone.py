@@ -1,0 +1,123 @@
+"""Turn one change of an ONNX model into a small model of its own, as it is now or in a form."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy
+import onnx
+from onnx import helper, numpy_helper, shape_inference
+
+from upstroke.errors import NotRepresentableError
+from upstroke.graph.steps import Resize
+from upstroke.rewrite.change import Change
+from upstroke.rewrite.onnx_edit import Edit, reads_of
+
+__all__ = ["extracted"]
+
+# Which input of Resize says the sizes of its output.
+_SIZES = 3
+
+
+def extracted(
+    edit: Edit, change: Change, *, size: Sequence[int], values: Mapping[str, numpy.ndarray]
+) -> onnx.ModelProto:
+    """The nodes from the first map of a change to its last, as a model.
+
+    Args:
+        edit: the graph in which they stand.
+        change: whose maps these are.
+        size: of the first map, batch and channels included.
+        values: of tensors that are computed elsewhere in the model, where they are known.
+
+    Raises:
+        NotRepresentableError: a tensor from elsewhere is needed whose value is not known.
+    """
+    first, last = change.first, change.last
+    model = onnx.ModelProto(ir_version=edit.model.ir_version)
+    model.opset_import.extend(edit.model.opset_import)
+    graph = model.graph
+    graph.name = "alone"
+    dtype = edit.dtype(first) or edit.dtype(last) or onnx.TensorProto.FLOAT
+    graph.input.append(helper.make_tensor_value_info(first, dtype, list(size)))
+    graph.output.append(helper.make_tensor_value_info(last, dtype, [None] * len(size)))
+    inside, needed = _inside(edit, first, last)
+    graph.node.extend(inside)
+    for name in needed & edit.weights.keys():
+        graph.initializer.append(edit.weights[name])
+    _fix_sizes(model, change, elsewhere=needed - edit.weights.keys())
+    made = {name for node in graph.node for name in node.output}
+    known = made | {first} | {tensor.name for tensor in graph.initializer}
+    for name in sorted({name for node in graph.node for name in reads_of(node)} - known):
+        if name not in values:
+            msg = f"{name} is computed elsewhere in the model, from sizes that are not given"
+            raise NotRepresentableError(msg)
+        graph.initializer.append(numpy_helper.from_array(numpy.ascontiguousarray(values[name]), name))
+    return model
+
+
+def _inside(edit: Edit, first: str, last: str) -> tuple[list[onnx.NodeProto], set[str]]:
+    """The nodes that the last map needs, back to the first one; and the names of what comes from elsewhere.
+
+    Of what does not come from the first map, those that compute constants are among them, and no others.
+    """
+    reached, computed = {first}, {entry.name for entry in edit.model.graph.input} - edit.weights.keys()
+    for node in edit.nodes:
+        names = set(reads_of(node))
+        if names & reached:
+            reached.update(node.output)
+        if names & (computed | reached):
+            computed.update(node.output)
+    waiting, taken, elsewhere = [last], set(), set()
+    while waiting:
+        name = waiting.pop()
+        maker = edit.makers.get(name)
+        if name == first or (maker is not None and id(maker) in taken):
+            continue
+        if maker is None or (name not in reached and name in computed):
+            elsewhere.add(name)
+            continue
+        taken.add(id(maker))
+        waiting.extend(reads_of(maker))
+    return [node for node in edit.nodes if id(node) in taken], elsewhere
+
+
+def _fix_sizes(model: onnx.ModelProto, change: Change, *, elsewhere: set[str]) -> None:
+    """Give a resize to a size that is computed elsewhere the size that its scale says."""
+    scale = next((node.step.scale for node in change.nodes if isinstance(node.step, Resize)), None)
+    for node in model.graph.node:
+        if node.op_type != "Resize" or len(node.input) <= _SIZES or not _sizes_from(model, node, elsewhere):
+            continue
+        shape = _shape_of(model, node.input[0])
+        axes = next((list(each.ints) for each in node.attribute if each.name == "axes"), None)
+        if scale is None or shape is None:
+            msg = f"{node.input[_SIZES]} is computed elsewhere in the model, from sizes that are not given"
+            raise NotRepresentableError(msg)
+        full = [round(n * s) for n, s in zip(shape, (1, 1, *scale), strict=True)]
+        sizes = numpy.array([full[axis] for axis in axes] if axes else full, dtype=numpy.int64)
+        # other nodes may take the same sizes
+        name = f"{node.input[_SIZES]}/alone"
+        model.graph.initializer.append(numpy_helper.from_array(sizes, name))
+        node.input[_SIZES] = name
+
+
+def _sizes_from(model: onnx.ModelProto, node: onnx.NodeProto, elsewhere: set[str]) -> bool:
+    """Whether the sizes of a resize come, by whatever computation, from elsewhere."""
+    makers = {name: each for each in model.graph.node for name in each.output}
+    waiting, seen = [node.input[_SIZES]], set()
+    while waiting:
+        name = waiting.pop()
+        if name in elsewhere:
+            return True
+        if name in makers and name not in seen:
+            seen.add(name)
+            waiting.extend(reads_of(makers[name]))
+    return False
+
+
+def _shape_of(model: onnx.ModelProto, name: str) -> list[int] | None:
+    """The shape of a map that follows from that of the first one."""
+    inferred = shape_inference.infer_shapes(model, data_prop=True).graph
+    for entry in (*inferred.input, *inferred.value_info):
+        if entry.name == name:
+            sizes = [axis.dim_value for axis in entry.type.tensor_type.shape.dim]
+            return sizes if sizes and min(sizes) > 0 else None
+    return None
