@@ -7,30 +7,53 @@ import onnx
 from onnx import helper, numpy_helper, shape_inference
 
 from upstroke.errors import NotRepresentableError
+from upstroke.graph.onnx_constants import Constants
+from upstroke.graph.onnx_file import inlined
 from upstroke.graph.steps import Resize
-from upstroke.rewrite.change import Change
+from upstroke.rewrite.change import Change, Form
 from upstroke.rewrite.onnx_edit import Edit, reads_of
+from upstroke.rewrite.onnx_replace import draft_for, replace_by
 
-__all__ = ["extracted"]
+__all__ = ["alone"]
 
 # Which input of Resize says the sizes of its output.
 _SIZES = 3
 
 
-def extracted(
-    edit: Edit, change: Change, *, size: Sequence[int], values: Mapping[str, numpy.ndarray]
+def alone(
+    model: onnx.ModelProto,
+    change: Change,
+    form: Form | None,
+    *,
+    sizes: Sequence[int],
+    values: Mapping[str, numpy.ndarray] | Constants | None = None,
 ) -> onnx.ModelProto:
-    """The nodes from the first map of a change to its last, as a model.
+    """One change as a small model from its first map to its last, to be timed or compared by itself.
 
     Args:
-        edit: the graph in which they stand.
-        change: whose maps these are.
-        size: of the first map, batch and channels included.
-        values: of tensors that are computed elsewhere in the model, where they are known.
+        model: in which the change can be made; it stays as it is.
+        change: of it.
+        form: in which the change is computed; None for the nodes that stand there now.
+        sizes: of the first map, batch and channels included.
+        values: of tensors that are computed elsewhere in the model, such as the shape that a reshape makes,
+            as `constants_and_shapes` finds them for the sizes of the inputs; a resize to the size of another
+            map needs none, because its scale is known.
 
     Raises:
-        NotRepresentableError: a tensor from elsewhere is needed whose value is not known.
+        NotRepresentableError: the change cannot be done so, or a value from elsewhere is missing.
     """
+    edit = Edit(inlined(model))
+    draft = draft_for(edit)
+    if form is not None:
+        replace_by(change, form, edit, draft)
+        edit.weights |= {tensor.name: tensor for tensor in draft.weights}
+    return _extracted(edit, change, size=sizes, values=values or {})
+
+
+def _extracted(
+    edit: Edit, change: Change, *, size: Sequence[int], values: Mapping[str, numpy.ndarray] | Constants
+) -> onnx.ModelProto:
+    """The nodes from the first map of a change to its last, as they stand in a graph, as a model."""
     first, last = change.first, change.last
     model = onnx.ModelProto(ir_version=edit.model.ir_version)
     model.opset_import.extend(edit.model.opset_import)

@@ -136,7 +136,7 @@ def _raw(tensor: onnx.TensorProto) -> bytes:
 
 def _bytes_of(model: onnx.ModelProto, path: Path) -> bytes:
     try:
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())
     except Exception as error:  # protobuf's own, or ValueError, by version
         msg = f"cannot write {path}: what is no weight of the model takes more than 2 GiB; export it again "
         msg += "with its constants as weights"
