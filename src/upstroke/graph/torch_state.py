@@ -61,7 +61,7 @@ def left_as_it_was(module: nn.Module, inputs: Iterable[Tensor]) -> Iterator[Orig
     with torch.random.fork_rng(devices=sorted(devices, key=str)):
         try:
             if any(training for _, training in flags):
-                module.eval()
+                _evaluated(module, parts)
             yield originals
         finally:
             for part, training in flags:
@@ -73,6 +73,15 @@ def left_as_it_was(module: nn.Module, inputs: Iterable[Tensor]) -> Iterator[Orig
                 if tensor.requires_grad != wanted and tensor.is_leaf:
                     tensor.requires_grad_(wanted)
             originals.put_back()
+
+
+def _evaluated(module: nn.Module, parts: Iterable[nn.Module]) -> None:
+    """Bring a module to evaluation mode; one of an exported program has but one, and refuses to be told."""
+    try:
+        module.eval()
+    except NotImplementedError:
+        for part in parts:
+            part.training = False
 
 
 def own_tensors(parts: Iterable[nn.Module]) -> list[Tensor]:

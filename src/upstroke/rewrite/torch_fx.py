@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 from torch._ops import OpOverload
 from torch.utils import _pytree as pytree
@@ -316,10 +317,16 @@ def _dead_without(last: fx.Node, first: fx.Node, gm: fx.GraphModule) -> set[fx.N
     """What nothing needs when something else gives what the last one gives, and needs the first one."""
     dead = set() if _writes(last, gm) else {last}
     for node in reversed(gm.graph.nodes):
-        is_needed = not node.users or node is first or node.op in ("placeholder", "output")
-        if not is_needed and dead.issuperset(node.users) and not _writes(node, gm):
+        users = [user for user in node.users if not _only_asserts(user)]
+        is_needed = not users or node is first or node.op in ("placeholder", "output")
+        if not is_needed and dead.issuperset(users) and not _writes(node, gm):
             dead.add(node)
-    return dead
+    return dead | {user for node in dead for user in node.users if _only_asserts(user)}
+
+
+def _only_asserts(node: fx.Node) -> bool:
+    """Whether a node of an exported program only says once more what dtype and device its map has."""
+    return node.target is torch.ops.aten._assert_tensor_metadata.default
 
 
 def _writes(node: fx.Node, gm: fx.GraphModule) -> bool:
