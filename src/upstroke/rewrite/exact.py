@@ -110,7 +110,7 @@ def _decided(change: Change, work: Work, graph: Graph, settings: Settings) -> tu
             reason = f"{reason}: the nearest differs by {worst:.2g} of the largest number"
         return None, _left(change.site, change.codes, reason)
     if settings.form is not None:
-        form = settings.form if settings.form in right else next(each for each in right if each != "as it is")
+        form = settings.form if settings.form in right else next(f for f in change.forms if f in right)
         return form, _rewritten(change, form, (), differences.get(form))
     choice = choose(right, least=settings.least, seconds=settings.seconds)
     times = tuple(

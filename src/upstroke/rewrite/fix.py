@@ -154,8 +154,8 @@ def _work(
             raise OptionError(msg)
         args, by_name = arguments(model, inputs)
         kwargs = {**by_name, **(keywords or {})}
-        work = WorkTorch(model, args, kwargs, name=name or type(model).__name__, **more)
-        return work, (args, kwargs)
+        module = WorkTorch(model, args, kwargs, name=name or type(model).__name__, **more)
+        return module, (args, kwargs)
     from upstroke.graph.onnx_file import model_from_file, model_from_memory, need_onnx
     from upstroke.graph.onnx_run import need_onnxruntime
 

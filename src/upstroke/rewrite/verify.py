@@ -27,7 +27,7 @@ class Difference:
         name: of the output.
         relative: largest |new - old| over largest |old|, without a unit; infinite where they cannot be
             compared, because shapes, types or infinite values differ.
-        own: how far the old one is, likewise, from itself in double precision, where that is known.
+        own: how far the old one is, likewise, from itself computed in double precision, or in another order.
         words: what is different where the number alone does not say it.
     """
 
@@ -132,7 +132,7 @@ def verified(
         tolerance: relative difference that is allowed.
         dtype: name of the precision, for the result.
         seed: of torch's random numbers before each call, for models that draw some themselves.
-        reference: the old one in double precision, to tell how far it is off by itself.
+        reference: the old one computed more exactly, or only otherwise, to tell how far it is off by itself.
         seconds: after which no further size is begun; the first two are tried in any case.
         progress: told what is being done, and which share of it all is done.
 
@@ -220,7 +220,7 @@ def _with_own(
     seed: int,
 ) -> tuple[Difference, ...]:
     """The differences, and beside them how far the old model is off by itself."""
-    exact, refused = _ran(reference, variant.to(torch.float64), seed)
+    exact, refused = _ran(reference, variant, seed)
     if refused:
         return tuple(outputs)
     own = {}

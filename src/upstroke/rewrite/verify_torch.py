@@ -96,7 +96,7 @@ def verified_modules(
         lowered = "" if double.ok else _lowered(doubles[0], wide[0], seed)
         if lowered:
             double, without = None, lowered
-    reference = None if doubles is None or double is None else runner(doubles[0])
+    reference = None if doubles is None or double is None else _in_double(runner(doubles[0]))
     own = _compared(old, new, variants, allowed, dtype, reference, seed, seconds, progress)
     return VerifiedModules(double=double, own=own, without_double=without)
 
@@ -177,6 +177,16 @@ def _doubled(
         except Exception as error:
             return None, f"the model does not run in double precision: {_first_line(error)}"
     return (made[0], made[1]), ""
+
+
+def _in_double(model: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
+    """A model that is given everything in double precision."""
+
+    def run(*inputs: Any, **keywords: Any) -> dict[str, Tensor]:  # noqa: ANN401 - whatever models take
+        wide = Variant(words="", inputs=inputs, keywords=keywords).to(torch.float64)
+        return model(*wide.inputs, **wide.keywords)
+
+    return run
 
 
 class _ShorterTypes(TorchDispatchMode):  # type: ignore[no-untyped-call]

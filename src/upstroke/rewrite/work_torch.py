@@ -108,18 +108,16 @@ class WorkTorch:
             return self._apply_in_graph(chosen)
         result = swapped(self.model, self._graph, self._calls, chosen)
         self.model = result.model
-        how = {change.site: "module swapped" for change, _ in result.done}
+        self._said += [words for each in result.done for words in each.said]
+        how = {each.change.site: f"swapped at {', '.join(each.parts)}" for each in result.done}
         if not result.not_done:
             return Applied(how=how)
         try:
-            found = traced(self.model, self._inputs, self._keywords)
+            found = traced(self.model, self._inputs, keywords=self._keywords)
         except OptionError as error:
-            left = tuple(
-                Left(site=each.site, codes=each.codes, reason=str(error)) for each in result.not_done
-            )
-            return Applied(how=how, left=left)
+            return Applied(how=how, left=tuple(_left(each, str(error)) for each in result.not_done))
         self.model, self._how = found.module, found.how
-        return Applied(how=how, postponed=frozenset(each.site for each in result.not_done))
+        return Applied(how=how, postponed=frozenset(each.change.site for each in result.not_done))
 
     def _apply_in_graph(self, chosen: Chosen) -> Applied:
         assert isinstance(self.model, fx.GraphModule)
