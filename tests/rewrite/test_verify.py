@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from onnx_models import model, node, normal
 from upstroke.graph.onnx import read_onnx
 from upstroke.graph.torch import record
 from upstroke.rewrite.variants import OpenAxis, open_axes_of_module, open_axes_of_onnx, variants
-from upstroke.rewrite.verify import differences, verified
+from upstroke.rewrite.verify import differences, named_tensors, verified
 from upstroke.rewrite.verify_onnx import verified_onnx
 from upstroke.rewrite.verify_torch import verified_modules
 
@@ -133,6 +134,41 @@ def test_random_parts_draw_the_same():
 
     assert compared(old, lambda x: torch.randn(x.shape) + x).ok
     assert not compared(old, lambda x: x + torch.rand(x.shape)).ok
+
+
+def test_a_model_that_draws_other_numbers_in_double_precision_is_not_allowed_more():
+    class Noisy(nn.Module):
+        def __init__(self, by=1.0):
+            super().__init__()
+            self.by = by
+
+        def forward(self, x):
+            return x + self.by * torch.randn_like(x)
+
+    inputs = variants([normal(0, 1, 3, 5, 7)])
+    assert verified_modules(Noisy(), Noisy(), inputs).ok
+    found = verified_modules(Noisy(), Noisy(1.01), inputs)
+    assert not found.double.ok
+    assert not found.own.ok
+
+
+def test_tensors_are_found_in_structures_of_every_kind():
+    class Output(OrderedDict):
+        pass
+
+    class Held:
+        def __init__(self):
+            self.mean = torch.ones(2)
+
+    value = {
+        "a": [torch.ones(1), (torch.ones(1),)],
+        "b": Output(c=torch.ones(1)),
+        "d": Held(),
+        "e": 3,
+        "f": None,
+    }
+    assert list(named_tensors(value)) == ["a.0", "a.1.0", "b.c", "d.0"]
+    assert list(named_tensors(torch.ones(1))) == ["output"]
 
 
 def test_random_numbers_of_the_caller_are_left():
