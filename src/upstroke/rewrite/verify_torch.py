@@ -57,6 +57,7 @@ def verified_modules(
     new: nn.Module,
     variants: Sequence[Variant],
     *,
+    remake: Callable[[nn.Module], nn.Module] | None = None,
     tolerance: float | None = None,
     seed: int = 0,
     seconds: float = 120.0,
@@ -73,6 +74,8 @@ def verified_modules(
         old: the model.
         new: what was made of it.
         variants: the inputs, as the models take them.
+        remake: makes of a copy of the old model in double precision what was made of it, so that weights that
+            were multiplied together are not compared as they were rounded; by default the new model is copied.
         tolerance: in the model's own precision; by default `TOLERANCE` of it.
         seed: of torch's random numbers before each call.
         seconds: for each precision, after which no further size is begun.
@@ -86,7 +89,7 @@ def verified_modules(
     """
     dtype = _dtype_of(old, variants)
     allowed = TOLERANCE.get(dtype, TOLERANCE[torch.float32]) if tolerance is None else tolerance
-    doubles, without = (None, "") if dtype == torch.float64 else _doubled(old, new, variants, seed)
+    doubles, without = (None, "") if dtype == torch.float64 else _doubled(old, new, variants, seed, remake)
     double = None
     if doubles is not None:
         wide = [variant.to(torch.float64) for variant in variants]
@@ -160,23 +163,32 @@ def _dtype_of(module: nn.Module, variants: Sequence[Variant]) -> torch.dtype:
 
 
 def _doubled(
-    old: nn.Module, new: nn.Module, variants: Sequence[Variant], seed: int
+    old: nn.Module,
+    new: nn.Module,
+    variants: Sequence[Variant],
+    seed: int,
+    remake: Callable[[nn.Module], nn.Module] | None,
 ) -> tuple[tuple[nn.Module, nn.Module] | None, str]:
-    """Copies of both in double precision; where there can be none, why."""
-    made = []
-    for words, module in (("the model", old), ("the rewritten model", new)):
-        try:
-            made.append(copy.deepcopy(getattr(module, "_orig_mod", module)).double())
-        except Exception as error:
-            return None, f"{words} cannot be copied in double precision: {_first_line(error)}"
+    """Both in double precision; where there can be none, why."""
+    try:
+        wide = _copied(old).double()
+    except Exception as error:
+        return None, f"the model cannot be copied in double precision: {_first_line(error)}"
     if variants:
-        wide = variants[0].to(torch.float64)
+        example = variants[0].to(torch.float64)
         try:
             with _seeded(seed):
-                runner(made[0])(*wide.inputs, **wide.keywords)
+                runner(wide)(*example.inputs, **example.keywords)
         except Exception as error:
             return None, f"the model does not run in double precision: {_first_line(error)}"
-    return (made[0], made[1]), ""
+    try:
+        return (wide, _copied(new).double() if remake is None else remake(wide)), ""
+    except Exception as error:
+        return None, f"the rewritten model cannot be had in double precision: {_first_line(error)}"
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    return copy.deepcopy(getattr(module, "_orig_mod", module))
 
 
 def _in_double(model: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:

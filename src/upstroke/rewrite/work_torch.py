@@ -12,7 +12,7 @@ from upstroke.graph import Graph
 from upstroke.graph.steps import Resize
 from upstroke.graph.torch import record
 from upstroke.graph.torch_calls import Calls
-from upstroke.rewrite.change import Change, Left
+from upstroke.rewrite.change import Change, Form, Left
 from upstroke.rewrite.changes import changes
 from upstroke.rewrite.counting import parameters_of_module
 from upstroke.rewrite.fixed import Pair
@@ -68,6 +68,7 @@ class WorkTorch:
         self._graph: Graph | None = None
         self._how = ""
         self._said: list[str] = []
+        self._done: list[dict[tuple[str, str], Form]] = []
 
     def read(self) -> Graph:
         """The graph of one recorded pass, and which maps each module, or node of a traced graph, gives."""
@@ -104,6 +105,7 @@ class WorkTorch:
     def apply(self, chosen: Chosen) -> Applied:
         """Swap modules where a change is modules' work; where it is not, trace the model and read it anew."""
         assert self._graph is not None
+        self._done.append({(change.site, change.last): form for change, form in chosen})
         if self._how:
             return self._apply_in_graph(chosen)
         result = swapped(self.model, self._graph, self._calls, chosen)
@@ -137,6 +139,7 @@ class WorkTorch:
             self.given,
             self.model,
             self._variants(),
+            remake=self._remade,
             tolerance=self._tolerance,
             seed=self._seed,
             progress=progress,
@@ -179,6 +182,20 @@ class WorkTorch:
         """Write a program of `torch.export`."""
         fixed = save_exported(self.model, self._inputs, path, keywords=self._keywords, overwrite=overwrite)
         return (f"{path} takes no other sizes where {', '.join(fixed)}",) if fixed else ()
+
+    def _remade(self, module: nn.Module) -> nn.Module:
+        """What becomes of a model of the same layers when all that was done is done to it."""
+        wide = Variant(words="", inputs=self._inputs, keywords=self._keywords).to(torch.float64)
+        work = WorkTorch(
+            module, wide.inputs, wide.keywords, name=self.name, select=self._select, sites=self._sites,
+            tolerance=self._tolerance, seed=self._seed,
+        )  # fmt: skip
+        for done in self._done:
+            found = {
+                (each.site, each.last): each for each in work.planned(work.read()) if isinstance(each, Change)
+            }
+            work.apply([(found[key], form) for key, form in done.items()])
+        return work.model
 
     def _variants(self) -> tuple[Variant, ...]:
         graph = record(self.given, self._inputs, kwargs=self._keywords, name=self.name)
