@@ -14,6 +14,7 @@ from upstroke.polyphase import kernel_form, trimmed
 
 __all__ = ["Saving", "mergeable_resize", "merged_costs", "movable_pointwise", "savings", "where"]
 
+ALREADY = "upstroke's ResizeConv computes both already, in whichever way is the fastest"
 REASON = "the result is the same, so any saving is one"
 
 
@@ -63,6 +64,8 @@ def mergeable_resize(reading: Reading) -> Verdict:
     merged = reading.merged
     if merged is None:
         return Verdict(kind="ok", words="no nearest resize whose map a convolution alone takes")
+    if merged.is_one_layer:
+        return Verdict(kind="ok", words=ALREADY)
     saving = _of_merged(merged, reading)
     if saving.saved <= 0:
         words = "as one operator it would take as many multiply–adds, because no two taps meet in one cell"
@@ -92,6 +95,8 @@ def mergeable_resize(reading: Reading) -> Verdict:
 def movable_pointwise(reading: Reading) -> Verdict:
     """Find a 1x1 convolution behind a resize, or beside a transposed convolution."""
     found = []
+    if reading.commuted is not None and reading.commuted.is_one_layer:
+        return Verdict(kind="ok", words=ALREADY)
     if reading.commuted is not None:
         found.append((_of_moved(reading.commuted, reading), *_commuted_words(reading.commuted)))
     for folded in reading.folded:
@@ -108,8 +113,9 @@ def movable_pointwise(reading: Reading) -> Verdict:
 def savings(reading: Reading) -> dict[str, Saving]:
     """The most that each of these rules could save at a site, where there is anything to save."""
     moved = [_of_moved(folded, reading) for folded in reading.folded]
-    moved += [] if reading.commuted is None else [_of_moved(reading.commuted, reading)]
-    best = {} if reading.merged is None else {"UP301": _of_merged(reading.merged, reading)}
+    commuted, merged = reading.commuted, reading.merged
+    moved += [] if commuted is None or commuted.is_one_layer else [_of_moved(commuted, reading)]
+    best = {} if merged is None or merged.is_one_layer else {"UP301": _of_merged(merged, reading)}
     best |= {"UP302": max(moved, key=lambda each: each.saved)} if moved else {}
     return {code: saving for code, saving in best.items() if saving.saved > 0}
 

@@ -74,6 +74,11 @@ class ResizeRow:
     convolution: Node
 
     @property
+    def is_one_layer(self) -> bool:
+        """Whether they are upstroke's layer for both, which computes them together as it is."""
+        return self.resize.operator == self.convolution.operator == "ResizeConv"
+
+    @property
     def nodes(self) -> tuple[Node, ...]:
         """All of them, in order."""
         return (self.resize, *self.between, self.convolution)
@@ -107,6 +112,11 @@ class MergedResize:
     together: Polyphase
     pairs: int
 
+    @property
+    def is_one_layer(self) -> bool:
+        """Whether upstroke's layer for both computes them."""
+        return self.resize.operator == self.convolution.operator == "ResizeConv"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CommutedPointwise:
@@ -129,6 +139,11 @@ class CommutedPointwise:
     pairs: int
     channels: tuple[int, int]
     taps: float
+
+    @property
+    def is_one_layer(self) -> bool:
+        """Whether upstroke's layer for both computes them."""
+        return self.resize.operator == self.convolution.operator == "ResizeConv"
 
     def multiply_adds(self, cells: float, samples: float) -> tuple[float, float]:
         """What both cost now and in the other order, for cells that come in and samples that go out."""

@@ -10,6 +10,9 @@ from upstroke.graph.steps import Pad, Reshape, Same, Step, Transpose
 
 __all__ = ["Running", "Unique", "layer_type"]
 
+# A row of upstroke's that computes its two layers as one; only a recorded pass takes them one by one.
+_AS_ONE = "ResizeConv"
+
 # What a layer such as Conv2d does around its own work, unless it is made for just that.
 _AUXILIARY = (Pad, Reshape, Same, Transpose)
 _MADE_FOR_THAT = ("torch.nn.modules.padding", "torch.nn.modules.flatten")
@@ -62,11 +65,12 @@ class Running:
         return self._paths[id(self._stack[-1])] if self._stack else ""
 
     def layer(self, step: Step) -> str | None:
-        """The layer of PyTorch whose own work a step is, or None."""
+        """The layer of PyTorch, or of upstroke, whose own work a step is, or None."""
         kind = layer_type(self._stack[-1]) if self._stack else None
         if kind is None or (isinstance(step, _AUXILIARY) and kind.__module__ not in _MADE_FOR_THAT):
             return None
-        return kind.__name__
+        is_part = len(self._stack) > 1 and _computes_as_one(self._stack[-2])
+        return _AS_ONE if is_part else kind.__name__
 
     def _begin(self, part: nn.Module, inputs: Any) -> None:  # noqa: ANN401 - whatever the module takes
         if id(part) in self._paths:
@@ -78,6 +82,13 @@ class Running:
             pass
 
 
+def _computes_as_one(part: nn.Module) -> bool:
+    """Whether a module is upstroke's layer for a resize and a convolution, with nothing added to it."""
+    kind = layer_type(part)
+    is_as_made = getattr(part, "is_as_made", None)
+    return kind is not None and kind.__name__ == _AS_ONE and is_as_made is not None and bool(is_as_made())
+
+
 def _as_written(path: str) -> str:
     """A path without the steps that `torch.compile` adds."""
     if "_orig_mod" not in path:
@@ -86,7 +97,7 @@ def _as_written(path: str) -> str:
 
 
 def layer_type(part: nn.Module) -> type[nn.Module] | None:
-    """The class of PyTorch that a module is or extends; None for containers and modules of one's own.
+    """The class of PyTorch or upstroke that a module is or extends; None for containers and others.
 
     >>> layer_type(nn.utils.parametrizations.weight_norm(nn.ConvTranspose2d(2, 2, 2))).__name__
     'ConvTranspose2d'
@@ -99,6 +110,9 @@ def layer_type(part: nn.Module) -> type[nn.Module] | None:
 
 def _layer_among(kind: type[nn.Module]) -> type[nn.Module] | None:
     for each in kind.__mro__:
+        # by name, because the layers stand on this room
+        if each.__module__.startswith("upstroke."):
+            return each
         family = each.__module__.removeprefix("torch.nn.modules.")
         if family != each.__module__ and family not in ("module", "container", "transformer"):
             return each

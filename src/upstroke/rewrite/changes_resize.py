@@ -57,7 +57,7 @@ def resize_changes(site: Site, asked: Asked) -> Iterator[Found]:
 def commuted_change(site: Site, asked: Asked) -> Found | None:
     """A 1x1 convolution put in front of what treats all channels alike; None where that saves nothing."""
     found = commuted_pointwise(site, asked.graph)
-    if found is None or "UP302" not in asked.codes:
+    if found is None or found.is_one_layer or "UP302" not in asked.codes:
         return None
     grown = samples_per_cell(site.node)
     before, after = found.multiply_adds(1.0, grown)
@@ -118,7 +118,7 @@ def _merged(site: Site, row: ResizeRow, asked: Asked) -> Found | None:
     """A fixed resize and a convolution as one operator."""
     step = site.node.step
     assert isinstance(step, Resize)
-    if "UP301" not in asked.codes or _is_one_layer(row):
+    if "UP301" not in asked.codes or row.is_one_layer:
         return None
     try:
         affine_of(step, ndim=site.ndim)
@@ -162,11 +162,6 @@ def _merged(site: Site, row: ResizeRow, asked: Asked) -> Found | None:
         first=("native",) if asked.target == "pytorch" else ("phases",),
         only="native" if only_native else None,
     )
-
-
-def _is_one_layer(row: ResizeRow) -> bool:
-    """Whether upstroke's layer computes both already."""
-    return row.resize.operator == row.convolution.operator == "ResizeConv"
 
 
 def _costs(row: ResizeRow, ndim: int) -> _Costs:
