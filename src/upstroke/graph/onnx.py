@@ -9,6 +9,7 @@ from upstroke.graph.grown_by_products import with_products
 from upstroke.graph.onnx_call import Call
 from upstroke.graph.onnx_constants import Constants
 from upstroke.graph.onnx_file import has_schema, model_from_file, model_from_memory, need_onnx, opset_versions
+from upstroke.graph.onnx_loose import REASONS, Loose, is_fixed, loose_constants
 from upstroke.graph.onnx_positions import others_of
 from upstroke.graph.onnx_shapes import constants_and_shapes, inputs_of
 from upstroke.graph.onnx_spellings import with_spelled
@@ -66,20 +67,39 @@ def read_onnx(
     else:
         model, name = model_from_memory(source), source.graph.name
     constants, shapes = constants_and_shapes(model, sizes)
-    inputs = tuple(entry.name for entry in inputs_of(model.graph))
+    entries = inputs_of(model.graph)
+    inputs = tuple(entry.name for entry in entries)
+    loose = loose_constants(model, constants)
     graph = Graph(
         model=name,
         source=f"ONNX, opset {opset_versions(model)['']}",
-        nodes=tuple(_nodes(model, inputs, constants, shapes)),
+        nodes=tuple(_nodes(model, inputs, constants, shapes, loose)),
         inputs=inputs,
         outputs=tuple(entry.name for entry in model.graph.output),
         shapes=shapes,
+        loose=_loose_nodes(model, loose),
+        is_fixed=is_fixed(entries),
     )
     return with_products(with_shuffles(with_spelled(graph, model.graph.node, constants)))
 
 
+def _loose_nodes(model: "onnx.ModelProto", loose: Mapping[str, Loose]) -> dict[str, str]:
+    """By what they give, the nodes whose weights are no plain numbers, each with the reason."""
+    return {
+        name: REASONS[loose[given]]
+        for node in model.graph.node
+        for given in node.input
+        if loose.get(given) in REASONS
+        for name in node.output
+    }
+
+
 def _nodes(
-    model: "onnx.ModelProto", inputs: Sequence[str], constants: Constants, shapes: Mapping[str, Shape]
+    model: "onnx.ModelProto",
+    inputs: Sequence[str],
+    constants: Constants,
+    shapes: Mapping[str, Shape],
+    loose: Mapping[str, Loose],
 ) -> Iterator[Node]:
     """The operations on what goes into the model; those on weights and sizes alone are left out."""
     versions = opset_versions(model)
@@ -100,6 +120,7 @@ def _nodes(
             constants=constants,
             computed=computed,
             shapes=shapes,
+            sized={name for name, why in loose.items() if why == "a size"},
         )
         step = _step(proto, call, versions)
         name = _unique(proto.name or f"{proto.op_type}:{outputs[0]}", outputs[0], taken)

@@ -42,6 +42,7 @@ class Call:
         constants: values of the inputs that are constant.
         computed: names among the inputs that depend on the values that go into the model.
         shapes: of everything, as far as they are known.
+        sized: names of the constants that were computed from the sizes of maps.
     """
 
     operator: str
@@ -52,6 +53,7 @@ class Call:
     constants: Constants
     computed: Collection[str]
     shapes: Mapping[str, Shape]
+    sized: Collection[str] = ()
 
     @property
     def maps(self) -> tuple[str, ...]:

@@ -37,14 +37,14 @@ def resize(call: Call) -> Step:
 def upsample(call: Call) -> Step:
     """Upsample, which Resize took the place of: sample s * m sits on cell m, nearest rounds down."""
     given = call.attributes.get("scales")
-    scale = tuple(given) if given is not None else _scale(call, places=(1, 2))[0]
+    scale, is_given = (tuple(given), True) if given is not None else _scale(call, places=(1, 2))
     _check_scale(scale)
     if len(scale) not in (3, 4, 5):
         return Other()
     if any(factor != 1 for factor in scale[:2]):
         reason = f"it resizes by {_times(scale)}, not only the axes of a map (batch, channels, *size)"
         raise CannotReadError(reason)
-    return _kernel(call, scale[2:], given=True)
+    return _kernel(call, scale[2:], given=is_given)
 
 
 def depth_to_space(call: Call) -> Step:
@@ -80,7 +80,8 @@ def _scale(call: Call, *, places: tuple[int, int]) -> tuple[tuple[float, ...], b
     """Output samples per cell for every axis, batch and channels among them; whether it was given so."""
     scales = call.constant(places[0])
     if scales is not None and scales.size:
-        return _on_axes(call, tuple(scales.flatten().tolist())), True
+        is_given = call.inputs[places[0]] not in call.sized
+        return _on_axes(call, tuple(scales.flatten().tolist())), is_given
     if not call.has(places[1]):
         reason = "its scales are computed while the model runs"
         raise CannotReadError(reason)

@@ -5,10 +5,11 @@ from typing import get_args
 
 from upstroke.graph import Graph, Site
 from upstroke.graph import sites as sites_of
-from upstroke.graph.steps import PixelShuffle, Resize, TransposedConvolution, Unread, Upsampling
+from upstroke.graph.patterns import resize_row
+from upstroke.graph.steps import PerChannel, PixelShuffle, Resize, TransposedConvolution, Upsampling
 from upstroke.rewrite.change import Change, Code, Left
 from upstroke.rewrite.changes_asked import Asked, Found, Target
-from upstroke.rewrite.changes_left import reason_to_leave
+from upstroke.rewrite.changes_left import QUANTISED, is_quantised
 from upstroke.rewrite.changes_resize import commuted_change, resize_changes
 from upstroke.rewrite.changes_scales import same_scales
 from upstroke.rewrite.changes_shuffle import shuffle_changes
@@ -68,17 +69,35 @@ def changes(
 
 
 def _of_site(site: Site, asked: Asked) -> Iterator[Found]:
-    step = site.node.step
+    if is_quantised(site.layer, asked.graph):
+        yield Left(site=site.name, codes=(), reason=QUANTISED)
+        return
+    step, found = site.node.step, list[Found]()
     if isinstance(step, Resize):
-        yield from resize_changes(site, asked)
+        found += resize_changes(site, asked)
     elif isinstance(step, TransposedConvolution):
-        yield from transposed_changes(site, asked)
+        found += transposed_changes(site, asked)
     elif isinstance(step, PixelShuffle):
-        yield from shuffle_changes(site, asked)
+        found += shuffle_changes(site, asked)
     elif isinstance(step, Upsampling):
         commuted = commuted_change(site, asked)
-        yield from () if commuted is None else (commuted,)
-    elif isinstance(step, Unread):
-        reason = reason_to_leave([site.node], asked.graph, composed=False)
-        if reason:
-            yield Left(site=site.name, codes=(), reason=reason)
+        found += [] if commuted is None else [commuted]
+    yield from found
+    if "fold" in asked.codes:
+        yield from _norms_by_the_map(site, found, asked)
+
+
+def _norms_by_the_map(site: Site, found: Sequence[Found], asked: Asked) -> Iterator[Left]:
+    """A batch normalisation behind the site that is no numbers per channel, and so stays."""
+    changed = [each.last for each in found if isinstance(each, Change)]
+    row = resize_row(site, asked.graph)
+    last = changed[0] if changed else (site.node if row is None else row.convolution).output
+    behind = asked.graph.only_consumer(last)
+    if behind is None or isinstance(behind.step, PerChannel):
+        return
+    if "batchnorm" in behind.operator.lower().replace("_", ""):
+        reason = (
+            f"{behind.operator} {behind.name} normalises by the statistics of the map itself, so that it has "
+            "no numbers per channel to fold"
+        )
+        yield Left(site=site.name, codes=("fold",), reason=reason)

@@ -1,6 +1,6 @@
 """Turn a row of nodes into the reason why it must stay as it is, if there is one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -8,15 +8,16 @@ from torch import Tensor
 from upstroke.graph import Graph, Node
 from upstroke.graph.steps import Convolution, PerChannel, Same, Step, TransposedConvolution, Upsampling
 
-__all__ = ["is_half", "reason_to_leave"]
+__all__ = ["QUANTISED", "is_half", "is_quantised", "reason_to_leave"]
 
 # The operators of ONNX and of PyTorch that turn numbers into whole ones and back, or compute with those.
-QUANTISED = frozenset(
+ON_WHOLE_NUMBERS = frozenset(
     {
         "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv",
         "QLinearMatMul", "QuantizeLinear",
     }
 )  # fmt: skip
+QUANTISED = "it is quantised: it stands among operators on whole numbers, which round"
 # Where a map becomes one of another type.
 CASTS = frozenset({"Cast", "CastLike", "aten._to_copy"})
 HALF = (torch.float16, torch.bfloat16)
@@ -30,8 +31,8 @@ def reason_to_leave(nodes: Sequence[Node], graph: Graph, *, composed: bool) -> s
         graph: where they stand.
         composed: whether their weights are to be multiplied with one another.
     """
-    if _is_quantised(nodes, graph):
-        return "it is quantised, and whole numbers are rounded where nothing may be"
+    if is_quantised(nodes, graph):
+        return QUANTISED
     for node in nodes:
         if node.output in graph.loose:
             return graph.loose[node.output]
@@ -53,6 +54,13 @@ def is_half(nodes: Sequence[Node]) -> bool:
     return any(each.dtype in HALF for node in nodes for each in _numbers(node.step))
 
 
+def is_quantised(nodes: Sequence[Node], graph: Graph) -> bool:
+    """Whether a node, or what stands on either side, computes with whole numbers."""
+    ahead = _passing(nodes[0], graph, forwards=False)
+    behind = _passing(nodes[-1], graph, forwards=True)
+    return any(_counts_whole(node.operator) for node in (*nodes, *ahead, *behind))
+
+
 def _numbers(step: Step) -> tuple[Tensor, ...]:
     found: tuple[Tensor | None, ...] = ()
     if isinstance(step, Convolution | TransposedConvolution):
@@ -64,23 +72,15 @@ def _numbers(step: Step) -> tuple[Tensor, ...]:
     return tuple(each for each in found if each is not None)
 
 
-def _is_quantised(nodes: Sequence[Node], graph: Graph) -> bool:
-    """Whether a node, or what stands on either side, computes with whole numbers."""
-    ahead = _passing(nodes[0], graph.makers, forwards=False, graph=graph)
-    behind = _passing(nodes[-1], graph.makers, forwards=True, graph=graph)
-    return any(_counts_whole(node.operator) for node in (*nodes, *ahead, *behind))
-
-
 def _counts_whole(operator: str) -> bool:
-    return operator.rpartition("::")[2] in QUANTISED or "quantize" in operator.lower()
+    return operator.rpartition("::")[2] in ON_WHOLE_NUMBERS or "quantize" in operator.lower()
 
 
-def _passing(node: Node, makers: Mapping[str, Node], *, forwards: bool, graph: Graph) -> tuple[Node, ...]:
+def _passing(node: Node, graph: Graph, *, forwards: bool) -> tuple[Node, ...]:
     """The nodes next to one, past what leaves the map as it is."""
     if forwards:
         found = graph.consumers.get(node.output, ())
     else:
-        found = tuple(makers[name] for name in node.inputs if name in makers)
-    passed = [node for node in found if isinstance(node.step, Same)]
-    rest = tuple(node for node in found if not isinstance(node.step, Same))
-    return (*rest, *(n for each in passed for n in _passing(each, makers, forwards=forwards, graph=graph)))
+        found = tuple(graph.makers[name] for name in node.inputs if name in graph.makers)
+    further = (_passing(each, graph, forwards=forwards) for each in found if isinstance(each.step, Same))
+    return (*found, *(node for nodes in further for node in nodes))
