@@ -75,7 +75,7 @@ def _run(step: Step, x: Tensor) -> Tensor:
     source = step.source
     if source is not None:
         x = x[:, source.T.flatten()]
-    batch, channels, *space = x.shape
+    batch, _, *space = x.shape
     y = x.reshape(batch, -1, *step.scale, *space)
     order = [place for axis in range(ndim) for place in (2 + ndim + axis, 2 + axis)]
     return y.permute(0, 1, *order).reshape(

@@ -308,7 +308,7 @@ def test_a_spelled_shuffle_is_one_operator(scale, phases_first):
     again, _ = read(part, x)
     grows = [site.node.operator for site in sites(again)]
     if not phases_first:
-        assert grows == ["aten.pixel_shuffle" if scale == (2, 2) else "upstroke.interleave"]
+        assert grows == ["upstroke.Shuffle"]
 
 
 def test_calls_with_further_arguments_go_to_the_replaced_module_or_are_refused():

@@ -11,8 +11,6 @@ from upstroke.ops.peer_measured import PeerRow
 __all__ = ["THRESHOLD", "measured_like", "slow_path"]
 
 THRESHOLD = 1.5
-# upstroke's layers, as a recorded module is called; a graph in a file has none of them
-OWN = frozenset({"Interpolation", "ResizeConv", "TransposedConv"})
 # samples from the first to the last tap, in units of the scale
 _SPAN = {"nearest": 1, "linear": 2, "cubic": 4}
 
@@ -37,8 +35,8 @@ def slow_path(reading: Reading) -> Verdict:
     step = reading.site.node.step
     if _shape_of(step) is None:
         return Verdict(kind="ok", words="no resize, and no kernel for every channel by itself")
-    if reading.site.node.operator in OWN:
-        return Verdict(kind="ok", words="it is upstroke's layer, which has compiled kernels for it")
+    if reading.site.node.operator.startswith("upstroke."):
+        return Verdict(kind="ok", words="it is upstroke's own, which has compiled kernels for it")
     if reading.merged is not None:
         return Verdict(kind="ok", words="it is one operator with the convolution behind it")
     if reading.cells is None or not reading.map_channels:

@@ -76,7 +76,7 @@ class ResizeRow:
     @property
     def is_one_layer(self) -> bool:
         """Whether they are upstroke's layer for both, which computes them together as it is."""
-        return self.resize.operator == self.convolution.operator == "ResizeConv"
+        return _is_one_layer(self.resize, self.convolution)
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -115,7 +115,7 @@ class MergedResize:
     @property
     def is_one_layer(self) -> bool:
         """Whether upstroke's layer for both computes them."""
-        return self.resize.operator == self.convolution.operator == "ResizeConv"
+        return _is_one_layer(self.resize, self.convolution)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,7 +143,7 @@ class CommutedPointwise:
     @property
     def is_one_layer(self) -> bool:
         """Whether upstroke's layer for both computes them."""
-        return self.resize.operator == self.convolution.operator == "ResizeConv"
+        return _is_one_layer(self.resize, self.convolution)
 
     def multiply_adds(self, cells: float, samples: float) -> tuple[float, float]:
         """What both cost now and in the other order, for cells that come in and samples that go out."""
@@ -323,6 +323,10 @@ def stage_ahead(node: Node, graph: Graph) -> Stage | None:
     between, ahead = _ahead(node, graph)
     kind = None if ahead is None or len(ahead.inputs) != 1 else _kind(ahead.step)
     return None if ahead is None or kind is None else Stage(nodes=(ahead, *between), kind=kind)
+
+
+def _is_one_layer(resize: Node, convolution: Node) -> bool:
+    return resize.operator == convolution.operator and resize.operator.startswith("upstroke.")
 
 
 def _kind(step: Step) -> StageKind | None:

@@ -10,8 +10,9 @@ from upstroke.graph.steps import Pad, Reshape, Same, Step, Transpose
 
 __all__ = ["Running", "Unique", "layer_type"]
 
-# A row of upstroke's that computes its two layers as one; only a recorded pass takes them one by one.
-_AS_ONE = "ResizeConv"
+# By name, because the layers stand on this room: what is upstroke's, and the row of it that computes its two
+# layers as one, which only a recorded pass takes one by one.
+_OURS, _AS_ONE = "upstroke.", "ResizeConv"
 
 # What a layer such as Conv2d does around its own work, unless it is made for just that.
 _AUXILIARY = (Pad, Reshape, Same, Transpose)
@@ -65,12 +66,14 @@ class Running:
         return self._paths[id(self._stack[-1])] if self._stack else ""
 
     def layer(self, step: Step) -> str | None:
-        """The layer of PyTorch, or of upstroke, whose own work a step is, or None."""
+        """The layer whose own work a step is, PyTorch's or, with its name in front, upstroke's; or None."""
         kind = layer_type(self._stack[-1]) if self._stack else None
         if kind is None or (isinstance(step, _AUXILIARY) and kind.__module__ not in _MADE_FOR_THAT):
             return None
-        is_part = len(self._stack) > 1 and _computes_as_one(self._stack[-2])
-        return _AS_ONE if is_part else kind.__name__
+        around = layer_type(self._stack[-2]) if len(self._stack) > 1 else None
+        if around is not None and _computes_as_one(around, self._stack[-2]):
+            kind = around
+        return f"{_OURS}{kind.__name__}" if kind.__module__.startswith(_OURS) else kind.__name__
 
     def _begin(self, part: nn.Module, inputs: Any) -> None:  # noqa: ANN401 - whatever the module takes
         if id(part) in self._paths:
@@ -82,11 +85,11 @@ class Running:
             pass
 
 
-def _computes_as_one(part: nn.Module) -> bool:
+def _computes_as_one(kind: type[nn.Module], part: nn.Module) -> bool:
     """Whether a module is upstroke's layer for a resize and a convolution, with nothing added to it."""
-    kind = layer_type(part)
+    family = [each.__name__ for each in kind.__mro__ if each.__module__.startswith(_OURS)]
     is_as_made = getattr(part, "is_as_made", None)
-    return kind is not None and kind.__name__ == _AS_ONE and is_as_made is not None and bool(is_as_made())
+    return _AS_ONE in family and is_as_made is not None and bool(is_as_made())
 
 
 def _as_written(path: str) -> str:
@@ -110,8 +113,7 @@ def layer_type(part: nn.Module) -> type[nn.Module] | None:
 
 def _layer_among(kind: type[nn.Module]) -> type[nn.Module] | None:
     for each in kind.__mro__:
-        # by name, because the layers stand on this room
-        if each.__module__.startswith("upstroke."):
+        if each.__module__.startswith(_OURS):
             return each
         family = each.__module__.removeprefix("torch.nn.modules.")
         if family != each.__module__ and family not in ("module", "container", "transformer"):

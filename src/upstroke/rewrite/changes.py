@@ -47,10 +47,11 @@ def changes(
     ('Upsample 0 and Conv2d 1 become one operator', (3, 3), 'native')
     """
     every: tuple[Code, ...] = get_args(Code)
+    wanted = (select,) if isinstance(select, str) else tuple(select)
     asked = Asked(
         graph=graph,
         target=target,
-        codes=tuple(code for code in every if not select or code.startswith(tuple(select))),
+        codes=tuple(code for code in every if not select or code.startswith(wanted)),
         confirmed=frozenset(same_scales(graph, others)),
     )
     found: list[Found] = []

@@ -76,7 +76,7 @@ def _shuffled(site: Site, asked: Asked) -> Found:
 
 def _is_spelled(site: Site) -> bool:
     """Whether several operations spell the shuffle."""
-    return "–" in site.node.operator
+    return "–" in site.node.operator and "upstroke." not in site.node.operator
 
 
 def _why_no_operator(step: PixelShuffle, asked: Asked) -> str:
