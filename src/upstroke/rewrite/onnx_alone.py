@@ -67,6 +67,7 @@ def _extracted(
     for name in needed & edit.weights.keys():
         graph.initializer.append(edit.weights[name])
     _fix_sizes(model, change, elsewhere=needed - edit.weights.keys())
+    _drop_unneeded(graph, last)
     made = {name for node in graph.node for name in node.output}
     known = made | {first} | {tensor.name for tensor in graph.initializer}
     for name in sorted({name for node in graph.node for name in reads_of(node)} - known):
@@ -120,6 +121,18 @@ def _fix_sizes(model: onnx.ModelProto, change: Change, *, elsewhere: set[str]) -
         name = f"{node.input[_SIZES]}/alone"
         model.graph.initializer.append(numpy_helper.from_array(sizes, name))
         node.input[_SIZES] = name
+
+
+def _drop_unneeded(graph: onnx.GraphProto, last: str) -> None:
+    """Take out the nodes and weights that made sizes which are now given."""
+    needed = {last}
+    for node in reversed(list(graph.node)):
+        if needed.isdisjoint(node.output):
+            graph.node.remove(node)
+        else:
+            needed.update(reads_of(node))
+    for tensor in [each for each in graph.initializer if each.name not in needed]:
+        graph.initializer.remove(tensor)
 
 
 def _sizes_from(model: onnx.ModelProto, node: onnx.NodeProto, elsewhere: set[str]) -> bool:

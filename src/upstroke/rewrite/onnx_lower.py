@@ -1,5 +1,6 @@
 """Turn what a change computes, and the form in which it is to be computed, into ONNX nodes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -34,7 +35,7 @@ def lower(change: Change, form: Form, edit: Edit, draft: Draft) -> None:
     elif isinstance(does, Commuted) and form == "commuted":
         _commuted(draft, change, does, edit)
     elif isinstance(does, Shuffled) and form == "depth to space":
-        _depth_to_space(draft, change.first, does)
+        _depth_to_space(draft, change.first, does, edit)
     else:
         msg = f"{type(does).__name__} has no form {form!r} in ONNX"
         raise NotRepresentableError(msg)
@@ -261,7 +262,7 @@ def _mended(draft: Draft, sizes: str, place: int, channels: int, edit: Edit) -> 
     return draft.add("Concat", [*ahead, draft.whole_numbers([channels], "channels"), behind], "sizes", axis=0)
 
 
-def _depth_to_space(draft: Draft, source: str, does: Shuffled) -> None:
+def _depth_to_space(draft: Draft, source: str, does: Shuffled, edit: Edit) -> None:
     scale, order = does.shuffle.scale, does.shuffle.source
     if len(scale) != 2 or scale[0] != scale[1]:
         msg = f"DepthToSpace makes square blocks of two axes, not {'x'.join(map(str, scale))}"
@@ -270,8 +271,11 @@ def _depth_to_space(draft: Draft, source: str, does: Shuffled) -> None:
         draft.add("DepthToSpace", [source], "depth_to_space", blocksize=scale[0], mode="CRD")
         return
     if order is None:
-        msg = f"DepthToSpace takes channels in this order from version {CRD} on; it has {draft.version}"
-        raise NotRepresentableError(msg)
+        channels = edit.channels(source)
+        if channels is None:
+            msg = f"DepthToSpace takes channels in this order from version {CRD} on; it has {draft.version}"
+            raise NotRepresentableError(msg)
+        order = torch.arange(channels).reshape(-1, math.prod(scale)).T
     wanted = order.flatten()
     if not bool((wanted == torch.arange(wanted.numel())).all()):
         places = draft.whole_numbers(wanted.tolist(), "order")
