@@ -2,9 +2,9 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from upstroke.errors import FileError, MissingExtraError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_BYTES",
     "copied_without",
+    "copy_into",
     "has_schema",
     "inlined",
     "model_from_file",
@@ -32,9 +33,6 @@ UNDEFINED = "upstroke.undefined"
 SMALL = 2**10
 # Messages of 2 GiB and more cannot be put into bytes; what is no weight is far below the rest of that.
 MOST_BYTES = 1_900_000_000
-# So many bytes are worth a look at what a weight really holds.
-MANY = 2**26
-
 _Message = TypeVar("_Message", "onnx.ModelProto", "onnx.GraphProto")
 
 
@@ -126,25 +124,26 @@ def inlined(model: "onnx.ModelProto") -> "onnx.ModelProto":
         flat.ir_version = model.ir_version
         for name in ("input", "initializer"):
             flat.graph.ClearField(name)
-            getattr(flat.graph, name).extend(getattr(model.graph, name))
+            copy_into(getattr(flat.graph, name), getattr(model.graph, name))
     return flat
 
 
 def weight_bytes(model: "onnx.ModelProto") -> int:
-    """How many bytes the weights of a model take."""
+    """How many bytes the weights of a model take, by what their shapes say."""
     from onnx import TensorProto, helper
 
-    sizes = {
-        kind: helper.tensor_dtype_to_np_dtype(kind).itemsize
-        for kind in {tensor.data_type for tensor in model.graph.initializer}
-        if kind not in (TensorProto.UNDEFINED, TensorProto.STRING)
-    }
-    said = (
-        (tensor, math.prod(tensor.dims) * sizes.get(tensor.data_type, 0))
-        for tensor in model.graph.initializer
-    )
-    # a shape may say more than there is, and what there is is counted where it would matter
-    return sum(size if size < MANY else min(size, len(tensor.raw_data)) for tensor, size in said)
+    weights = model.graph.initializer
+    kinds = {tensor.data_type for tensor in weights} - {TensorProto.UNDEFINED, TensorProto.STRING}
+    sizes = {kind: helper.tensor_dtype_to_np_dtype(kind).itemsize for kind in kinds}
+    return sum(math.prod(tensor.dims) * sizes.get(tensor.data_type, 0) for tensor in weights)
+
+
+def _is_large(model: "onnx.ModelProto") -> bool:
+    """Whether a model cannot be put into bytes; a shape that says more than there is makes none large."""
+    if weight_bytes(model) <= MOST_BYTES:
+        return False
+    # one by one, because the length of bytes is not known before they are copied
+    return sum(len(tensor.raw_data) for tensor in model.graph.initializer) > MOST_BYTES
 
 
 def without_weights(model: "onnx.ModelProto") -> "onnx.ModelProto":
@@ -163,6 +162,15 @@ def without_weights(model: "onnx.ModelProto") -> "onnx.ModelProto":
             entry = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             light.graph.input.append(entry)
     return light
+
+
+def copy_into(own: Any, others: Iterable[Any]) -> None:  # noqa: ANN401 (a container of protobuf's)
+    """Put copies of messages behind those of another, also of such that cannot be put into bytes.
+
+    What a container does itself goes by way of bytes.
+    """
+    for other in others:
+        own.add().CopyFrom(other)
 
 
 def copied_without(message: _Message, *fields: str) -> _Message:
@@ -261,7 +269,7 @@ def _check(model: "onnx.ModelProto", where: object) -> None:
     for owner in owners:
         owner.opset_import.add(domain=UNDEFINED, version=1)
     try:
-        checker.check_model(model if weight_bytes(model) <= MOST_BYTES else without_weights(model))
+        checker.check_model(without_weights(model) if _is_large(model) else model)
     except Exception as error:
         # what is no verdict of the checker is protobuf's, which cannot hand it messages of more than 2 GiB
         minor = "Bad node spec" in str(error) or not isinstance(error, checker.ValidationError)

@@ -9,7 +9,7 @@ import onnx
 from onnx import numpy_helper, shape_inference
 
 from upstroke.errors import NotRepresentableError
-from upstroke.graph.onnx_file import copied_without, opset_versions, without_weights
+from upstroke.graph.onnx_file import copied_without, copy_into, opset_versions, without_weights
 
 __all__ = ["Edit", "reads_of"]
 
@@ -155,8 +155,8 @@ class Edit:
         model.graph.CopyFrom(copied_without(old.graph, *own))
         graph, gone = model.graph, self.gone
         graph.node.extend(self.nodes)
-        graph.initializer.extend(each for each in old.graph.initializer if self._is_kept(each.name))
-        graph.initializer.extend(weights)
+        kept = (each for each in old.graph.initializer if self._is_kept(each.name))
+        copy_into(graph.initializer, (*kept, *weights))
         graph.input.extend(each for each in old.graph.input if self._is_kept(each.name))
         if old.ir_version < WEIGHTS_ARE_NO_INPUTS:
             for tensor in weights:
