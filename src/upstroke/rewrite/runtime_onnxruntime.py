@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from upstroke.errors import FileError, MissingExtraError
+from upstroke.graph.onnx_file import MOST_BYTES, weight_bytes
 
 if TYPE_CHECKING:
     import onnx
 
 __all__ = ["Session", "session_of", "written_for_runtimes"]
 
-# what protobuf can put in one message
-LARGEST_MESSAGE = 2**31 - 1
+# of weights: what protobuf can put in one message, less all the rest
+LARGEST_MESSAGE = MOST_BYTES
 
 Session = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 
@@ -86,18 +87,14 @@ def written_for_runtimes(model: "onnx.ModelProto | Path") -> Iterator[str | byte
     """
     if isinstance(model, Path):
         yield str(model)
-    elif model.ByteSize() <= LARGEST_MESSAGE:
+    elif weight_bytes(model) <= LARGEST_MESSAGE:
         yield model.SerializeToString()
     else:
-        import onnx
+        # late, because it loads onnx
+        from upstroke.rewrite.onnx_save import file_for_running
 
-        # saving moves the weights out of the model that is saved
-        copied = onnx.ModelProto()
-        copied.CopyFrom(model)
         with tempfile.TemporaryDirectory(prefix="upstroke-") as folder:
-            path = Path(folder) / "model.onnx"
-            onnx.save_model(copied, path, save_as_external_data=True, location="weights")
-            yield str(path)
+            yield str(file_for_running(model, Path(folder), most_bytes=LARGEST_MESSAGE))
 
 
 def _one_line(error: Exception) -> str:
