@@ -162,3 +162,19 @@ def test_versions_have_what_is_used(opset):
                 assert_in_order(new)
                 assert new.opset_import == old.opset_import
                 assert_alike(old, new, x=normal(3, 2, 4, 5, 7).numpy())
+
+
+@pytest.mark.parametrize("edge", ["zero", "edge", "uneven"])
+@pytest.mark.parametrize("case", ["1 axis", "2 axes", "square", "groups"])
+def test_openvino_computes_the_same(case, edge):
+    pytest.importorskip("openvino")
+    from upstroke.rewrite.runtime_openvino import session_of
+
+    old = resize_then_conv(case, edge, 18)
+    (change,) = merged_changes(old)
+    x = normal(0, *SHAPES[len(CASES[case][0])][0]).numpy()
+    expected = run_all(old, x=x)["y"]
+    for form in FORMS:
+        (actual,) = session_of(rewritten(old, [(change, form)]))([x])
+        assert actual.shape == expected.shape
+        assert float((torch.from_numpy(actual) - expected).abs().max()) <= 1e-6 * float(expected.abs().max())
