@@ -23,6 +23,7 @@ from upstroke.graph.onnx import read_onnx
 from upstroke.graph.steps import PixelShuffle, Resize
 from upstroke.polyphase import Affine, nearest
 from upstroke.rewrite.change import Commuted, Shuffled, Together
+from upstroke.rewrite.changes import changes
 from upstroke.rewrite.onnx import refusal, rewritten, serves
 
 FORMS = ("transposed", "phases", "shuffle")
@@ -313,6 +314,28 @@ def test_a_pointwise_convolution_comes_first():
     assert_commutes(resized_pointwise(node("Resize", ["x", "s"], "u", mode="nearest"), opset=10))
     assert_commutes(resized_pointwise(node("Upsample", ["x", "s"], "u", mode="linear"), opset=9))
     assert_commutes(resized_pointwise(node("Upsample", ["x"], "u", scales=[1.0, 1.0, 2.0, 3.0]), opset=7))
+
+
+@pytest.mark.parametrize("opset", [8, 9, 10, 11, 18])
+def test_copies_that_are_spelled_are_a_resize_behind_the_convolution(opset):
+    stored = {"a": np.array([-1, 4, 5, 1, 7, 1]), "e": np.array([1, 1, 1, 2, 1, 3])}
+    ahead = [node("Reshape", ["x", "a"], "p"), node("Expand", ["p", "e"], "q")]
+    resize = node("Reshape", ["q", "c"], "u")
+    old = resized_pointwise(resize, before=ahead, opset=opset, c=np.array([-1, 4, 10, 21]), **stored)
+    new = assert_commutes(old, (2, 4, 5, 7))
+    assert [each.op_type for each in new.graph.node] == ["Conv", "Resize" if opset > 9 else "Upsample"]
+
+
+def test_a_depthwise_upsampler_that_treats_channels_alike_comes_last():
+    kernel = normal(1, 1, 1, 4, 3).expand(4, 1, 4, 3).contiguous().numpy()
+    grow = node("ConvTranspose", ["x", "t"], "u", group=4, strides=[2, 3], pads=[1, 0, 1, 1])
+    old = resized_pointwise(grow, t=kernel)
+    (change,) = changes(read_onnx(old, sizes=(2, 4, 5, 7)), target="onnx")
+    assert isinstance(change.does, Commuted)
+    new = rewritten(old, [(change, "commuted")])
+    assert [each.op_type for each in new.graph.node] == ["Conv", "ConvTranspose", "Add"]
+    assert_in_order(new)
+    assert_alike(old, new, x=normal(1, 2, 4, 5, 7).numpy())
 
 
 def test_a_bias_that_stays_is_added_last():

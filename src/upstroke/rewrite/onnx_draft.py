@@ -18,7 +18,7 @@ _MODES: dict[Border, str] = {"zero": "constant", "clamp": "edge", "circular": "w
 INPUTS_OF_SLICE, INPUTS_OF_PAD, CRD, WRAP = 10, 11, 11, 19
 TO_THE_END = 2**63 - 1
 
-_Value = int | str | Sequence[int]
+_Value = int | str | Sequence[int] | Sequence[float]
 
 
 class Draft:
@@ -98,6 +98,10 @@ class Draft:
     def whole_numbers(self, numbers: Sequence[int], label: str) -> str:
         """Store a list of whole numbers; the name it has."""
         return self._store(numpy.array(numbers, dtype=numpy.int64), label)
+
+    def floats(self, numbers: Sequence[float], label: str) -> str:
+        """Store a list of numbers in single precision, as scales are; the name it has."""
+        return self._store(numpy.array(numbers, dtype=numpy.float32), label)
 
     def _store(self, array: numpy.ndarray, label: str) -> str:
         tensor = numpy_helper.from_array(numpy.ascontiguousarray(array))

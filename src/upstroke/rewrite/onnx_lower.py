@@ -18,6 +18,8 @@ from upstroke.rewrite.rolled import rolled
 
 __all__ = ["lower"]
 
+# Version 9 of Upsample has its scales as an input, version 10 is Resize, version 11 says where samples are.
+SCALES_ARE_INPUTS, PLACED_RESIZE = 9, 11
 # Which input of Resize says the sizes of its output.
 _SIZES = 3
 
@@ -224,19 +226,20 @@ def _commuted(draft: Draft, change: Change, does: Commuted, edit: Edit) -> None:
             raise NotRepresentableError(msg)
         made = _transposed(draft, made, Affine(operator=does.resize.operator.expand(channels)))
     else:
-        made = _resized(draft, change, made, edit, before=step.weight.shape[1] * step.groups, after=channels)
+        made = _resized(draft, change, does, made, edit)
     if does.bias is not None:
         bias = does.bias.reshape(-1, *(1,) * (step.weight.ndim - 2))
         draft.add("Add", [made, draft.weight(bias, "bias")], "add")
 
 
-def _resized(draft: Draft, change: Change, source: str, edit: Edit, *, before: int, after: int) -> str:
+def _resized(draft: Draft, change: Change, does: Commuted, source: str, edit: Edit) -> str:
     """The node that resizes, of a map with another number of channels."""
     steps = [(node, node.step.scale) for node in change.nodes if isinstance(node.step, Resize)]
     old, scale = (edit.makers.get(steps[0][0].output), steps[0][1]) if steps else (None, ())
     if old is None or old.op_type not in ("Resize", "Upsample"):
-        msg = "what resizes in front of the 1x1 convolution is no Resize that stands in the file"
-        raise NotRepresentableError(msg)
+        return _copied(draft, source, does.resize)
+    weight = does.convolution.weight
+    before, after = weight.shape[1] * does.convolution.groups, weight.shape[0]
     copy = draft.copy(old, source, old.op_type.lower())
     if len(old.input) > _SIZES and old.input[_SIZES] and before != after:
         ndim = 2 + len(scale)
@@ -248,6 +251,29 @@ def _resized(draft: Draft, change: Change, source: str, edit: Edit, *, before: i
             draft.nodes.remove(copy)
             draft.nodes.append(copy)
     return str(copy.output[0])
+
+
+def _copied(draft: Draft, source: str, step: Resize | Upsampling) -> str:
+    """Every cell copied: what a nearest resize does that the file spells by other nodes."""
+    copies = isinstance(step, Resize) and (step.mode, step.coordinates, step.rounding)
+    if not isinstance(step, Resize) or copies != ("nearest", "asymmetric", "floor"):
+        msg = "what resizes in front of the 1x1 convolution is no Resize that stands in the file"
+        raise NotRepresentableError(msg)
+    scales = [1.0, 1.0, *step.scale]
+    if draft.version < SCALES_ARE_INPUTS:
+        return draft.add("Upsample", [source], "upsample", mode="nearest", scales=scales)
+    stored = draft.floats(scales, "scales")
+    if draft.version < PLACED_RESIZE:
+        kind = "Resize" if draft.version > SCALES_ARE_INPUTS else "Upsample"
+        return draft.add(kind, [source, stored], kind.lower(), mode="nearest")
+    return draft.add(
+        "Resize",
+        [source, draft.floats([], "roi"), stored],
+        "resize",
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
 
 
 def _mended(draft: Draft, sizes: str, place: int, channels: int, edit: Edit) -> str:
