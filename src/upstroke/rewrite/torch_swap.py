@@ -12,6 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from upstroke.errors import NotRepresentableError
 from upstroke.graph import Graph
+from upstroke.graph.steps import PerChannel, Same, Step
 from upstroke.graph.torch_calls import CallOf, Calls
 from upstroke.rewrite.change import Change, Commuted, Does, Form, Shuffled, Together
 from upstroke.rewrite.torch_layers import Passed, Rewritten
@@ -180,7 +181,8 @@ def _row_of(
             takers.setdefault(call.inputs[0], []).append(call)
     inner = {node.output for node in change.nodes}
     rows: list[tuple[CallOf, ...]] = []
-    waiting: list[tuple[CallOf, ...]] = [(call,) for call in takers.get(change.first, ())]
+    waiting: list[tuple[CallOf, ...]]
+    waiting = [(call,) for first in _firsts(change) for call in takers.get(first, ())]
     while waiting and len(rows) < _MOST_ROWS:
         row = waiting.pop(0)
         reached = row[-1].outputs[0]
@@ -205,6 +207,23 @@ def _row_of(
             f"{_named(best[0].part)} is held in a plain list or attribute as well, where it cannot be swapped"
         )
     return _Row(change=change, form=form, calls=best)
+
+
+def _firsts(change: Change) -> Iterator[str]:
+    """The map that comes in, under every name that it has until something is done to it."""
+    yield change.first
+    for node in change.nodes:
+        if not _does_nothing(node.step):
+            return
+        yield node.output
+
+
+def _does_nothing(step: Step) -> bool:
+    """Whether a step gives what it takes, as a division by a factor of one does."""
+    if isinstance(step, PerChannel):
+        gain = step.gain is None or bool((step.gain == 1).all())
+        return gain and (step.shift is None or not bool(step.shift.any()))
+    return isinstance(step, Same)
 
 
 def _is_plain(call: CallOf) -> bool:
