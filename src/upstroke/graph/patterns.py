@@ -376,11 +376,18 @@ def _is_pointwise(step: Step) -> bool:
 
 
 def _moves_nothing(step: Step) -> bool:
-    return isinstance(step, Same)
+    return isinstance(step, Same) or _is_one(step)
+
+
+def _is_one(step: Step) -> bool:
+    """Whether a step multiplies by one, as a block does whose scale was left as it is by default."""
+    if not isinstance(step, PerChannel) or (step.shift is not None and bool(step.shift.any())):
+        return False
+    return step.gain is None or bool((step.gain == 1).all())
 
 
 def _moves_nothing_or_pads(step: Step) -> bool:
-    return isinstance(step, Same | Pad)
+    return isinstance(step, Pad) or _moves_nothing(step)
 
 
 def _behind(node: Node, graph: Graph, passes: Callable[[Step], bool]) -> tuple[tuple[Node, ...], Node | None]:

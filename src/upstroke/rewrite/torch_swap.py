@@ -14,7 +14,7 @@ from upstroke.errors import NotRepresentableError
 from upstroke.graph import Graph
 from upstroke.graph.steps import PerChannel, Same, Step
 from upstroke.graph.torch_calls import CallOf, Calls
-from upstroke.rewrite.change import Change, Commuted, Does, Form, Shuffled, Together
+from upstroke.rewrite.change import Change, Code, Commuted, Does, Form, Shuffled, Together
 from upstroke.rewrite.torch_layers import Passed, Rewritten
 from upstroke.rewrite.torch_parts import part_of
 
@@ -66,6 +66,16 @@ class NotDone:
     change: Change
     form: Form
     reason: str
+
+    @property
+    def site(self) -> str:
+        """Of the change."""
+        return self.change.site
+
+    @property
+    def codes(self) -> tuple[Code, ...]:
+        """Of the change."""
+        return self.change.codes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
