@@ -3,6 +3,9 @@
 import copy
 import pickle
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -185,6 +188,15 @@ def test_a_part_leaves_python_by_pytorchs_operators(name, make, shape, form):
     assert not [target for target in targets if "upstroke" in target]
     other = map_of((3, shape[1], *(n + 2 for n in shape[2:])))
     assert relative(program.module()(other), net(other)) <= 1e-12
+
+
+def test_parts_are_compiled_whole():
+    """In a process without the checks of annotations, which a compiler cannot read."""
+    script = Path(__file__).with_name("compiled_parts.py")
+    command = [sys.executable, "-W", "error", str(script)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=script.parents[1])
+    assert found.returncode == 0, found.stderr[-4000:]
+    assert found.stdout == "10 parts\n"
 
 
 @pytest.mark.parametrize(("name", "make", "shape", "form"), CASES, ids=IDS)

@@ -77,6 +77,8 @@ class Calls:
             yield
         finally:
             hook.remove()
+            # what PyTorch leaves behind, by which it goes on to believe that somebody watches all modules
+            every_module._global_forward_hooks_with_kwargs.pop(hook.id, None)
 
     def _names(self, leaves: Sequence[object]) -> tuple[str | None, ...]:
         return tuple(self._name_of(leaf) for leaf in leaves if isinstance(leaf, Tensor))
