@@ -2,6 +2,7 @@
 
 import math
 import re
+from fractions import Fraction
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from upstroke.polyphase import (
     bspline,
     cubic,
     identity,
+    interpolation,
     kaiser_sinc,
     kernel_form,
     linear,
@@ -29,6 +31,7 @@ from upstroke.polyphase import (
 )
 
 SCALES = [(2,), (3,), (4,), (2, 3), (4, 2), (1, 5), (2, 3, 2), (3, 1, 2)]
+HALF = Fraction(1, 2)
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -248,3 +251,57 @@ def test_identity_pad_and_shuffle():
 def test_what_makes_no_kernel_is_said(make, kind, message):
     with pytest.raises(kind, match=f"^{re.escape(message)}$"):
         make()
+
+
+@pytest.mark.parametrize("scale", [(2,), (3,), (2, 3), (4, 1, 2)])
+@pytest.mark.parametrize("offset", [(0, 0, 0), ("1/4", "-1/2", "3/4"), ("-5/6", "1/3", "1")])
+def test_linear_at_any_offset_is_numpys(scale, offset):
+    ndim = len(scale)
+    x, offsets = a_map(ndim), [Fraction(each) for each in offset[:ndim]]
+    expected = x.numpy()
+    for axis, (s, o) in enumerate(zip(scale, offsets, strict=True)):
+        n = expected.shape[2 + axis]
+        places = np.arange(s * n) / s + float(o)
+        expected = np.apply_along_axis(
+            lambda line, p=places, n=n: np.interp(p, np.arange(n), line), 2 + axis, expected
+        )
+    found = upsample(x, interpolation(scale, offset=offsets, ndim=ndim))
+    assert_same(found, torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize("scale", [(2, 3), (4, 5)])
+def test_interpolation_at_the_usual_offsets_is_the_usual_kernel(scale):
+    cell = [Fraction(1 - s, 2 * s) for s in scale]
+    assert interpolation(scale, offset=cell, mode="nearest").isclose(nearest(scale))
+    for mode, make in (("linear", linear), ("cubic", cubic)):
+        assert interpolation(scale, offset=cell, mode=mode).isclose(make(scale, centre="cell"))
+        assert interpolation(scale, offset=0, mode=mode).isclose(make(scale, centre="sample"))
+    # every axis has a kernel of its own
+    both = upsample(a_map(2), interpolation(scale, offset=(0, cell[1]), mode=("cubic", "nearest")))
+    one = upsample(a_map(2)[:0], nearest(scale))
+    assert both.shape[2:] == one.shape[2:]
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_a_whole_sample_more_is_a_shift(mode):
+    x, start = a_map(1), Fraction(-1, 4)
+    here, on = (upsample(x, interpolation(2, offset=o, mode=mode, ndim=1)) for o in (start, start + HALF))
+    assert_same(on[..., 2:-4], here[..., 3:-3])
+    if mode != "cubic":
+        assert_same(
+            upsample(torch.ones(1, 1, 4), interpolation(2, offset=start, ndim=1)), torch.ones(1, 1, 8)
+        )
+
+
+def test_a_nearest_kernel_that_would_need_a_tie_is_refused():
+    message = (
+        "a cell copied 2 times has its middle on the cell only where scale * offset + (scale - 1) / 2 is "
+        "whole; got scale 2 and offset 0, so use mode='linear'"
+    )
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        interpolation(2, offset=0, mode="nearest")
+    message = (
+        "mode must be one of nearest, linear, cubic, or one of these for each of 2 axes; got ('linear',)"
+    )
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        interpolation(2, offset=0, mode=("linear",))

@@ -332,7 +332,7 @@ def _without_zeros_at_ends(kernel: Tensor) -> Tensor:
 
 
 def _edges_repeated(index: Tensor, size: int) -> Margin | None:
-    """How often an index repeats the first and the last cell beside all cells in order; None if it does not."""
+    """How often an index repeats the first and the last cell, all others once and in order; else None."""
     if index.dtype == torch.bool or size < 2 or len(index) < size:
         return None
     left = int((index == 0).sum()) - 1

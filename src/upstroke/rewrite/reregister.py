@@ -156,7 +156,7 @@ class _CannotMendError(Exception):
     """A join stays as it is; the message is the reason."""
 
 
-def plan(graph: Graph, *, outputs: bool = True) -> Plan:
+def plan(graph: Graph, *, outputs: bool = True, kept: Mapping[str, str] | None = None) -> Plan:
     """Which resizes of a decoder have to put their samples where, so that all branches of all joins meet.
 
     Joins are mended in the order in which they run, from the deepest to the shallowest, because what is
@@ -173,6 +173,7 @@ def plan(graph: Graph, *, outputs: bool = True) -> Plan:
         graph: the model.
         outputs: whether resizes behind a mended join, on the way to an output, are moved as well, so that the
             output sits where the input does.
+        kept: resizes that must stay as they are, by the name of the map that they give, each with the reason.
 
     >>> import torch
     >>> from upstroke.graph.torch import record
@@ -190,22 +191,22 @@ def plan(graph: Graph, *, outputs: bool = True) -> Plan:
     >>> [(each.name, *map(str, each.before), *map(str, each.after)) for each in found.drifts]
     [('cat', '-1/2', '-1/2', '0', '0'), ('cat', '-1/2', '-1/2', '0', '0')]
     """
-    banned: dict[str, str] = {}
+    stay = dict(kept or {})
     while True:
-        attempt = _Attempt(graph, banned, outputs=outputs)
+        attempt = _Attempt(graph, stay, outputs=outputs)
         attempt.run()
         harm = attempt.harm()
         if harm is None:
             return attempt.plan()
-        banned[harm[0]] = harm[1]
+        stay[harm[0]] = f"moving it would move the branches of {harm[1]} apart"
 
 
 class _Attempt:
     """Goes through the joins of a graph once and moves resizes."""
 
-    def __init__(self, graph: Graph, banned: Mapping[str, str], *, outputs: bool) -> None:
+    def __init__(self, graph: Graph, stay: Mapping[str, str], *, outputs: bool) -> None:
         self._start = self._graph = graph
-        self._banned = banned
+        self._stay = stay
         self._with_outputs = outputs
         # by the map that a resize gives: its kernels to be, and the join that wants them
         self._kernels: dict[str, tuple[Kernel, ...]] = {}
@@ -293,7 +294,8 @@ class _Attempt:
         for branch in fixed:
             apart = _apart(_place(branch), _place(goal))
             if apart is None or any(apart):
-                raise _CannotMendError(_why_fixed(branch, goal, apart))
+                why = self._why_not(branch.tensor) or self._why_not(goal.tensor)
+                raise _CannotMendError(why or _why_fixed(branch, goal, apart))
         for branch in movable:
             if branch is not goal:
                 self._bring(
@@ -303,7 +305,7 @@ class _Attempt:
     def _move_output(self, tensor: str) -> None:
         if not self._resizes(tensor):
             msg = "no resize that can be moved stands between it and the join before it"
-            raise _CannotMendError(msg)
+            raise _CannotMendError(self._why_not(tensor) or msg)
         self._bring(tensor, tensor, partial(self._from_input, tensor))
 
     def _between(self, tensor: str, other: str) -> Distance | None:
@@ -320,9 +322,6 @@ class _Attempt:
         """Move the resizes on the way to a map until this distance is nothing."""
         resizes = self._resizes(tensor)[:MOST_RESIZES]
         for node in resizes:
-            if node.output in self._banned:
-                msg = f"moving {node.name} would move the branches of {self._banned[node.output]} apart"
-                raise _CannotMendError(msg)
             if node.output in self._kernels:
                 msg = f"{node.name} was moved already, for {self._for[node.output]}"
                 raise _CannotMendError(msg)
@@ -369,7 +368,14 @@ class _Attempt:
 
     def _resizes(self, tensor: str) -> list[Node]:
         """Resizes that can be moved on the way to a map since the last join, the last first."""
-        return [node for node in _way(self._start, tensor) if _can_move(node)]
+        return [
+            node for node in _way(self._start, tensor) if _can_move(node) and node.output not in self._stay
+        ]
+
+    def _why_not(self, tensor: str) -> str:
+        """Why no resize moves a map, if there is one; empty if there is none."""
+        held = [node for node in _way(self._start, tensor) if node.output in self._stay]
+        return f"{held[0].name} stays as it is: {self._stay[held[0].output]}" if held else ""
 
     def _is_behind(self, tensor: str) -> bool:
         return not self._mended.isdisjoint(_upstream(self._start, tensor))
