@@ -28,8 +28,7 @@ class Difference:
         name: of the output.
         relative: largest |new - old| over largest |old|, without a unit; infinite where they cannot be
             compared, because shapes, types or infinite values differ.
-        own: how far the old one is, likewise, from itself computed in double precision, or in another order, if
-            that is known and small.
+        own: how far the old one is, likewise, from itself in double precision, where that is known and small.
         words: what is different where the number alone does not say it.
     """
 
