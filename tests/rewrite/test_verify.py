@@ -412,6 +412,29 @@ def test_two_inputs_with_axes_of_one_name_vary_together():
     assert all(case.outputs for case in verified_onnx(built, built, made).cases)
 
 
+def test_a_sigmoid_of_few_digits_is_compared_as_far_as_these_go():
+    def saturated(*, more=0.0, by=1.0):
+        return model(
+            [
+                node("Add", ["x", "more"], "a"),
+                node("Sigmoid", ["a"], "b"),
+                node("Mul", ["b", "by"], "y"),
+            ],
+            {"x": [1, 64]},
+            weights={"more": np.float32(more), "by": np.float32(by)},
+        )
+
+    inputs = variants([0.1 * normal(0, 1, 64) - 10])
+    # one in the last bit of numbers near 10
+    found = verified_onnx(saturated(), saturated(more=2.0**-20), inputs)
+    assert 1e-5 < found.largest < 2e-2
+    assert found.ok
+    assert all(case.outputs[0].own >= case.largest for case in found.cases if case.largest > 1e-5)
+    wrong = verified_onnx(saturated(), saturated(by=1.1), inputs)
+    assert not wrong.ok
+    assert "that it is off by itself" in wrong.words
+
+
 def test_nodes_that_draw_random_numbers_draw_the_same_in_both():
     noise = node("RandomNormalLike", ["x"], "noise")
     old = model([noise, node("Add", ["x", "noise"], "y")], {"x": [2, 3]})

@@ -3,7 +3,8 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,9 +16,6 @@ __all__ = ["Case", "Difference", "Verified", "differences", "named_tensors", "ve
 
 LONGEST_REASON = 200
 OUTPUT = "output"
-# Places that PyTorch computes in float32 put a resize off by up to 2e-4 of its largest value. What is
-# off by more in double precision draws other random numbers there, or chooses otherwise, and says nothing.
-MOST_OF_ITS_OWN = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +26,7 @@ class Difference:
         name: of the output.
         relative: largest |new - old| over largest |old|, without a unit; infinite where they cannot be
             compared, because shapes, types or infinite values differ.
-        own: how far the old one is, likewise, from itself in double precision, where that is known and small.
+        own: how far the old one is, likewise, from itself computed otherwise, where that was asked for.
         words: what is different where the number alone does not say it.
     """
 
@@ -67,8 +65,7 @@ class Verified:
     """Two models compared in one precision.
 
     Attributes:
-        tolerance: the relative difference that is allowed, besides that of the old model from itself in
-            double precision.
+        tolerance: the relative difference that is allowed, besides that of the old model from itself.
         dtype: the precision, such as float32.
         cases: one for each size that was tried.
         untried: in words, the inputs for which no time was left.
@@ -116,7 +113,8 @@ def verified(
     tolerance: float,
     dtype: str,
     seed: int = 0,
-    reference: Callable[..., object] | None = None,
+    references: Sequence[Callable[[Variant], object]] = (),
+    most_own: float = 1e-3,
     seconds: float = math.inf,
     progress: Callable[[str, float], object] | None = None,
 ) -> Verified:
@@ -133,7 +131,10 @@ def verified(
         tolerance: relative difference that is allowed.
         dtype: name of the precision, for the result.
         seed: of torch's random numbers before each call, for models that draw some themselves.
-        reference: the old one computed more exactly, or only otherwise, to tell how far it is off by itself.
+        references: the old one computed otherwise, in double precision for instance, to tell how far it is
+            off by itself where the tolerance alone does not suffice.
+        most_own: what it may be off by itself; what is off by more says nothing and allows nothing, because
+            it draws other random numbers, or chooses otherwise.
         seconds: after which no further size is begun; the first two are tried in any case.
         progress: told what is being done, and which share of it all is done.
 
@@ -154,7 +155,11 @@ def verified(
             continue
         if progress is not None:
             progress(f"comparing in {dtype}: {variant.words}", place / len(tried))
-        cases.append(_case(old, new, variant, seed, reference))
+        case, before = _case(old, new, variant, seed)
+        if references and tolerance < case.largest < math.inf:
+            outputs = _with_own(case.outputs, before, references, variant, seed, most_own)
+            case = replace(case, outputs=outputs)
+        cases.append(case)
     return Verified(tolerance=tolerance, dtype=dtype, cases=tuple(cases), untried=tuple(untried))
 
 
@@ -185,56 +190,49 @@ def differences(old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> tuple[D
 
 
 def _case(
-    old: Callable[..., object],
-    new: Callable[..., object],
-    variant: Variant,
-    seed: int,
-    reference: Callable[..., object] | None,
-) -> Case:
-    before, refused_before = _ran(old, variant, seed)
-    after, refused_after = _ran(new, variant, seed)
+    old: Callable[..., object], new: Callable[..., object], variant: Variant, seed: int
+) -> tuple[Case, dict[str, Tensor]]:
+    """What came of one variant, and what the old model gave."""
+    before, refused_before = _ran(partial(old, *variant.inputs, **variant.keywords), seed)
+    after, refused_after = _ran(partial(new, *variant.inputs, **variant.keywords), seed)
     words, sizes = variant.words, variant.sizes
     if refused_before and refused_after:
-        return Case(words=words, sizes=sizes, refused=refused_before)
+        return Case(words=words, sizes=sizes, refused=refused_before), before
     if refused_after:
-        return Case(words=words, sizes=sizes, fault=f"only the new model fails: {refused_after}")
+        return Case(words=words, sizes=sizes, fault=f"only the new model fails: {refused_after}"), before
     if refused_before:
-        return Case(words=words, sizes=sizes, fault=f"only the old model fails: {refused_before}")
-    outputs = differences(before, after)
-    if reference is not None:
-        outputs = _with_own(outputs, before, reference, variant, seed)
-    return Case(words=words, sizes=sizes, outputs=outputs)
+        return Case(words=words, sizes=sizes, fault=f"only the old model fails: {refused_before}"), before
+    return Case(words=words, sizes=sizes, outputs=differences(before, after)), before
 
 
 def _with_own(
     outputs: Sequence[Difference],
     before: Mapping[str, Tensor],
-    reference: Callable[..., object],
+    references: Sequence[Callable[[Variant], object]],
     variant: Variant,
     seed: int,
+    most_own: float,
 ) -> tuple[Difference, ...]:
     """The differences, and beside them how far the old model is off by itself."""
-    exact, refused = _ran(reference, variant, seed)
-    if refused:
-        return tuple(outputs)
-    own = {}
-    for name in set(before) & set(exact):
-        one, other = before[name], exact[name]
-        if one.shape == other.shape and one.is_floating_point():
-            own[name] = _relative(other, one.to(other.dtype))
-    known = {name: value for name, value in own.items() if value <= MOST_OF_ITS_OWN}
+    own = dict.fromkeys(before, 0.0)
+    for reference in references:
+        other, refused = _ran(partial(reference, variant), seed)
+        for name in set() if refused else set(before) & set(other):
+            one = before[name]
+            if one.shape == other[name].shape and one.is_floating_point():
+                own[name] = max(own[name], _relative(other[name], one.to(other[name].dtype)))
     return tuple(
-        Difference(name=each.name, relative=each.relative, own=known.get(each.name, 0.0), words=each.words)
+        replace(each, own=own[each.name]) if own.get(each.name, math.inf) <= most_own else each
         for each in outputs
     )
 
 
-def _ran(model: Callable[..., object], variant: Variant, seed: int) -> tuple[dict[str, Tensor], str]:
+def _ran(call: Callable[[], object], seed: int) -> tuple[dict[str, Tensor], str]:
     """What a model gives, or why it gives nothing."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         try:
-            return named_tensors(model(*variant.inputs, **variant.keywords)), ""
+            return named_tensors(call()), ""
         except Exception as error:
             return {}, _said(error)
 
