@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks-fix.md"
 START, END = "<!-- made by python -m benchmarks.fix: -->", "<!-- until here -->"
 COLUMNS = (
-    "model", "for", "sites rewritten", "their ratios", "left", "ms before", "ms now", "×", "sites took", "differs by",
+    "model", "for", "sites rewritten", "their ratios", "left",
+    "ms before", "ms now", "×", "sites took", "differs by",
 )  # fmt: skip
 NOTHING = "–"
 RUNTIMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}

@@ -23,7 +23,7 @@ Session = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 
 
 def session_of(
-    model: "onnx.ModelProto | Path", *, threads: int = 1, keep_memory: bool = True, is_optimised: bool = True
+    model: "onnx.ModelProto | Path", *, threads: int = 1, keep_memory: bool = True, optimised: bool = True
 ) -> Session:
     """A function that runs a model, by default with the optimisations that ONNX Runtime makes by itself.
 
@@ -31,7 +31,7 @@ def session_of(
         model: in memory, or its file.
         threads: that it may use.
         keep_memory: whether it keeps memory from one run to the next, as it does by default.
-        is_optimised: whether it makes the optimisations that it makes by default.
+        optimised: whether it makes the optimisations that it makes by default.
 
     Raises:
         FileError: ONNX Runtime cannot load the model.
@@ -54,7 +54,7 @@ def session_of(
     # a pool that spins takes the processor from whoever comes next
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_cpu_mem_arena = options.enable_mem_pattern = keep_memory
-    if not is_optimised:
+    if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # only what is fatal: the error itself says the rest
     options.log_severity_level = 4

@@ -79,24 +79,24 @@ def verified_onnx(
     )
 
 
-def runner(model: "onnx.ModelProto | Path", *, is_optimised: bool = True) -> Callable[..., dict[str, Tensor]]:
+def runner(model: "onnx.ModelProto | Path", *, optimised: bool = True) -> Callable[..., dict[str, Tensor]]:
     """A function of tensors that runs a model by ONNX Runtime and gives its outputs by name.
 
     Nodes of a model in memory that draw random numbers draw the same whatever else stands in the model.
 
     Args:
         model: in memory, or its file.
-        is_optimised: whether ONNX Runtime makes the optimisations that it makes by default.
+        optimised: whether ONNX Runtime makes the optimisations that it makes by default.
     """
     import onnx
 
     if isinstance(model, Path):
         # its weights may be more than memory holds twice, and are not needed
         names = [entry.name for entry in onnx.load(model, load_external_data=False).graph.output]
-        session = session_of(model, is_optimised=is_optimised)
+        session = session_of(model, optimised=optimised)
     else:
         names = [entry.name for entry in model.graph.output]
-        session = session_of(_seeded(model), is_optimised=is_optimised)
+        session = session_of(_seeded(model), optimised=optimised)
 
     def run(*tensors: Tensor) -> dict[str, Tensor]:
         found = session([tensor.detach().cpu().numpy() for tensor in tensors])
@@ -114,7 +114,7 @@ def _references(model: "onnx.ModelProto") -> list[Callable[[Variant], object]]:
     """The model without optimisations, and for inputs of which the last bit is another; loaded when asked."""
 
     def plain(variant: Variant) -> object:
-        return runner(model, is_optimised=False)(*variant.inputs)
+        return runner(model, optimised=False)(*variant.inputs)
 
     def nudged(variant: Variant) -> object:
         more = torch.tensor(math.inf)

@@ -205,16 +205,6 @@ def _copied(module: nn.Module) -> nn.Module:
     return copy.deepcopy(getattr(module, "_orig_mod", module))
 
 
-def _in_double(model: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
-    """A model that is given everything in double precision."""
-
-    def run(*inputs: Any, **keywords: Any) -> dict[str, Tensor]:  # noqa: ANN401 - whatever models take
-        wide = Variant(words="", inputs=inputs, keywords=keywords).to(torch.float64)
-        return model(*wide.inputs, **wide.keywords)
-
-    return run
-
-
 class _ShorterTypes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees whether maps of a shorter type than double are made of ones in double precision."""
 
