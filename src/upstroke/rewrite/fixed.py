@@ -28,8 +28,8 @@ Became = Literal["rewritten", "left"]
 class Pair:
     """A number before and after; None where it is not known."""
 
-    before: float | None = None
-    after: float | None = None
+    before: int | float | None = None
+    after: int | float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
