@@ -1,7 +1,7 @@
 """Turn an ONNX model into what shape inference makes of inputs of other sizes."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from upstroke.graph.steps import Join
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["onnx_sizes"]
+__all__ = ["Trial", "onnx_sizes", "trial_of"]
 
 INFERENCE = "by shape inference"
 # Where neither the file nor the caller says a size, the search begins with the first of these that works.
@@ -48,6 +48,28 @@ def onnx_sizes(source: "str | Path | onnx.ModelProto", graph: Graph, *, seconds:
     >>> along.period, along.failed[0].size, along.failed[0].error
     (2, (65,), 'the maps 1x2x64 and 1x2x65 do not meet')
     """
+    trial = trial_of(source, graph)
+    if isinstance(trial, Sizes):
+        return trial
+    start = next(filter(trial.works, trial.starts()), None)
+    if start is None:
+        return Sizes(reason="shape inference finds no size that works, or does not reach the outputs")
+    began = time.monotonic()
+    along = sizes_that_work(
+        start,
+        coarseness(graph, trial.first),
+        trial.at,
+        free=trial.free,
+        may_go_on=lambda share: time.monotonic() - began < share * seconds,
+    )
+    return Sizes(start=start, along=along, how=INFERENCE)
+
+
+def trial_of(source: "str | Path | onnx.ModelProto", graph: Graph) -> "Trial | Sizes":
+    """A model as one whose shapes can be inferred at one size after another; or why they cannot.
+
+    Arguments as in `onnx_sizes`.
+    """
     model = model_from_file(Path(source)) if isinstance(source, str | Path) else model_from_memory(source)
     declared = {entry.name: _declared(entry) for entry in inputs_of(model.graph)}
     maps = [name for name in sized_inputs(graph) if declared.get(name)]
@@ -60,23 +82,16 @@ def onnx_sizes(source: "str | Path | onnx.ModelProto", graph: Graph, *, seconds:
         return Sizes(start=tuple(n or 1 for n in shape[2:]), fixed=True)
     if shape[1] is None:
         return Sizes(reason=f"the file does not say how many channels its input {first!r} has")
-    trial = _Trial(model=model, graph=graph, declared=declared, first=first, maps=maps)
-    start = next(filter(trial.works, trial.starts(free)), None)
-    if start is None:
-        return Sizes(reason="shape inference finds no size that works, or does not reach the outputs")
-    began = time.monotonic()
-    along = sizes_that_work(
-        start,
-        coarseness(graph, first),
-        trial.at,
-        free=free,
-        may_go_on=lambda share: time.monotonic() - began < share * seconds,
-    )
-    return Sizes(start=start, along=along, how=INFERENCE)
+    return Trial(model=model, graph=graph, declared=declared, first=first, free=free)
 
 
-class _Trial:
-    """Infers a model's shapes at one size after another."""
+class Trial:
+    """Infers a model's shapes at one size after another.
+
+    Attributes:
+        first: the input whose axes of space are those that vary.
+        free: those of its axes that the file leaves open.
+    """
 
     def __init__(
         self,
@@ -85,18 +100,30 @@ class _Trial:
         graph: Graph,
         declared: Mapping[str, Shape],
         first: str,
-        maps: Sequence[str],
+        free: tuple[int, ...],
     ) -> None:
+        self.first, self.free = first, free
         self._model, self._graph, self._declared = model, graph, declared
-        self._first, self._maps = first, maps
         self._ends = tuple(entry.name for entry in model.graph.output)
         self._joins = [node for node in graph.nodes if isinstance(node.step, Join)]
 
-    def starts(self, free: Sequence[int]) -> list[tuple[int, ...]]:
+    @property
+    def following(self) -> tuple[str, ...]:
+        """The inputs that have the size of the first one, itself among them."""
+        alike = self._graph.shapes[self.first]
+        shapes = {name: self._graph.shapes.get(name, each) for name, each in self._declared.items()}
+        return tuple(
+            name
+            for name, shape in shapes.items()
+            if name == self.first or (len(shape) == len(alike) and shape[2:] == alike[2:])
+        )
+
+    def starts(self) -> list[tuple[int, ...]]:
         """Sizes to begin with, the likely ones first."""
-        shape = self._graph.shapes[self._first][2:]
+        shape = self._graph.shapes[self.first][2:]
         return [
-            tuple(n or (length if axis in free else 1) for axis, n in enumerate(shape)) for length in STARTS
+            tuple(n or (length if axis in self.free else 1) for axis, n in enumerate(shape))
+            for length in STARTS
         ]
 
     def works(self, size: tuple[int, ...]) -> bool:
@@ -118,11 +145,10 @@ class _Trial:
 
     def _wanted(self, size: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """The shapes of all inputs whose shapes are left open; batches of one unless it says how many."""
-        alike = self._graph.shapes[self._first][2:]
-        wanted = {}
+        wanted, following = {}, self.following
         for name, declared in self._declared.items():
             shape = self._graph.shapes.get(name, declared)
-            if len(shape) == len(size) + 2 and (name == self._first or shape[2:] == alike):
+            if name in following:
                 shape = (
                     *shape[:2],
                     *(m if n is None else n for n, m in zip(declared[2:], size, strict=True)),

@@ -27,7 +27,7 @@ from upstroke.graph.torch_caches import nothing_kept
 from upstroke.graph.torch_names import Running
 from upstroke.graph.torch_state import left_as_it_was
 
-__all__ = ["torch_sizes"]
+__all__ = ["SizedCall", "Varied", "sized_call", "torch_sizes"]
 
 WITHOUT_VALUES = "on tensors that have a shape and no values"
 REAL = "on real inputs"
@@ -46,7 +46,7 @@ _LOGGER = "torch._subclasses.fake_tensor"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Varied:
+class Varied:
     """A tensor among the inputs whose last axes follow the sizes that are tried."""
 
     tensor: Tensor
@@ -95,6 +95,31 @@ def torch_sizes(
     >>> found.along[0].period, found.along[0].changed[0].size, found.along[0].changed[0].came
     (2, (17,), 16)
     """
+    call = sized_call(module, inputs, graph, kwargs=kwargs)
+    if isinstance(call, Sizes):
+        return call
+    with call.ready():
+        attempt, how, reason = _way(call, graph, capture)
+        if attempt is None:
+            return Sizes(start=call.start, reason=reason)
+        began = time.monotonic()
+        along = sizes_that_work(
+            call.start,
+            coarseness(graph, call.first),
+            attempt,
+            free=call.free,
+            may_go_on=lambda share: time.monotonic() - began < share * seconds,
+        )
+    return Sizes(start=call.start, along=along, how=how)
+
+
+def sized_call(
+    module: nn.Module, inputs: Sequence[Any], graph: Graph, *, kwargs: Mapping[str, Any] | None = None
+) -> "SizedCall | Sizes":
+    """The call that a graph was recorded of, as one that can be made at other sizes; or why it cannot.
+
+    Arguments as in `torch_sizes`.
+    """
     module, given = getattr(module, "_orig_mod", module), dict(kwargs or {})
     tensors = [*tensors_in(list(inputs)), *tensors_in(given)]
     # behind the inputs that are given stand those that the model draws for itself
@@ -111,38 +136,24 @@ def torch_sizes(
     leaves = {id(leaf) for leaf in pytree.tree_leaves([list(inputs), given])}
     if any(each not in leaves for each in varied):
         return Sizes(start=start, reason="an input is held by an object of a type of its own")
-
-    with (
-        left_as_it_was(module, tensors) as originals,
-        nothing_kept(module),
-        uncompiled(module),
-        _quiet(),
-        torch.no_grad(),
-    ):
-        # what takes no tensor without values runs as ever, and writes to the buffers
-        for tensor in (*module.buffers(), *tensors):
-            originals.before_writing(tensor)
-        call = _Call(module=module, inputs=list(inputs), kwargs=given, varied=varied)
-        attempt, how, reason = _way(call, start, graph, capture)
-        if attempt is None:
-            return Sizes(start=start, reason=reason)
-        began = time.monotonic()
-        along = sizes_that_work(
-            start,
-            coarseness(graph, first),
-            attempt,
-            free=free,
-            may_go_on=lambda share: time.monotonic() - began < share * seconds,
-        )
-    return Sizes(start=start, along=along, how=how)
+    return SizedCall(
+        module=module,
+        inputs=list(inputs),
+        kwargs=given,
+        first=first,
+        leading=by_name[first],
+        start=start,
+        free=free,
+        varied=varied,
+    )
 
 
-def _varied(by_name: Mapping[str, Tensor], maps: Sequence[str], start: tuple[int, ...]) -> dict[int, _Varied]:
+def _varied(by_name: Mapping[str, Tensor], maps: Sequence[str], start: tuple[int, ...]) -> dict[int, Varied]:
     """The tensors that follow the sizes: maps with as many axes, and what ends in the size of one of them."""
     axes = len(start)
     of_maps = {tuple(by_name[name].shape[2:]) for name in maps}
     return {
-        id(tensor): _Varied(tensor=tensor, axes=axes)
+        id(tensor): Varied(tensor=tensor, axes=axes)
         for name, tensor in by_name.items()
         if (name in maps and tensor.ndim == axes + 2)
         or (tensor.ndim > axes and tuple(tensor.shape[-axes:]) in of_maps)
@@ -150,22 +161,51 @@ def _varied(by_name: Mapping[str, Tensor], maps: Sequence[str], start: tuple[int
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Call:
-    """A call of a model that can be made at other sizes."""
+class SizedCall:
+    """A call of a model that can be made at other sizes.
+
+    Attributes:
+        module: the model.
+        inputs, kwargs: what it is called with.
+        first: name of the map whose axes of space are those that vary.
+        leading: that map.
+        start: its size.
+        free: those of its axes that can vary.
+        varied: by id, the tensors among the inputs that follow.
+    """
 
     module: nn.Module
     inputs: list[Any]
     kwargs: dict[str, Any]
-    varied: Mapping[int, _Varied]
+    first: str
+    leading: Tensor
+    start: tuple[int, ...]
+    free: tuple[int, ...]
+    varied: Mapping[int, Varied]
 
-    def at(
-        self,
-        start: tuple[int, ...],
-        size: tuple[int, ...],
-        make: Callable[[Tensor, tuple[int, ...]], Tensor],
-    ) -> Outcome | None:
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Make calls inside, in evaluation mode; afterwards the model is what it was."""
+        tensors = [*tensors_in(self.inputs), *tensors_in(self.kwargs)]
+        with (
+            left_as_it_was(self.module, tensors) as originals,
+            nothing_kept(self.module),
+            uncompiled(self.module),
+            _quiet(),
+            torch.no_grad(),
+        ):
+            # what takes no tensor without values runs as ever, and writes to the buffers
+            for tensor in (*self.module.buffers(), *tensors):
+                originals.before_writing(tensor)
+            yield
+
+    def real(self, size: tuple[int, ...]) -> Outcome | None:
+        """What comes of real inputs of a size: the given ones, repeated or cut."""
+        return self.at(size, _repeated)
+
+    def at(self, size: tuple[int, ...], make: Callable[[Tensor, tuple[int, ...]], Tensor]) -> Outcome | None:
         """What comes of one size; None where an input cannot have it, or where the failure is not its own."""
-        shapes = {key: each.shape(start, size) for key, each in self.varied.items()}
+        shapes = {key: each.shape(self.start, size) for key, each in self.varied.items()}
         if None in shapes.values():
             return None
 
@@ -184,9 +224,7 @@ class _Call:
         return Outcome(outputs=tuple(tuple(map(int, each.shape)) for each in tensors_in(output)))
 
 
-def _way(
-    call: _Call, start: tuple[int, ...], graph: Graph, capture: float
-) -> tuple[Attempt | None, str, str]:
+def _way(call: SizedCall, graph: Graph, capture: float) -> tuple[Attempt | None, str, str]:
     """How sizes are tried: without values if the model runs so, on real inputs if that is quicker.
 
     Python works through tensors without values one operator at a time, which takes a small model longer than
@@ -195,24 +233,21 @@ def _way(
 
     def without_values(size: tuple[int, ...]) -> Outcome | None:
         with mode:
-            return call.at(start, size, _shaped)
-
-    def real(size: tuple[int, ...]) -> Outcome | None:
-        return call.at(start, size, _repeated)
+            return call.at(size, _shaped)
 
     if capture < QUICK:
-        return real, REAL, ""
+        return call.real, REAL, ""
     # the first one loads PyTorch's compiler, which takes a second
     mode = fake_tensor.FakeTensorMode(allow_non_fake_inputs=True)
     began = time.monotonic()
-    outcome = without_values(start)
+    outcome = without_values(call.start)
     took = time.monotonic() - began
     recorded = {graph.shapes[name] for name in graph.outputs}
     runs = outcome is not None and not outcome.error and recorded <= set(outcome.outputs)
     if runs and took < capture:
         return without_values, WITHOUT_VALUES, ""
     if capture < SLOW:
-        return real, REAL, ""
+        return call.real, REAL, ""
     if runs:
         return without_values, WITHOUT_VALUES, ""
     said = "what it does depends on values" if outcome is None else outcome.error or "its outputs differ then"
