@@ -24,4 +24,5 @@ def main() -> None:
     sys.stdout.write(f"{len(EXPORTED)} parts\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

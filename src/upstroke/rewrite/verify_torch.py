@@ -77,8 +77,9 @@ def verified_modules(
         old: the model.
         new: what was made of it.
         variants: the inputs, as the models take them.
-        remake: makes of a copy of the old model in double precision what was made of it, so that weights that
-            were multiplied together are not compared as they were rounded; by default the new model is copied.
+        remake: makes of a copy of the old model in double precision what was made of it, so that weights
+            that were multiplied together are not compared as they were rounded; by default the new model is
+            copied.
         tolerance: in the model's own precision; by default `TOLERANCE` of it.
         seed: of torch's random numbers before each call.
         seconds: for each precision, after which no further size is begun.

@@ -56,9 +56,17 @@ class Measured:
 class Work(Protocol):
     """A model that is being fixed: the one that was given, and what has become of it so far."""
 
-    name: str
-    source: str
-    runtime: str
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def source(self) -> str:
+        """What it was read from, in a few words."""
+
+    @property
+    def runtime(self) -> str:
+        """What runs it."""
 
     @property
     def model(self) -> Any:  # noqa: ANN401 - a module or a file's content
