@@ -164,7 +164,8 @@ def _work(
     from upstroke.rewrite.work_onnx import WorkOnnx
 
     path = Path(model) if isinstance(model, str | PathLike) else None
-    proto = model_from_memory(model) if path is None else model_from_file(path)
+    held: Any = model
+    proto = model_from_memory(held) if path is None else model_from_file(path)
     file_name = proto.graph.name if path is None else path.name
     work = WorkOnnx(proto, inputs, path=path, name=name or file_name, runtime=target or "onnxruntime", **more)
     return work, (inputs, {})
