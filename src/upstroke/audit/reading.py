@@ -45,6 +45,7 @@ from upstroke.graph.steps import (
     Reshape,
     Resize,
     Same,
+    Slice,
     Softmax,
     Stays,
     Step,
@@ -302,8 +303,8 @@ def _most_uneven(operator: Polyphase) -> Pattern:
 def _what_comes_later(start: str, graph: Graph) -> tuple[bool, Node | None]:
     """Whether a pattern reaches an output with nothing on the way that could undo it; and what first could.
 
-    What works on each sample alone, normalises all of a map alike, moves or joins maps, or resizes them by a
-    fixed kernel, learns no way to undo a pattern; everything that mixes neighbours might: convolutions,
+    What works on each sample alone, normalises all of a map alike, moves, cuts or joins maps, or resizes them
+    by a fixed kernel, learns no way to undo a pattern; everything that mixes neighbours might: convolutions,
     pools, attention, and what is not known.
     """
     reached, waiting = {start}, [start]
@@ -332,6 +333,9 @@ def _leaves_patterns(step: Step) -> bool:
         return min(step.scale) >= 1
     if isinstance(step, Stays):
         return not step.by_place
+    if isinstance(step, Slice):
+        # neighbours stay neighbours
+        return not step.is_dropped and all(apart == 1 for _, _, apart in step.cuts)
     if isinstance(step, Softmax):
         # over the channels of one sample; over positions it mixes neighbours
         return step.axis == 1

@@ -105,6 +105,7 @@ def _nodes(
     versions = opset_versions(model)
     computed = set(inputs)
     taken: set[str] = set()
+    laid = {node.output[0]: tuple(node.input) for node in model.graph.node if node.op_type == "Concat"}
     for proto in model.graph.node:
         reads = tuple(dict.fromkeys((*proto.input, *_captured(proto))))
         outputs = [name for name in proto.output if name]
@@ -121,6 +122,7 @@ def _nodes(
             computed=computed,
             shapes=shapes,
             sized={name for name, why in loose.items() if why == "a size"},
+            laid=laid,
         )
         step = _step(proto, call, versions)
         name = _unique(proto.name or f"{proto.op_type}:{outputs[0]}", outputs[0], taken)

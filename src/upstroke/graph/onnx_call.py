@@ -1,8 +1,8 @@
 """Turn a node of an ONNX model into plain Python: attributes, constants and shapes as far as known."""
 
 import operator
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
@@ -43,6 +43,7 @@ class Call:
         computed: names among the inputs that depend on the values that go into the model.
         shapes: of everything, as far as they are known.
         sized: names of the constants that were computed from the sizes of maps.
+        laid: what each Concat lays side by side, by the name of what it gives.
     """
 
     operator: str
@@ -54,6 +55,7 @@ class Call:
     computed: Collection[str]
     shapes: Mapping[str, Shape]
     sized: Collection[str] = ()
+    laid: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def maps(self) -> tuple[str, ...]:

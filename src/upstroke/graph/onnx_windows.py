@@ -1,6 +1,7 @@
 """Turn ONNX's convolutions, pools and pads into steps: all that slides a window or adds a rim."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from upstroke.axes import times
 from upstroke.graph.onnx_call import LARGEST, Call, CannotReadError
@@ -180,8 +181,7 @@ def _amounts(call: Call) -> tuple[int, ...]:
         return call.numbers("pads", ()) or call.numbers("paddings", ())
     given = call.constant(1)
     if given is None:
-        reason = "what it adds is computed while the model runs"
-        raise CannotReadError(reason)
+        return _none_ahead(call)
     numbers = tuple(given.flatten().tolist())
     if not call.has(3):
         return numbers
@@ -194,6 +194,23 @@ def _amounts(call: Call) -> tuple[int, ...]:
         for end in range(2):
             amounts[axis % len(shape) + end * len(shape)] = numbers[place + end * axes.size]
     return tuple(amounts)
+
+
+def _none_ahead(call: Call) -> tuple[int, ...]:
+    """Zeros, where sizes that are not known say what is added, and that is said to be nothing ahead.
+
+    Then every sample stays where it is at any size, and at sizes that are right as they come none is added.
+    """
+    name = call.inputs[1]
+    parts = [call.constants.get(each) for each in call.laid.get(name, ())]
+    ahead = list(takewhile(lambda part: part is not None, parts))
+    known = [int(number) for part in ahead if part is not None for number in part.flatten()]
+    shape = call.shape()
+    rank = len(shape) if shape is not None else 0
+    if name in call.computed or call.has(3) or not rank or len(known) < rank or any(known):
+        reason = "what it adds is computed while the model runs"
+        raise CannotReadError(reason)
+    return (0,) * 2 * rank
 
 
 def _filling(call: Call) -> float | None:
