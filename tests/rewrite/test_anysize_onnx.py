@@ -1,6 +1,7 @@
 """Hold ONNX models of any size to onnxruntime, at sizes that worked and at all others."""
 
 import importlib.util
+from fractions import Fraction
 from pathlib import Path
 
 import onnx
@@ -11,7 +12,8 @@ from onnx import checker, parser
 from onnx_models import run
 from upstroke.audit import check
 from upstroke.graph.onnx import read_onnx
-from upstroke.rewrite.anysize_onnx import any_size_onnx
+from upstroke.rewrite.anysize import AxisSizes, Cut, Padding
+from upstroke.rewrite.anysize_onnx import any_size_onnx, write_padding
 from upstroke.rewrite.outputs import of_onnx
 
 ROOM = "<float[4] s = {1, 1, 2, 2}, float[8] roi = {0, 0, 0, 0, 1, 1, 1, 1}>"
@@ -106,20 +108,26 @@ def test_sizes_between_and_too_small_ones_are_padded():
     assert run(found.model, x=torch.rand(1, 2, 3)).shape[-1] == 0
 
 
-def test_several_remainders_are_right_for_all_versions():
-    for version in (11, 18):
-        built = parser.parse_model(f"""<ir_version: 8, opset_import: ["" : {version}]>
-        net (float[1, 2, L] x) => (float[1, 2, M] y) <int64[3] t = {{1, 2, -1}}, int64[1] one = {{0}},
-            int64[1] four = {{4}}, int64[1] axis = {{2}}, float[6] roi = {{0, 0, 0, 1, 1, 1}}, float[3] s = {{1, 1, 3}}>
-        {{ a = MaxPool <kernel_shape = [2], strides = [3]> (x)
-           b = Resize <coordinate_transformation_mode = "asymmetric"> (a, roi, s)
-           c = MaxPool <kernel_shape = [2], strides = [1]> (x)
-           d = Slice (c, one, four, axis)
-           y = Relu (b) }}""")
-        found = any_size_onnx(built)
-        assert found.model is not None, found.words
-        for n in range(6, 14):
-            assert run(found.model, x=torch.rand(1, 2, n)).shape[-1] in (n, n + 1), found.words
+@pytest.mark.parametrize(("version", "least"), [(11, 9), (18, 9), (18, 2)])
+def test_several_remainders_and_a_least_size_are_computed(version, least):
+    one, two = (
+        AxisSizes(period=4, remainders=(1, 2), least=least),
+        AxisSizes(period=3, remainders=(0,), least=3),
+    )
+    cuts = (
+        Cut(output=0, dim=-2, axis=0, slope=Fraction(1, 2), offset=Fraction(1, 2)),
+        Cut(output=0, dim=-1, axis=1, slope=Fraction(3), offset=Fraction(-4)),
+    )
+    identity = parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : {version}]> net (float[1, 1, H, W] x) =>
+        (float[1, 1, P, Q] y, float[1, 1, R, S] whole) {{ whole = Identity (x)  y = Concat <axis = 3> (x, x, x) }}"""
+    )
+    write_padding(identity, Padding(axes=(one, two), cuts=cuts, outputs=2), "x", ["x"], free=(0, 1))
+    model = of_onnx(identity)
+    for height, width in ((1, 2), (9, 3), (10, 4), (11, 1), (14, 6)):
+        y, whole = model(torch.rand(1, 1, height, width)).values()
+        assert tuple(whole.shape[2:]) == (one.right(height), two.right(width))
+        assert tuple(y.shape[2:]) == (-(-(height + 1) // 2), max(0, 3 * width - 4))
 
 
 def test_bodies_take_the_padded_map():

@@ -13,7 +13,8 @@ from upstroke.audit import check
 from upstroke.errors import NotRepresentableError, OptionError, ShapeError
 from upstroke.graph import sites
 from upstroke.graph.torch import record
-from upstroke.polyphase import balanced, linear, nearest, transposed
+from upstroke.ops import upsample
+from upstroke.polyphase import Polyphase, balanced, linear, nearest, transposed
 from upstroke.rewrite.balance import REPAIRED, Refused, Repair, repaired_kernels
 from upstroke.rewrite.balance_torch import repaired_module
 from upstroke.rewrite.block_means import with_blocks
@@ -325,6 +326,33 @@ def test_a_fixed_kernel_is_refused():
 
     assert refused(Fixed(), normal(1, 4, 5), "UP102") == (
         "its weight is the buffer kernel, a fixed kernel that no training has made"
+    )
+
+
+def test_kernels_that_are_no_weights_are_refused():
+    net = nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), nn.ReLU())
+    reason = "its kernel is fixed, so that there are no weights to change"
+    assert refused(net, normal(1, 4, 5, 7), "UP402") == reason
+
+    class Drawn(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.taps = nn.Parameter(normal(4, 1, 1, 3))
+
+        def forward(self, x):
+            clamp = ("clamp",)
+            operator = Polyphase(
+                taps=self.taps.reshape(2, 1, 2, 3)[:, :, :1],
+                scale=(2,),
+                origin=(1,),
+                excess=(0,),
+                border=clamp,
+                shared=True,
+            )
+            return upsample(x, operator).relu()
+
+    assert refused(Drawn(), normal(1, 1, 8), "UP102") == (
+        "its operator is laid out while the model runs, so that no parameter holds its kernel"
     )
 
 

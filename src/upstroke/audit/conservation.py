@@ -79,6 +79,7 @@ def mass_kept(reading: Reading) -> Verdict:
         "correct the output so that every block has the mean of its cell, or use a kernel whose phases have "
         "a mean of 1 on the cell itself and 0 on its neighbours, such as nearest"
     ),
+    fix="repair: changes its weights by the least that gives every block what its cell holds",
     conserves=True,
 )
 def block_means(reading: Reading) -> Verdict:

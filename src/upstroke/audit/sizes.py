@@ -25,6 +25,10 @@ ALONE = "a graph by itself cannot be run at other sizes; give the module or the 
         "pad the input to the next size that works and crop the output, resize each map to the size of the "
         "one it is joined with (upstroke plan shows the sizes), or state the sizes that are meant"
     ),
+    fix=(
+        "repair: pads the input at its far end to the next size that works and cuts the outputs to what the "
+        "true size promises"
+    ),
 )
 def sizes_that_break(reading: ModelReading) -> Verdict:
     """Find sizes that the model fails on, and sizes that come out as others."""

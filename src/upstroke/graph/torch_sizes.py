@@ -199,6 +199,18 @@ class SizedCall:
                 originals.before_writing(tensor)
             yield
 
+    def tried(self, how: str) -> Attempt:
+        """What comes of a size, tried as `Sizes.how` says."""
+        if how != WITHOUT_VALUES:
+            return self.real
+        mode = fake_tensor.FakeTensorMode(allow_non_fake_inputs=True)
+
+        def without_values(size: tuple[int, ...]) -> Outcome | None:
+            with mode:
+                return self.at(size, _shaped)
+
+        return without_values
+
     def real(self, size: tuple[int, ...]) -> Outcome | None:
         """What comes of real inputs of a size: the given ones, repeated or cut."""
         return self.at(size, _repeated)
@@ -230,15 +242,10 @@ def _way(call: SizedCall, graph: Graph, capture: float) -> tuple[Attempt | None,
     Python works through tensors without values one operator at a time, which takes a small model longer than
     running it.
     """
-
-    def without_values(size: tuple[int, ...]) -> Outcome | None:
-        with mode:
-            return call.at(size, _shaped)
-
     if capture < QUICK:
         return call.real, REAL, ""
     # the first one loads PyTorch's compiler, which takes a second
-    mode = fake_tensor.FakeTensorMode(allow_non_fake_inputs=True)
+    without_values = call.tried(WITHOUT_VALUES)
     began = time.monotonic()
     outcome = without_values(call.start)
     took = time.monotonic() - began

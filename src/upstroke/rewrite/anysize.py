@@ -39,6 +39,11 @@ class AxisSizes:
         n = max(n, self.least)
         return n + min((r - n) % self.period for r in self.remainders)
 
+    @property
+    def smallest(self) -> int:
+        """The least size of a right remainder, whether anything is large enough there or not."""
+        return min(r or self.period for r in self.remainders)
+
     def __str__(self) -> str:
         if self.period == 1:
             said = "any"
@@ -46,9 +51,7 @@ class AxisSizes:
             said = f"multiples of {self.period}"
         else:
             said = " or ".join(f"{self.period}k + {r}" for r in self.remainders)
-        return said + (
-            f" from {self.least}" if self.least > min(r or self.period for r in self.remainders) else ""
-        )
+        return said + (f" from {self.least}" if self.least > self.smallest else "")
 
 
 @dataclass(frozen=True, kw_only=True)

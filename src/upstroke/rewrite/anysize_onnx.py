@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
@@ -19,7 +19,7 @@ from upstroke.rewrite.anysize import AxisSizes, CannotPadError, Cut, Padding, pa
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["AnySizeFile", "any_size_onnx"]
+__all__ = ["AnySizeFile", "any_size_onnx", "write_padding"]
 
 # The first whose Pad takes numbers that are computed, and the first whose Max and Min take whole ones.
 COMPUTED_PADS, WHOLE_EXTREMES = 11, 12
@@ -72,7 +72,7 @@ def any_size_onnx(
         _check_version(copied)
     except CannotPadError as error:
         return AnySizeFile(model=None, words=str(error), before=before)
-    _Writer(copied, padding, free=trial.free).write(trial.first, trial.following)
+    write_padding(copied, padding, trial.first, trial.following, free=trial.free)
     again = read_onnx(copied, sizes=sizes)
     after = onnx_sizes(copied, again)
     verdict = sizes_that_break(ModelReading(graph=again, sites=sites(again), sizes=after))
@@ -81,6 +81,21 @@ def any_size_onnx(
         return AnySizeFile(model=None, words=words, before=before, after=after)
     words = f"inputs are padded to {padding} and outputs cut to what their true size promises"
     return AnySizeFile(model=copied, words=words, before=before, after=after)
+
+
+def write_padding(
+    model: "onnx.ModelProto", padding: Padding, first: str, following: Sequence[str], *, free: Sequence[int]
+) -> None:
+    """Let a model, in place, pad its inputs and cut its outputs.
+
+    Args:
+        model: the model.
+        padding: what to pad and cut.
+        first: the input whose size counts.
+        following: the inputs that have its size, itself among them.
+        free: the axes of space that may have any size.
+    """
+    _Writer(model, padding, free=free).write(first, following)
 
 
 def _fixed(trial: Sizes, before: Sizes) -> str:
@@ -140,7 +155,7 @@ class _Writer:
     def _missing(self, size: str, axis: AxisSizes) -> str:
         """How many samples a size lacks to the next that is right."""
         enough = size
-        if axis.least > axis.period:
+        if axis.least > axis.smallest:
             enough = self._extreme("Max", [size, self._numbers([axis.least])])
         each = [
             self._add("Mod", [self._add("Sub", [self._numbers([r]), enough]), self._numbers([axis.period])])
@@ -192,7 +207,7 @@ class _Writer:
         self._graph.initializer.append(numpy_helper.from_array(numpy.array(numbers, dtype=numpy.int64), name))
         return name
 
-    def _add(self, operator: str, taken: Sequence[str], *, output: str = "", **attributes: int | str) -> str:
+    def _add(self, operator: str, taken: Sequence[str], *, output: str = "", **attributes: Any) -> str:  # noqa: ANN401 - of any kind
         from onnx import helper
 
         name = output or self._unique(f"any_size_{operator.lower()}")

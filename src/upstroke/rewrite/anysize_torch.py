@@ -51,6 +51,7 @@ def any_size_module(
     *,
     kwargs: Mapping[str, Any] | None = None,
     sizes: Sizes | None = None,
+    capture: float = 0.0,
 ) -> AnySizeModule:
     """Find out which sizes a module takes, and make it take all others too.
 
@@ -60,6 +61,7 @@ def any_size_module(
         graph: what was recorded of it on these inputs.
         kwargs: further arguments, by name.
         sizes: what `torch_sizes` found, where that is known already.
+        capture: seconds that recording it took, which says how sizes are tried.
 
     >>> net = nn.Sequential(nn.Conv1d(2, 4, 2, stride=2), nn.ConvTranspose1d(4, 2, 2, stride=2))
     >>> x = torch.rand(1, 2, 16)
@@ -67,21 +69,21 @@ def any_size_module(
     >>> net(x[..., :15]).shape, made.model(x[..., :15]).shape
     (torch.Size([1, 2, 14]), torch.Size([1, 2, 15]))
     """
-    before = torch_sizes(module, inputs, graph, kwargs=kwargs) if sizes is None else sizes
+    before = sizes or torch_sizes(module, inputs, graph, kwargs=kwargs, capture=capture)
     call = sized_call(module, inputs, graph, kwargs=kwargs)
     if isinstance(call, Sizes):
         return AnySizeModule(model=None, words=call.reason, before=before)
     try:
         paths = _paths(call)
         with call.ready():
-            padding = padding_for(before, call.real, shares=_shares(paths, len(call.start)))
+            padding = padding_for(before, call.tried(before.how), shares=_shares(paths, len(call.start)))
     except CannotPadError as error:
         return AnySizeModule(model=None, words=str(error), before=before)
     leading = next(path for path, tensor in _leaves(call) if tensor is call.leading)
     model = AnySize(module, padding, leading=leading, parts=paths)
     model.train(module.training)
     again = record(model, inputs, kwargs=kwargs)
-    after = torch_sizes(model, inputs, again, kwargs=kwargs)
+    after = torch_sizes(model, inputs, again, kwargs=kwargs, capture=capture)
     verdict = sizes_that_break(ModelReading(graph=again, sites=sites(again), sizes=after))
     if verdict.kind == "finding":
         words = f"padding to {padding} does not make every size right: {verdict.words}"
