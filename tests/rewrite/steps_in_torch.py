@@ -103,4 +103,5 @@ def _padded(x: Tensor, sides, border) -> Tensor:
 def largest(one: Tensor, two: Tensor) -> float:
     """The largest difference, as a part of the largest number."""
     assert one.shape == two.shape
+    one, two = one.detach(), two.detach()
     return float((one - two).abs().max() / two.abs().max().clamp_min(torch.finfo(torch.float64).tiny))

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from torch import Tensor
-
 from upstroke.audit.slow_path import THRESHOLD, measured_like
 from upstroke.diagnose import cost
 from upstroke.errors import NotRepresentableError
@@ -19,6 +17,7 @@ from upstroke.rewrite.change import Change, Code, Commuted, Left
 from upstroke.rewrite.changes_asked import Asked, Found, called, multiply_adds_of, samples_per_cell
 from upstroke.rewrite.changes_left import is_half, reason_to_leave
 from upstroke.rewrite.changes_row import extended, row_from
+from upstroke.rewrite.changes_two import resize_and_convolution, scaled
 
 __all__ = ["commuted_change", "is_slow", "is_stock", "resize_changes"]
 
@@ -78,7 +77,7 @@ def commuted_change(site: Site, asked: Asked) -> Found | None:
         if not reason_to_leave(longer, asked.graph, composed=True):
             nodes, codes = longer, ("UP302", "fold")
             numbers = next(node.step for node in stage.nodes if isinstance(node.step, PerChannel))
-            convolution = _scaled(convolution, numbers)
+            convolution = scaled(convolution, numbers)
             words += f", and {called(stage.nodes)} is folded into it"
     bias = convolution.bias if found.bias_stays else None
     return Change(
@@ -142,13 +141,17 @@ def _merged(site: Site, row: ResizeRow, asked: Asked) -> Found | None:
     if asked.target == "onnx" and not pays:
         reason = f"as one operator it would take {costs.one / costs.row:.3g} times as many multiply–adds"
         return Left(site=site.name, codes=codes, reason=reason)
+    # before anything large is multiplied
     reason = reason_to_leave(row.nodes, asked.graph, composed=True)
     if reason:
         return Left(site=site.name, codes=codes, reason=reason)
-    # before anything large is multiplied
+    if only_native and resize_and_convolution(row.nodes) is None:
+        reason = f"what {_name(row.convolution)} finds beyond the border is no padding that a layer has"
+        return Left(site=site.name, codes=codes, reason=reason)
     whole = row_from(row.nodes, ndim=site.ndim)
     behind = ("fold",) if only_native else ("fold", "UP302")
-    whole = extended(whole, asked.graph, [code for code in asked.codes if code in behind])
+    codes_beside = [code for code in asked.codes if code in behind]
+    whole = extended(whole, asked.graph, codes_beside, ahead=not only_native)
     if step.mode != "nearest" and asked.target == "pytorch" and is_slow(site.node, asked):
         codes = ("UP301", "UP303")
     words = f"{_name(row.resize)} and {_name(row.convolution)} become one operator"
@@ -207,20 +210,6 @@ def _as_resize(site: Site) -> Resize | Upsampling:
         return Upsampling(operator=replace(operator, shared=True))
     assert isinstance(step, Resize | Upsampling)
     return step
-
-
-def _scaled(convolution: Convolution, numbers: PerChannel) -> Convolution:
-    """A convolution, in double precision, with numbers per channel folded into it."""
-    exact, per = in_double(convolution), in_double(numbers)
-    assert isinstance(exact, Convolution)
-    assert isinstance(per, PerChannel)
-    weight, bias = exact.weight, exact.bias
-    out = weight.shape[0]
-    gain = weight.new_ones(out) if per.gain is None else per.gain.expand(out)
-    shift: Tensor | None = None if per.shift is None else per.shift.expand(out)
-    if bias is not None:
-        shift = bias * gain if shift is None else bias * gain + shift
-    return replace(exact, weight=weight * gain.reshape(-1, *[1] * (weight.ndim - 1)), bias=shift)
 
 
 def _why_no_other_channels(found: CommutedPointwise, asked: Asked) -> str:

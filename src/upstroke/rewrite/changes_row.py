@@ -49,8 +49,8 @@ def row_from(nodes: Sequence[Node], *, ndim: int) -> Row:
     return Row(nodes=tuple(nodes), affine=affine, folded=(), ndim=ndim)
 
 
-def extended(row: Row, graph: Graph, codes: Sequence[Code]) -> Row:
-    """The row with every stage folded in, behind and ahead, that these codes allow and that pays.
+def extended(row: Row, graph: Graph, codes: Sequence[Code], *, ahead: bool = True) -> Row:
+    """The row with every stage folded in, behind and, if wanted, ahead, that codes allow and that pays.
 
     Numbers per channel always do; a 1x1 convolution and a blur where multiply-adds fall. None is folded in
     where a border would show.
@@ -58,14 +58,14 @@ def extended(row: Row, graph: Graph, codes: Sequence[Code]) -> Row:
     longer: Row | None = row
     while longer is not None:
         row = longer
-        longer = _with_one_more(row, graph, codes)
+        longer = _with_one_more(row, graph, codes, ahead=ahead)
     return row
 
 
-def _with_one_more(row: Row, graph: Graph, codes: Sequence[Code]) -> Row | None:
-    behind = stage_behind(row.nodes[-1], graph)
-    ahead = stage_ahead(row.nodes[0], graph)
-    for stage, is_behind in ((behind, True), (ahead, False)):
+def _with_one_more(row: Row, graph: Graph, codes: Sequence[Code], *, ahead: bool) -> Row | None:
+    beside = [(stage_behind(row.nodes[-1], graph), True)]
+    beside += [(stage_ahead(row.nodes[0], graph), False)] if ahead else []
+    for stage, is_behind in beside:
         if stage is None or CODES[stage.kind] not in codes:
             continue
         found = _joined(row, stage, is_behind=is_behind)

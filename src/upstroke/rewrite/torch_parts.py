@@ -18,6 +18,7 @@ from upstroke.nn.interpolation import Interpolation
 from upstroke.ops.native import is_depthwise
 from upstroke.polyphase import Affine, Border, Polyphase, as_phase_convs, as_transposed
 from upstroke.rewrite.change import Change, Commuted, Form, Shuffled
+from upstroke.rewrite.changes_two import resize_and_convolution
 from upstroke.rewrite.torch_layers import (
     Channelwise,
     Drawn,
@@ -234,10 +235,11 @@ def _interpolation(change: Change) -> Interpolation | None:
 
 def _resized_conv(change: Change) -> nn.Module:
     """The two layers as they were, where a border between them shows, but computed together."""
-    steps = [node.step for node in change.nodes]
-    resize, conv = (steps[0], steps[-1]) if len(steps) == 2 else (None, None)
-    if not isinstance(resize, Resize) or not isinstance(conv, Convolution) or conv.border is None:
+    both = resize_and_convolution(change.nodes)
+    border = None if both is None else both[1].border
+    if both is None or border is None:
         raise _refusal(change, "native", "it is exact only away from the border")
+    resize, conv = both
     whole = all(scale == int(scale) >= 1 for scale in resize.scale)
     if not whole or resize.coordinates != "half_pixel" or resize.mode == "nearest" or max(conv.stride) > 1:
         raise _refusal(change, "native", "it is exact only away from the border")
@@ -251,7 +253,7 @@ def _resized_conv(change: Change) -> nn.Module:
         padding=tuple(left for left, _ in conv.padding),
         dilation=conv.dilation,
         groups=conv.groups,
-        padding_mode=_FILLS[conv.border],
+        padding_mode=_FILLS[border],
         bias=conv.bias is not None,
         ndim=len(kernel),
         device=conv.weight.device,
