@@ -1,5 +1,7 @@
 """Hold that whatever the rules find of real networks to be cheaper is changed exactly, or left with a reason."""
 
+import warnings
+
 import pytest
 import torch
 from steps_in_torch import largest, run_steps
@@ -14,11 +16,40 @@ CODES = ["UP301", "UP302", "UP303"]
 SIZES = {1: (7,), 2: (5, 6), 3: (4, 5, 3)}
 
 
-@pytest.mark.parametrize("name", sorted(zoo.MODELS))
-def test_every_finding_is_changed_exactly_or_left_with_a_reason(name):
+# one of each family that has findings, and the quick ones
+SAMPLE = (
+    "autoencoder_kl",
+    "autoencoder_tiny",
+    "dac",
+    "dit_unpatchify",
+    "monai_basic_unet",
+    "monai_basic_unet_shuffle",
+    "monai_segresnet",
+    "monai_vnet",
+    "sam_mask_decoder",
+    "speech_t5_hifi_gan",
+    "swin2sr_nearest",
+    "unet2d",
+    "vit_pose_simple",
+    "vq_model",
+)
+
+
+def recorded(name):
     torch.manual_seed(0)
-    specimen = zoo.MODELS[name]()
-    graph = record(specimen.module.eval(), specimen.inputs, kwargs=specimen.keywords)
+    with warnings.catch_warnings():
+        # what these packages say of themselves and each other while they are loaded
+        warnings.simplefilter("ignore")
+        try:
+            specimen = zoo.MODELS[name]()
+        except ImportError as error:
+            pytest.skip(str(error).splitlines()[0])
+        return record(specimen.module.eval(), specimen.inputs, kwargs=specimen.keywords)
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_every_finding_is_changed_exactly_or_left_with_a_reason(name):
+    graph = recorded(name)
     found_at = {finding.site for finding in check(graph, select=CODES).findings}
     for target in ("onnx", "pytorch"):
         found = changes(graph, target=target)
