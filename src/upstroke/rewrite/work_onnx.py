@@ -11,7 +11,7 @@ from torch import Tensor
 from upstroke.errors import OptionError, ShapeError
 from upstroke.graph import Graph
 from upstroke.graph.onnx import read_onnx
-from upstroke.graph.onnx_shapes import inputs_of
+from upstroke.graph.onnx_shapes import constants_and_shapes, inputs_of
 from upstroke.graph.steps import Resize
 from upstroke.rewrite import runtime_onnxruntime, runtime_openvino
 from upstroke.rewrite.change import Change, Form, Left
@@ -90,9 +90,11 @@ class WorkOnnx:
         shape = tuple(size or 1 for size in self.read().shapes[change.first])
         session_of = SESSIONS[self.runtime]
         forms: tuple[Form | None, ...] = (None, *(f for f in change.forms if not self.refused(change, f)))
+        # shapes that are computed elsewhere in the model
+        values = constants_and_shapes(self.model, self._sizes)[0]
         calls: dict[str, Callable[[], Any]] = {}
         for form in forms:
-            small = alone(self.model, change, form, sizes=shape)
+            small = alone(self.model, change, form, sizes=shape, values=values)
             x = _drawn(small.graph.input[0], shape, self._seed)
             calls[AS_IT_IS if form is None else form] = _call(session_of(small), x)
         return calls
