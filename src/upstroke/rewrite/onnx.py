@@ -26,6 +26,21 @@ def rewritten(model: onnx.ModelProto, chosen: Sequence[tuple[Change, Form]]) -> 
 
     Raises:
         NotRepresentableError: a change cannot be done so; `refusal` says the same beforehand.
+
+    >>> from onnx import parser
+    >>> from upstroke.graph.onnx import read_onnx
+    >>> from upstroke.rewrite.changes import changes
+    >>> text = '''<ir_version: 8, opset_import: ["" : 18]>
+    ... twice (float[N, 1, H, W] x) => (float[N, 1, P, Q] y)
+    ... <float[4] s = {1, 1, 2, 2}, float[1, 1, 3, 3] w = {1, 2, 1, 2, 4, 2, 1, 2, 1}>
+    ... { u = Resize <coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"> (x, , s)
+    ...   y = Conv <pads = [1, 1, 1, 1]> (u, w) }'''
+    >>> model = parser.parse_model(text)
+    >>> (change,) = changes(read_onnx(model), target="onnx")
+    >>> [node.op_type for node in rewritten(model, [(change, "shuffle")]).graph.node]
+    ['Conv', 'DepthToSpace', 'Slice']
+    >>> refusal(change, "native", model)
+    "Together has no form 'native' in ONNX"
     """
     if not chosen:
         copy = onnx.ModelProto()

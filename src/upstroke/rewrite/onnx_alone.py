@@ -41,6 +41,21 @@ def alone(
 
     Raises:
         NotRepresentableError: the change cannot be done so, or a value from elsewhere is missing.
+
+    >>> from onnx import parser
+    >>> from upstroke.graph.onnx import read_onnx
+    >>> from upstroke.rewrite.changes import changes
+    >>> text = '''<ir_version: 8, opset_import: ["" : 18]>
+    ... twice (float[N, 1, H, W] x) => (float[N, 1, P, Q] y)
+    ... <float[4] s = {1, 1, 2, 2}, float[1, 1, 3, 3] w = {1, 2, 1, 2, 4, 2, 1, 2, 1}>
+    ... { u = Resize <coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"> (x, , s)
+    ...   y = Conv <pads = [1, 1, 1, 1]> (u, w) }'''
+    >>> model = parser.parse_model(text)
+    >>> (change,) = changes(read_onnx(model), target="onnx")
+    >>> for form in (None, "transposed"):
+    ...     [node.op_type for node in alone(model, change, form, sizes=(1, 1, 5, 7)).graph.node]
+    ['Resize', 'Conv']
+    ['ConvTranspose']
     """
     edit = Edit(inlined(model))
     draft = draft_for(edit)

@@ -40,6 +40,13 @@ def save(
 
     Raises:
         FileError: a file cannot be written, or must not be.
+
+    >>> import tempfile
+    >>> from onnx import parser
+    >>> text = '<ir_version: 8, opset_import: ["" : 18]> n (float[2] x) => (float[2] y) { y = Relu (x) }'
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in save(parser.parse_model(text), Path(folder) / "net.onnx")]
+    ['net.onnx']
     """
     path = Path(path)
     kept = () if source is None else (source, *data_files_of(source))
