@@ -5,6 +5,7 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from changes_by_hand import change_of, commuted, doubled, read, relative, shuffl
 from upstroke.errors import NotRepresentableError, OptionError
 from upstroke.graph.affine_of import affine_of
 from upstroke.graph.sites import sites
-from upstroke.polyphase import Affine, identity
+from upstroke.graph.steps import Upsampling
+from upstroke.ops import upsample
+from upstroke.polyphase import Affine, as_transposed, identity, transposed
 from upstroke.rewrite.change import Commuted, Together
 from upstroke.rewrite.torch_layers import Channelwise, Drawn, Resized, Rewritten
 from upstroke.rewrite.torch_parts import part_of, stock_of
@@ -220,6 +223,21 @@ def test_the_shape_of_the_problem_chooses_the_layer():
     assert kinds["pad by reflection"] == [nn.ReplicationPad2d, Drawn]
 
 
+def test_kernels_with_holes_and_an_edge_that_is_continued():
+    weight = torch.randn(4, 1, 3, 2, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    plain = transposed(weight, stride=(2, 3), padding=(3, 2), dilation=(3, 2), groups=4)
+    operator = replace(plain, border=("clamp", "circular"))
+    layer, x = (
+        Channelwise(as_transposed(operator), torch.arange(4.0, dtype=torch.float64)),
+        map_of((2, 4, 5, 7)),
+    )
+    assert layer.dilation == (3, 2)
+    expected = upsample(x, operator, impl="reference") + torch.arange(4.0).reshape(-1, 1, 1)
+    assert relative(layer(x), expected) <= 1e-12
+    (node,) = read(layer, x)[0].nodes
+    assert isinstance(node.step, Upsampling)
+
+
 def test_the_composed_weights_are_rounded_once():
     make = CASES[0][1]
     _, _, change, part = made(make, (2, 4, 5, 7), "transposed", dtype=torch.float32)
@@ -282,8 +300,6 @@ def test_a_convolution_that_moves_in_front_of_a_resize():
 
 
 def _without_bias(step):
-    from dataclasses import replace
-
     return replace(step, bias=None)
 
 

@@ -14,7 +14,7 @@ from upstroke.graph.torch_recorder import Recorder
 from upstroke.nn import ResizeConv, TransposedConv
 from upstroke.nn._arguments import check_maps
 from upstroke.nn.interpolation import Interpolation
-from upstroke.ops import depthwise, interleave, native
+from upstroke.ops import interleave, native
 from upstroke.ops.convolutions import CONV
 from upstroke.ops.fit import kept
 from upstroke.ops.native_call import BORDERS
@@ -153,11 +153,6 @@ class Drawn(TransposedConv):
             return super().forward(x, output_size)
         check_maps(x, channels=self.in_channels, ndim=self.ndim)
         numbers = (self.stride, self.padding, self.output_padding, self.dilation)
-        if self.groups == self.in_channels == self.out_channels:
-            names = ("stride", "padding", "output_padding", "dilation")
-            return depthwise.conv_transpose(
-                x, self.weight, self.bias, **dict(zip(names, numbers, strict=True))
-            )
         operator = torch.ops.upstroke.conv_transpose.default
         y: Tensor = operator(x, self.weight, self.bias, *map(list, numbers), self.groups)
         return y
