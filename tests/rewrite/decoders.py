@@ -76,4 +76,4 @@ def at_offset(x, scale, offset, ndim):
         n, s, o = y.shape[2 + axis], scale[axis], float(offset[axis])
         places = np.arange(s * n) / s + o
         y = np.apply_along_axis(lambda line, p=places, n=n: np.interp(p, np.arange(n), line), 2 + axis, y)
-    return torch.from_numpy(y)
+    return torch.from_numpy(y).to(x.dtype)

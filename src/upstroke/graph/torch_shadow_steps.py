@@ -197,14 +197,17 @@ def _upsample(seen: Seen) -> Result:
     given, shadow = seen.given, seen.of("x")
     if not isinstance(shadow, Shadow):
         return shadow
-    kernel = given["kernel"].shape[2:]
+    # zeros at the ends fill the kernel until it holds whole cells
+    drawn = [given["kernel"].movedim(axis, 0).flatten(1).ne(0).any(1) for axis in range(2, given["x"].ndim)]
+    ends = [(int(each.int().argmax()), int(each.flip(0).int().argmax())) for each in drawn]
+    kernel = tuple(len(each) - sum(both) for each, both in zip(drawn, ends, strict=True))
     return transposed(
         shadow,
         2,
         kernel=kernel,
         stride=given["scale"],
         dilation=(1,) * len(kernel),
-        left=given["crop"],
+        left=tuple(crop - left for crop, (left, _) in zip(given["crop"], ends, strict=True)),
         size=seen.shape[2:],
     )
 

@@ -1,21 +1,28 @@
 """Turn the calls of a function in a model's forwards into modules, which can be exchanged one by one."""
 
 import copy
+import functools
 import inspect
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import has_side_effect
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from upstroke.errors import ShapeError
 from upstroke.graph.torch_state import left_as_it_was, own_tensors
 
-__all__ = ["Called", "WithModules", "shared_copy", "with_modules"]
+__all__ = ["Called", "WithModules", "decided", "exchanged", "held", "shared_copy", "with_modules"]
+
+
+# Values that code can be written with.
+_PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device)
 
 
 class Called(nn.Module):
@@ -62,9 +69,10 @@ def with_modules(
 ) -> WithModules:
     """A copy of a model in which these functions are called as modules, wherever its own forwards call them.
 
-    The forward of each part that calls one is traced by torch.fx, and none of the parts in it are, so that
-    only what stands in that forward itself must not depend on the values or on the sizes of maps by Python's
-    own means. What was traced must give what the part gave, to the last bit. PyTorch's own layers stay.
+    The forward of each part that calls one is traced by torch.fx, and none of the parts in it are. Where that
+    forward decides by values or sizes, the way that it took is kept, and inputs that would take another are
+    refused when they come. What was traced must give what the part gave, to the last bit. PyTorch's own
+    layers stay.
 
     Args:
         model: any module; it stays as it is.
@@ -173,14 +181,103 @@ class _Quiet(fx.GraphModule):
         return code
 
 
-class _OwnForward(fx.Tracer):
-    """Traces one forward, and no part in it."""
+@has_side_effect
+def held(value: object, was: object, words: str) -> object:
+    """Refuse a value other than that for which a forward was traced."""
+    if isinstance(value, fx.Proxy):  # traced again, as PyTorch does to read it from a file
+        return value.tracer.create_proxy("call_function", held, (value, was, words), {})
+    if value is not was and value != was:
+        raise ShapeError(words)
+    return None
 
-    trace_asserts = True
+
+@has_side_effect
+def decided(value: object, was: bool, words: str) -> object:
+    """Refuse what would go another way through the code than the one that was traced."""
+    if isinstance(value, fx.Proxy):
+        return value.tracer.create_proxy("call_function", decided, (value, was, words), {})
+    return held(bool(value), was, words)
+
+
+class _OwnForward(fx.Tracer):
+    """Traces one forward, and no part in it, while it runs on real values.
+
+    Where Python decides by a value, the way that it takes is traced, and that the value is the same again is
+    checked whenever the traced forward runs. An argument without tensors is such a value.
+    """
+
+    def __init__(self, part: nn.Module, call: _Call) -> None:
+        super().__init__()
+        bound = inspect.signature(part.forward).bind(*call.args, **call.kwargs)
+        bound.apply_defaults()
+        self._given = bound.arguments
+        self._values: dict[fx.Node, Any] = {}
+        self._is_running = False
+        self._words = (
+            f"the forward of {type(part).__name__} was traced where it takes another way than for these "
+            "inputs; repair the model again, with inputs like them"
+        )
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a part is called and not traced: each is."""
         return True
+
+    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *more: Any, **others: Any) -> Any:  # noqa: ANN401
+        """A node, and what it gives here."""
+        proxy = super().create_proxy(kind, target, args, kwargs, *more, **others)
+        if kind == "placeholder":
+            value = self._given[target.lstrip("*")]
+            self._values[proxy.node] = value
+            if any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(value)):
+                return proxy
+            if isinstance(value, _PLAIN):
+                super().create_proxy("call_function", held, (proxy, value, self._words), {})
+            return value
+        if kind != "output":
+            # what runs here on real values is no part of the trace
+            self._is_running = True
+            try:
+                self._values[proxy.node] = self._run(kind, target, self._real(args), self._real(kwargs))
+            finally:
+                self._is_running = False
+        return proxy
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
+        """A node, or what a part gives."""
+        if self._is_running:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:  # noqa: ANN401
+        """A node, or what a part holds."""
+        return attr_val if self._is_running else super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """What Python decides by."""
+        value = bool(self._values[obj.node])
+        super().create_proxy("call_function", decided, (obj, value, self._words), {})
+        return value
+
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        """Each of what is in something."""
+        places = range(len(self._values[obj.node]))
+        return iter(
+            [self.create_proxy("call_function", operator.getitem, (obj, place), {}) for place in places]
+        )
+
+    def _real(self, value: Any) -> Any:  # noqa: ANN401 - whatever a node takes
+        return fx.node.map_aggregate(
+            value, lambda each: self._values[each.node] if isinstance(each, fx.Proxy) else each
+        )
+
+    def _run(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401 - whatever a node gives
+        if kind == "call_module":
+            return self.root.get_submodule(target)(*args, **kwargs)
+        if kind == "get_attr":
+            return functools.reduce(getattr, target.split("."), self.root)
+        if kind == "call_method":
+            return getattr(args[0], target)(*args[1:], **kwargs)
+        return target(*args, **kwargs)
 
 
 def _traced(
@@ -193,12 +290,13 @@ def _traced(
     if part._forward_hooks or part._forward_pre_hooks:
         return f"{name} has hooks, which a traced forward would lose"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph = _OwnForward().trace(part, concrete_args=_fixed(part, calls[0]))
+        with left_as_it_was(part, _tensors(calls[0])), torch.no_grad():
+            graph = _OwnForward(part, calls[0]).trace(part)
     except Exception as error:
         said = " ".join(str(error).split("\n")[0].split()).rstrip(".")
         return f"the forward of {name} cannot be traced by torch.fx ({said or type(error).__name__})"
+    # by which PyTorch traces it again when it is read from a file
+    graph._tracer_cls = fx.Tracer
     gm = _Quiet(part, graph, class_name=name)
     for kind in ("_modules", "_parameters", "_buffers"):
         for key, value in getattr(part, kind).items():
@@ -227,25 +325,16 @@ def _traced(
     return gm
 
 
-def _fixed(part: nn.Module, call: _Call) -> dict[str, Any]:
-    """The arguments without tensors, which Python may decide by."""
-    bound = inspect.signature(part.forward).bind(*call.args, **call.kwargs)
-    bound.apply_defaults()
-    return {
-        name: value
-        for name, value in bound.arguments.items()
-        if not any(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(value)) and value != ()
-    }
+def _tensors(call: _Call) -> list[Tensor]:
+    leaves = pytree.tree_leaves((call.args, dict(call.kwargs)))
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
 
 def _differs(old: nn.Module, new: nn.Module, call: _Call) -> str:
     """What is different in what two modules give; empty if nothing is."""
-    tensors = [
-        leaf for leaf in pytree.tree_leaves((call.args, dict(call.kwargs))) if isinstance(leaf, Tensor)
-    ]
     given = []
     for part in (old, new):
-        with left_as_it_was(part, tensors), torch.no_grad():
+        with left_as_it_was(part, _tensors(call)), torch.no_grad():
             torch.manual_seed(0)
             try:
                 given.append(pytree.tree_leaves(part(*call.args, **call.kwargs)))

@@ -224,7 +224,7 @@ class _Attempt:
                 self._mended.add(output)
         for tensor in self._start.outputs if self._with_outputs else ():
             shift = _shift(self._graph, tensor)
-            if self._is_behind(tensor) and any(shift or ()):
+            if self._is_behind(tensor) and (any(shift or ()) or _depends_on_size(self._graph, tensor)):
                 self._tried(tensor, shift, partial(self._move_output, tensor))
 
     def harm(self) -> tuple[str, str] | None:
@@ -304,9 +304,16 @@ class _Attempt:
 
     def _move_output(self, tensor: str) -> None:
         if not self._resizes(tensor):
-            msg = "no resize that can be moved stands between it and the join before it"
-            raise _CannotMendError(self._why_not(tensor) or msg)
+            raise _CannotMendError(self._why_not(tensor) or self._why_output(tensor))
         self._bring(tensor, tensor, partial(self._from_input, tensor))
+
+    def _why_output(self, tensor: str) -> str:
+        """Why no resize moves an output."""
+        grown = {site.node.output: site for site in sites(self._start)}
+        site = next((grown[node.output] for node in _way(self._start, tensor) if node.output in grown), None)
+        if site is None:
+            return "no upsampler stands between it and the join before it"
+        return f"{site.name} is {_what(site)}"
 
     def _between(self, tensor: str, other: str) -> Distance | None:
         one, two = (places(self._graph)[name] for name in (tensor, other))
@@ -547,6 +554,11 @@ def _shift(graph: Graph, tensor: str) -> Distance | None:
         return None
     both = zip(shift_of(place.first), shift_of(place.last), strict=True)
     return tuple(max(axis, key=abs) for axis in both)
+
+
+def _depends_on_size(graph: Graph, tensor: str) -> bool:
+    place = places(graph)[tensor]
+    return isinstance(place, Place) and place.grid.size_dependent
 
 
 def _place(branch: Branch) -> Place:

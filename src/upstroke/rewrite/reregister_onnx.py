@@ -11,6 +11,8 @@ from onnx import helper, numpy_helper
 
 from upstroke.graph import Graph
 from upstroke.graph.onnx import read_onnx
+from upstroke.graph.onnx_file import model_from_memory
+from upstroke.graph.onnx_shapes import constants_and_shapes
 from upstroke.graph.steps import Resize
 from upstroke.rewrite.reregister import Kernel, Plan, Reregistration, plan
 
@@ -90,9 +92,11 @@ def reregistered_onnx(
         return ReregisteredOnnx(model=model, plan=found)
     new = onnx.ModelProto()
     new.CopyFrom(model)
+    # what is known without the sizes of inputs is the same for every size
+    constants = frozenset(constants_and_shapes(model_from_memory(model), None)[0])
     for each in found.mended:
         place = next(place for place, node in enumerate(new.graph.node) if each.node.output in node.output)
-        writer = _Writer(new, new.graph.node[place], version)
+        writer = _Writer(new, new.graph.node[place], version, constants)
         nodes = writer.nodes(each, graph)
         del new.graph.node[place]
         for offset, node in enumerate(nodes):
@@ -157,7 +161,10 @@ def _base(kernel: Kernel, version: int) -> _Base:
 class _Writer:
     """Writes the nodes that stand in the place of one resize."""
 
-    def __init__(self, model: onnx.ModelProto, node: onnx.NodeProto, version: int) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, node: onnx.NodeProto, version: int, constants: frozenset[str]
+    ) -> None:
+        self._constants = constants
         self._graph, self._old, self._version = model.graph, onnx.NodeProto(), version
         self._old.CopyFrom(node)
         self._taken = {name for each in model.graph.node for name in (*each.input, *each.output, each.name)}
@@ -172,7 +179,7 @@ class _Writer:
         assert isinstance(step, Resize)
         sizes = self._old.input[3] if len(self._old.input) > 3 else ""
         # a size that is computed while the model runs may be other than scale * cells
-        is_computed = bool(sizes) and not self._is_constant(sizes)
+        is_computed = bool(sizes) and sizes not in self._constants
         alike = len({(base.mode, base.coordinates) for base in bases if base.mode}) == 1
         if alike and all(base.is_whole for base in bases) and not is_computed:
             chosen = next(base for base in bases if base.mode)
@@ -307,11 +314,6 @@ class _Writer:
             name = f"{wanted}_{count}"
         self._taken.add(name)
         return name
-
-    def _is_constant(self, name: str) -> bool:
-        if any(each.name == name for each in self._graph.initializer):
-            return not any(each.name == name for each in self._graph.input)
-        return any(each.op_type == "Constant" and name in each.output for each in self._graph.node)
 
     def _named(self) -> list[onnx.NodeProto]:
         """The nodes, named after the old one."""

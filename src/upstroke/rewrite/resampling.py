@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from operator import index
-from typing import SupportsIndex, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from upstroke.axes import times, whole_per_axis
 from upstroke.errors import ShapeError
 from upstroke.layers.family import lifts
 from upstroke.ops import native
+from upstroke.ops.border import extend
 from upstroke.ops.recorded import leaves
 from upstroke.ops.transposed import draw
 from upstroke.polyphase import Affine, Polyphase, as_transposed
@@ -43,6 +44,9 @@ class Resampling(nn.Module):
     ) -> None:
         super().__init__()
         self.operator, self.words, self.size = operator, words, size
+        # on the cpu even where parameters are made on another device, or on none
+        with torch.device("cpu"):
+            self._form = as_transposed(operator)
 
     def forward(
         self,
@@ -55,27 +59,29 @@ class Resampling(nn.Module):
         antialias: object = None,
     ) -> Float[Tensor, "b c *grown"]:
         """Resize a batch of maps of any number of channels."""
-        operator = self._grown_to(input, self.size if size is None else size)
-        if native.runs_on(input.device) and not (leaves() or torch.compiler.is_exporting()):
+        size = self.size if size is None else size
+        wanted = None if size is None else _per_axis(size, self.operator.ndim)
+        if leaves() or torch.compiler.is_exporting():
+            return self._drawn(input, wanted)
+        operator = self.operator if wanted is None else self._grown_to(input, wanted)
+        if native.runs_on(input.device):
             return native.upsample(input, operator)
         device = input.device.type
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):
-                return _drawn(input, operator)
-        return _drawn(input, operator)
+                return self._drawn(input, wanted)
+        return self._drawn(input, wanted)
 
     def extra_repr(self) -> str:
         """What it is."""
         return self.words or f"scale={self.operator.scale}"
 
-    def _grown_to(self, x: Tensor, size: object) -> Polyphase:
+    def _grown_to(self, x: Tensor, size: tuple[int, ...]) -> Polyphase:
         """The operator with as many samples more or less at the end as this size wants."""
-        if size is None:
-            return self.operator
         scale, cells = self.operator.scale, tuple(x.shape[2:])
-        wanted = whole_per_axis(_whole(size), len(scale), name="size", least=1)
+        wanted = whole_per_axis(size, len(scale), name="size", least=1)
         excess = tuple(n - s * m for n, s, m in zip(wanted, scale, cells, strict=True))
-        if any(abs(each) >= s for each, s in zip(excess, scale, strict=True) if s > 1):
+        if any(abs(each) >= max(s, 2) for each, s in zip(excess, scale, strict=True)):
             msg = (
                 f"a resize by {times(scale)} makes {times(s * m for s, m in zip(scale, cells, strict=True))} "
                 f"of {times(cells)}, give or take less than one cell; got size {times(wanted)}, so give the "
@@ -84,18 +90,22 @@ class Resampling(nn.Module):
             raise ShapeError(msg)
         return replace(self.operator, excess=excess)
 
+    def _drawn(self, x: Tensor, size: Sequence[Any] | None) -> Tensor:
+        """The same by PyTorch's operators, in float32 at least, rounded once; no size is read on the way."""
+        form, ndim = self._form, self.operator.ndim
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        if size is not None:
+            wide = extend(wide, ((0, 1),) * ndim, self.operator.border)
+        channels = int(x.shape[1])
+        weight = form.weight.to(wide).repeat(channels, *[1] * (1 + ndim))
+        y = draw(wide, replace(form, weight=weight, groups=channels)).to(x.dtype)
+        return y if size is None else y[:, :, *(slice(0, n) for n in size)]
 
-def _whole(size: object) -> int | tuple[int, ...]:
-    """A size as PyTorch takes it, which may be made of tensors."""
-    return tuple(map(index, size)) if isinstance(size, Sequence) else index(cast(SupportsIndex, size))
 
-
-def _drawn(x: Tensor, operator: Polyphase) -> Tensor:
-    """The same by PyTorch's operators, in float32 at least, rounded once."""
-    form = as_transposed(operator)
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    weight = form.weight.to(wide).repeat(x.shape[1], *[1] * (1 + operator.ndim))
-    return draw(wide, replace(form, weight=weight, groups=x.shape[1])).to(x.dtype)
+def _per_axis(size: Any, ndim: int) -> tuple[Any, ...]:  # noqa: ANN401 - what PyTorch's function takes
+    """A size as PyTorch takes it; its numbers may be tensors while a graph is traced, and stay such."""
+    given = tuple(size) if isinstance(size, Sequence) else (size,) * ndim
+    return given if leaves() else tuple(map(index, given))
 
 
 @lifts(Resampling)
