@@ -14,7 +14,7 @@ from upstroke.audit import check
 from upstroke.graph.onnx import read_onnx
 from upstroke.rewrite.anysize import AxisSizes, Cut, Padding
 from upstroke.rewrite.anysize_onnx import any_size_onnx, write_padding
-from upstroke.rewrite.outputs import of_onnx
+from upstroke.rewrite.verify_onnx import runner
 
 ROOM = "<float[4] s = {1, 1, 2, 2}, float[8] roi = {0, 0, 0, 0, 1, 1, 1, 1}>"
 LADDER = """<ir_version: 8, opset_import: ["" : %d]>
@@ -43,21 +43,21 @@ def test_a_ladder_takes_any_size(version):
     checker.check_model(found.model)
     for size in ((4, 8), (12, 4)):
         x, z = torch.rand(2, 2, *size), torch.rand(2, 2, *size)
-        for name, y in of_onnx(found.model)(x, z).items():
-            assert torch.equal(y, of_onnx(built)(x, z)[name])
+        for name, y in runner(found.model)(x, z).items():
+            assert torch.equal(y, runner(built)(x, z)[name])
     for height, width in ((1, 1), (7, 12), (9, 13)):
         x, z = torch.rand(1, 2, height, width), torch.rand(1, 2, height, width)
-        y, low = of_onnx(found.model)(x, z).values()
+        y, low = runner(found.model)(x, z).values()
         padded = [
             torch.nn.functional.pad(each, (0, -width % 4, 0, -height % 4), mode="replicate")
             for each in (x, z)
         ]
-        wanted, lower = of_onnx(built)(*padded).values()
+        wanted, lower = runner(built)(*padded).values()
         assert torch.equal(y, wanted[..., :height, :width])
         assert torch.equal(low, lower[..., : -(-height // 4), : -(-width // 4)])
 
 
-def test_names_and_operators_are_those_of_onnx():
+def test_names_and_operators_are_those_runner():
     model = any_size_onnx(ladder()).model
     assert [entry.name for entry in model.graph.input] == ["x", "z"]
     assert [entry.name for entry in model.graph.output] == ["y", "low"]
@@ -123,7 +123,7 @@ def test_several_remainders_and_a_least_size_are_computed(version, least):
         (float[1, 1, P, Q] y, float[1, 1, R, S] whole) {{ whole = Identity (x)  y = Concat <axis = 3> (x, x, x) }}"""
     )
     write_padding(identity, Padding(axes=(one, two), cuts=cuts, outputs=2), "x", ["x"], free=(0, 1))
-    model = of_onnx(identity)
+    model = runner(identity)
     for height, width in ((1, 2), (9, 3), (10, 4), (11, 1), (14, 6)):
         y, whole = model(torch.rand(1, 1, height, width)).values()
         assert tuple(whole.shape[2:]) == (one.right(height), two.right(width))
@@ -140,7 +140,7 @@ def test_bodies_take_the_padded_map():
       y = Add (b, c) }""")
     found = any_size_onnx(built)
     assert found.model is not None, found.words
-    y = of_onnx(found.model)(torch.rand(1, 1, 7), torch.tensor(True))["y"]
+    y = runner(found.model)(torch.rand(1, 1, 7), torch.tensor(True))["y"]
     assert y.shape == (1, 1, 7)
 
 
@@ -165,10 +165,10 @@ def test_the_text_detector_takes_any_size():
     old = onnx.load(Path(str(place.origin)).parent / "models" / "ch_PP-OCRv4_det_infer.onnx")
     found = any_size_onnx(old)
     assert str(found.words).startswith("inputs are padded to multiples of 32")
-    new = of_onnx(found.model)
+    new = runner(found.model)
     assert next(iter(new(torch.rand(1, 3, 101, 77)).values())).shape == (1, 1, 101, 77)
     x = torch.rand(1, 3, 64, 96)
-    (before,), (after,) = of_onnx(old)(x).values(), new(x).values()
+    (before,), (after,) = runner(old)(x).values(), new(x).values()
     assert torch.equal(before, after)
     graph = read_onnx(found.model)
     assert len(graph.outputs) == 1

@@ -1,5 +1,6 @@
 """Hold new kernels to their laws: nearest of all that keep them, on every kind of site, or refused with a reason."""
 
+import math
 import re
 
 import pytest
@@ -18,7 +19,8 @@ from upstroke.polyphase import Polyphase, balanced, linear, nearest, transposed
 from upstroke.rewrite.balance import REPAIRED, Refused, Repair, repaired_kernels
 from upstroke.rewrite.balance_torch import repaired_module
 from upstroke.rewrite.block_means import with_blocks
-from upstroke.rewrite.outputs import changed_outputs, of_module
+from upstroke.rewrite.outputs import moved
+from upstroke.rewrite.verify_torch import runner
 
 CELLS = (5, 7, 4)
 
@@ -447,13 +449,13 @@ def test_changed_outputs_say_by_how_much():
         def forward(self, x):
             return {"same": x, "more": self.gain * x}
 
-    one, two = of_module(Two(1.0)), of_module(Two(1.25))
-    x = torch.full((1, 2, 3), -2.0)
-    same, more = changed_outputs(one, two, [x])
-    assert (same.relative, same.largest) == (0.0, 0.0)
-    assert (more.relative, more.largest) == (0.25, 0.5)
-    with pytest.raises(OptionError, match="same shapes"):
-        changed_outputs(one, of_module(nn.Identity()), [x])
+    x = torch.tensor([[[-2.0, 2.0, 0.0, 0.0]]])
+    one, two = (runner(Two(gain))(x) for gain in (1.0, 1.25))
+    same, more = moved(one, two)
+    assert (same.name, same.relative, same.rms) == ("same", 0.0, 0.0)
+    assert (more.name, more.relative, more.rms) == ("more", 0.25, 0.25)
+    (gone,) = moved({"more": x}, {"more": x[..., :3]})
+    assert (gone.relative, gone.rms) == (math.inf, math.inf)
 
 
 def test_a_model_that_cannot_be_copied_is_said():

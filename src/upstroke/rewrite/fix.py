@@ -1,20 +1,20 @@
 """Turn a model into a cheaper or a repaired one that is handed back only when old and new agree."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from upstroke.audit import Report, check
 from upstroke.audit.arguments import arguments
 from upstroke.errors import OptionError
 from upstroke.rewrite.change import Change, Form
 from upstroke.rewrite.counting import multiply_adds
 from upstroke.rewrite.exact import Settings, rewrite_exactly
-from upstroke.rewrite.fixed import Fixed, Outcome, Pair
-from upstroke.rewrite.work import Measured, Progress, Work
+from upstroke.rewrite.fixed import Fixed, Pair
+from upstroke.rewrite.work import Progress, Work
 
 if TYPE_CHECKING:
     import onnx
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["fix"]
 
 EXACT = ("UP301", "UP302", "UP303", "fold", "shuffle", "native")
-# Of the check before and after: what is asked of sizes takes long, and no exact rewrite changes it.
-WITHOUT = ("UP203",)
 
 
 def fix(
@@ -92,28 +90,16 @@ def fix(
     True
     """
     tell = progress or _silent
-    work, given = _work(
-        model, inputs, keywords, name=name, select=_asked(select), sites=sites, target=target,
-        tolerance=tolerance, seed=seed,
-    )  # fmt: skip
+    more = {"select": _asked(select), "sites": sites, "tolerance": tolerance, "seed": seed}
+    given = _work(model, inputs, keywords, name=name, target=target, **more)
     tell("checking the model", 0.0)
-    before = _checked(work, work.given, given)
-    old = multiply_adds(work.read()).total
+    before = given.checked(repair)
+    old = multiply_adds(given.read()).total
+    work, repaired = given.mended(repair, tell)
     settings = Settings(form=form, least=least, seconds=seconds)
     outcomes, rounds, chosen = rewrite_exactly(work, settings, tell) if "none" not in select else ((), 0, ())
     is_rewritten = any(each.became == "rewritten" for each in outcomes)
-    verified = work.compared(tell) if is_rewritten else ()
-    if not all(each.ok for each in verified):
-        to_blame = _to_blame(work, chosen, tell)
-        return Fixed(
-            model=work.given, name=work.name, source=work.source, runtime=work.runtime, seed=seed,
-            rounds=rounds, outcomes=outcomes, verified=verified, before=before, after=before,
-            notes=(to_blame,), work=work,
-        )  # fmt: skip
-    after = _checked(work, work.model, given) if is_rewritten else before
-    new = multiply_adds(work.read()).total
-    measured = _measured(work, outcomes) if is_rewritten else None
-    return Fixed(
+    fixed = Fixed(
         model=work.model,
         name=work.name,
         source=work.source,
@@ -121,18 +107,40 @@ def fix(
         seed=seed,
         rounds=rounds,
         outcomes=outcomes,
-        verified=verified,
-        multiply_adds=Pair(before=old, after=new),
+        repairs=repaired,
+        verified=work.compared(tell) if is_rewritten else (),
+        multiply_adds=Pair(before=old, after=old),
         parameters=work.parameters(),
-        milliseconds=Pair() if measured is None else measured.milliseconds,
-        memory=Pair() if measured is None else measured.memory,
-        memory_of="" if measured is None else measured.memory_of,
-        share=None if measured is None else measured.share,
-        gain="" if measured is None else measured.words,
         before=before,
-        after=after,
+        after=before,
         notes=work.notes(),
         work=work,
+    )
+    if not fixed.is_verified:
+        return replace(fixed, model=given.model, notes=(_to_blame(work, chosen, tell),))
+    return _measured(fixed, work, repair, tell) if fixed.changed else fixed
+
+
+def _measured(fixed: Fixed, work: Work, repair: Sequence[str], tell: Progress) -> Fixed:
+    """The same with what old and new take, and what the check says of the new one."""
+    tell("measuring old and new", 0.0)
+    took = [
+        each.times[0].milliseconds / 1e3
+        for each in fixed.outcomes
+        if each.became == "rewritten" and each.times
+    ]
+    measured = work.measured(sites=took, seconds=10.0)
+    tell("checking the new model", 0.0)
+    return replace(
+        fixed,
+        multiply_adds=replace(fixed.multiply_adds, after=multiply_adds(work.read()).total),
+        milliseconds=measured.milliseconds,
+        memory=measured.memory,
+        memory_of=measured.memory_of,
+        share=measured.share,
+        gain=measured.words,
+        outputs_changed=work.moved() if any(each.is_done for each in fixed.repairs) else (),
+        after=work.checked(repair),
     )
 
 
@@ -144,8 +152,8 @@ def _work(
     name: str,
     target: "Runtime | None",
     **more: Any,  # noqa: ANN401 - what every workpiece takes
-) -> tuple[Work, tuple[Any, dict[str, Any]]]:
-    """The workpiece, and what to check its models with."""
+) -> Work:
+    """The workpiece that a model is."""
     if isinstance(model, nn.Module):
         from upstroke.rewrite.work_torch import WorkTorch
 
@@ -154,8 +162,7 @@ def _work(
             raise OptionError(msg)
         args, by_name = arguments(model, inputs)
         kwargs = {**by_name, **(keywords or {})}
-        module = WorkTorch(model, args, kwargs, name=name or type(model).__name__, **more)
-        return module, (args, kwargs)
+        return WorkTorch(model, args, kwargs, name=name or type(model).__name__, **more)
     from upstroke.graph.onnx_file import model_from_file, model_from_memory, need_onnx
     from upstroke.graph.onnx_run import need_onnxruntime
 
@@ -167,8 +174,7 @@ def _work(
     held: Any = model
     proto = model_from_memory(held) if path is None else model_from_file(path)
     file_name = proto.graph.name if path is None else path.name
-    work = WorkOnnx(proto, inputs, path=path, name=name or file_name, runtime=target or "onnxruntime", **more)
-    return work, (inputs, {})
+    return WorkOnnx(proto, inputs, path=path, name=name or file_name, runtime=target or "onnxruntime", **more)
 
 
 def _asked(select: Sequence[str]) -> tuple[str, ...]:
@@ -189,22 +195,6 @@ def _silent(words: str, share: float) -> None:
     """Tell nobody."""
 
 
-def _checked(work: Work, model: Any, given: tuple[Any, dict[str, Any]]) -> Report:  # noqa: ANN401
-    """The check of a model, as far as rewrites change what it finds."""
-    if isinstance(model, nn.Module):
-        return check(model, given, name=work.name, ignore=WITHOUT)
-    from upstroke.graph.onnx import read_onnx
-
-    return check(read_onnx(model, sizes=given[0]), name=work.name, ignore=WITHOUT)
-
-
-def _measured(work: Work, outcomes: Sequence[Outcome]) -> Measured:
-    took = [
-        each.times[0].milliseconds / 1e3 for each in outcomes if each.became == "rewritten" and each.times
-    ]
-    return work.measured(sites=took, seconds=10.0)
-
-
 def _to_blame(work: Work, chosen: Sequence[tuple[Change, Form]], tell: Progress) -> str:
     """Which site makes old and new differ, found by rewriting each of them alone."""
     for change, form in chosen:
@@ -214,7 +204,7 @@ def _to_blame(work: Work, chosen: Sequence[tuple[Change, Form]], tell: Progress)
             for each in alone.planned(alone.read())
             if isinstance(each, Change) and (each.site, each.last) == (change.site, change.last)
         ]
-        if same and alone.apply([(same[0], form)]).left == () and not _agree(alone, tell):
+        if same and not alone.apply([(same[0], form)]).left and not _agree(alone, tell):
             return f"site {change.site} is to blame, in the form {form!r}; name the others with --site"
     sites = ", ".join(dict.fromkeys(change.site for change, _ in chosen))
     return f"no site alone is to blame, but all of these together are: {sites}"

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from upstroke.audit import Report
 from upstroke.graph import Graph
 from upstroke.rewrite.change import Change, Form, Left
-from upstroke.rewrite.fixed import Pair
+from upstroke.rewrite.fixed import Moved, Pair, Repaired
 from upstroke.rewrite.verify import Verified
 
-__all__ = ["Applied", "Chosen", "Measured", "Progress", "Work"]
+__all__ = ["SIZES", "Applied", "Chosen", "Measured", "Progress", "Work"]
 
 # Told what is being done, and which share of it is done.
 Progress = Callable[[str, float], object]
+# Of the check before and after: what is asked of sizes takes long, and no exact rewrite changes it.
+SIZES = "UP203"
 # Changes, each in the form that was chosen for it.
 Chosen = Sequence[tuple[Change, Form]]
 
@@ -74,10 +77,16 @@ class Work(Protocol):
 
     @property
     def given(self) -> Any:  # noqa: ANN401 - as above
-        """What it was."""
+        """What exact rewrites began with: the user's model, or what repairs made of it."""
 
     def read(self) -> Graph:
         """The graph of what it has become so far."""
+
+    def checked(self, repair: Sequence[str]) -> Report:
+        """The check of what it has become so far; sizes are tried only where they are to be repaired."""
+
+    def mended(self, codes: Sequence[str], tell: Progress) -> "tuple[Work, tuple[Repaired, ...]]":
+        """A workpiece in which findings of these codes are mended, and what became of each."""
 
     def planned(self, graph: Graph) -> tuple[Change | Left, ...]:
         """What can be rewritten next."""
@@ -91,8 +100,11 @@ class Work(Protocol):
     def compared(self, progress: Progress) -> tuple[Verified, ...]:
         """Old and new on inputs of several sizes, in every precision in which both run."""
 
+    def moved(self) -> tuple[Moved, ...]:
+        """How far the outputs are from those of the user's model, on the example."""
+
     def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
-        """What old and new take, and what part of the old one these seconds for its sites are."""
+        """What the user's model and this one take, and what part of the former its sites are."""
 
     def parameters(self) -> Pair:
         """Numbers that old and new hold."""

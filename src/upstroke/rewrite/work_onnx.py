@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from upstroke.audit import Report, check
 from upstroke.errors import OptionError, ShapeError
 from upstroke.graph import Graph
 from upstroke.graph.onnx import read_onnx
@@ -17,17 +19,19 @@ from upstroke.rewrite import runtime_onnxruntime, runtime_openvino
 from upstroke.rewrite.change import Change, Form, Left
 from upstroke.rewrite.changes import changes
 from upstroke.rewrite.counting import parameters_of_onnx
-from upstroke.rewrite.fixed import Pair
+from upstroke.rewrite.fixed import Moved, Pair, Repaired
 from upstroke.rewrite.measure import AS_IT_IS, gained, words_of_gain
 from upstroke.rewrite.memory import peak_of_onnx
 from upstroke.rewrite.onnx import refusal, rewritten
 from upstroke.rewrite.onnx_alone import alone
 from upstroke.rewrite.onnx_example import example_sizes, example_tensor, taken_sizes
-from upstroke.rewrite.onnx_save import save
+from upstroke.rewrite.onnx_save import file_for_running, save
+from upstroke.rewrite.outputs import moved
+from upstroke.rewrite.repair import mended_onnx
 from upstroke.rewrite.variants import Variant, open_axes_of_onnx, variants
 from upstroke.rewrite.verify import Verified
-from upstroke.rewrite.verify_onnx import verified_onnx
-from upstroke.rewrite.work import Applied, Chosen, Measured, Progress
+from upstroke.rewrite.verify_onnx import runner, verified_onnx
+from upstroke.rewrite.work import SIZES, Applied, Chosen, Measured, Progress
 
 if TYPE_CHECKING:
     import onnx
@@ -66,6 +70,7 @@ class WorkOnnx:
         seed: int,
     ) -> None:
         self.runtime = runtime
+        self.original: Any = model
         self.given: Any = model
         self.model: Any = model
         self._path = path
@@ -78,6 +83,22 @@ class WorkOnnx:
     def read(self) -> Graph:
         """The graph of what it has become so far."""
         return self._read(self._sizes)
+
+    def checked(self, repair: Sequence[str]) -> Report:
+        """The check of what it has become so far; sizes are tried only where they are to be repaired."""
+        conserve = any(code.startswith("UP4") for code in repair)
+        if SIZES not in repair:
+            return check(self.read(), name=self.name, ignore=(SIZES,), conserve=conserve)
+        with TemporaryDirectory(prefix="upstroke-") as folder:
+            path = file_for_running(self.model, Path(folder))
+            return check(path, self._sizes, name=self.name, conserve=conserve)
+
+    def mended(self, codes: Sequence[str], tell: Progress) -> tuple["WorkOnnx", tuple[Repaired, ...]]:
+        """A workpiece in which findings of these codes are mended, and what became of each."""
+        mended = mended_onnx(self.given, self._sizes, codes, sites=self._sites, tell=tell)
+        work = self.again()
+        work.given = work.model = mended.model
+        return work, mended.repaired
 
     def planned(self, graph: Graph) -> tuple[Change | Left, ...]:
         """What can be rewritten next."""
@@ -115,14 +136,19 @@ class WorkOnnx:
             verified_onnx(self.given, self.model, self._variants(), tolerance=tolerance, progress=progress),
         )
 
+    def moved(self) -> tuple[Moved, ...]:
+        """How far the outputs are from those of the user's model, on the example."""
+        example = self._example()
+        return moved(runner(self.original)(*example), runner(self.model)(*example))
+
     def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
         """Medians of one run, in turns, and the memory of a process that does nothing else."""
         arrays = [_array(each) for each in self._example()]
         session_of = SESSIONS[self.runtime]
-        old, new = session_of(self.given), session_of(self.model)
+        old, new = session_of(self.original), session_of(self.model)
         gain = gained(lambda: old(arrays), lambda: new(arrays), sites=sites, seconds=seconds)
         before, after = (
-            peak_of_onnx(each, arrays, runtime=self.runtime) for each in (self.given, self.model)
+            peak_of_onnx(each, arrays, runtime=self.runtime) for each in (self.original, self.model)
         )
         return Measured(
             milliseconds=Pair(before=1e3 * gain.before.median, after=1e3 * gain.after.median),
@@ -134,14 +160,16 @@ class WorkOnnx:
 
     def parameters(self) -> Pair:
         """Numbers in the weights of both."""
-        return Pair(before=parameters_of_onnx(self.given), after=parameters_of_onnx(self.model))
+        return Pair(before=parameters_of_onnx(self.original), after=parameters_of_onnx(self.model))
 
     def again(self) -> "WorkOnnx":
-        """The model that was given, to be rewritten anew."""
-        return WorkOnnx(
+        """The model that rewrites began with, to be rewritten anew."""
+        work = WorkOnnx(
             self.given, self._sizes, path=self._path, name=self.name, runtime=self.runtime,
             select=self._select, sites=self._sites, tolerance=self._tolerance, seed=self._seed,
         )  # fmt: skip
+        work.original = self.original
+        return work
 
     def notes(self) -> tuple[str, ...]:
         """What sizes the example has, where the file leaves them open and nobody gave any."""

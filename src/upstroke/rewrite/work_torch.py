@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from upstroke.audit import Report, check
 from upstroke.errors import NotRepresentableError, OptionError, ShapeError
 from upstroke.graph import Graph
 from upstroke.graph.steps import Resize
@@ -15,9 +16,11 @@ from upstroke.graph.torch_calls import Calls
 from upstroke.rewrite.change import Change, Form, Left
 from upstroke.rewrite.changes import changes
 from upstroke.rewrite.counting import parameters_of_module
-from upstroke.rewrite.fixed import Pair
+from upstroke.rewrite.fixed import Moved, Pair, Repaired
 from upstroke.rewrite.measure import AS_IT_IS, gained, words_of_gain
 from upstroke.rewrite.memory import peak_of_module
+from upstroke.rewrite.outputs import moved
+from upstroke.rewrite.repair import mended_module
 from upstroke.rewrite.runtime_pytorch import calls_of
 from upstroke.rewrite.torch_export import save_exported
 from upstroke.rewrite.torch_fx import located, rewritten_fx
@@ -26,8 +29,8 @@ from upstroke.rewrite.torch_swap import NotDone, swapped
 from upstroke.rewrite.torch_traced import traced
 from upstroke.rewrite.variants import Variant, open_axes_of_module, variants
 from upstroke.rewrite.verify import Verified
-from upstroke.rewrite.verify_torch import verified_modules
-from upstroke.rewrite.work import Applied, Chosen, Measured, Progress
+from upstroke.rewrite.verify_torch import runner, verified_modules
+from upstroke.rewrite.work import SIZES, Applied, Chosen, Measured, Progress
 
 __all__ = ["WorkTorch"]
 
@@ -59,6 +62,7 @@ class WorkTorch:
         seed: int,
     ) -> None:
         self.name, self.source, self.runtime = name, "PyTorch", "pytorch"
+        self.original: nn.Module = model
         self.given: nn.Module = model
         self.model: nn.Module = model
         self._inputs, self._keywords = tuple(inputs), dict(keywords)
@@ -81,6 +85,23 @@ class WorkTorch:
                 self.model, self._inputs, kwargs=self._keywords, name=self.name, calls=self._calls
             )
         return self._graph
+
+    def checked(self, repair: Sequence[str]) -> Report:
+        """The check of what it has become so far; sizes are tried only where they are to be repaired."""
+        return check(
+            self.model,
+            (self._inputs, self._keywords),
+            name=self.name,
+            ignore=() if SIZES in repair else (SIZES,),
+            conserve=any(code.startswith("UP4") for code in repair),
+        )
+
+    def mended(self, codes: Sequence[str], tell: Progress) -> tuple["WorkTorch", tuple[Repaired, ...]]:
+        """A workpiece in which findings of these codes are mended, and what became of each."""
+        mended = mended_module(self.given, self._inputs, self._keywords, codes, sites=self._sites, tell=tell)
+        work = self.again()
+        work.given = work.model = mended.model
+        return work, mended.repaired
 
     def planned(self, graph: Graph) -> tuple[Change | Left, ...]:
         """What can be rewritten next; nothing that a module in training mode computes otherwise."""
@@ -146,13 +167,18 @@ class WorkTorch:
         )
         return tuple(each for each in (found.double, found.own) if each is not None)
 
+    def moved(self) -> tuple[Moved, ...]:
+        """How far the outputs are from those of the user's model, on the example."""
+        old, new = runner(self.original), runner(self.model)
+        return moved(old(*self._inputs, **self._keywords), new(*self._inputs, **self._keywords))
+
     def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
         """Medians of one run, in turns, and the tensors alive at the worst moment."""
-        both = {"before": self.given, "after": self.model}
+        both = {"before": self.original, "after": self.model}
         with calls_of(both, self._inputs, self._keywords) as calls:
             gain = gained(calls["before"], calls["after"], sites=sites, seconds=seconds)
         before, after = (
-            peak_of_module(each, self._inputs, self._keywords) for each in (self.given, self.model)
+            peak_of_module(each, self._inputs, self._keywords) for each in (self.original, self.model)
         )
         return Measured(
             milliseconds=Pair(before=1e3 * gain.before.median, after=1e3 * gain.after.median),
@@ -164,14 +190,16 @@ class WorkTorch:
 
     def parameters(self) -> Pair:
         """Parameters and buffers of both."""
-        return Pair(before=parameters_of_module(self.given), after=parameters_of_module(self.model))
+        return Pair(before=parameters_of_module(self.original), after=parameters_of_module(self.model))
 
     def again(self) -> "WorkTorch":
-        """The module that was given, to be rewritten anew."""
-        return WorkTorch(
+        """The module that rewrites began with, to be rewritten anew."""
+        work = WorkTorch(
             self.given, self._inputs, self._keywords, name=self.name, select=self._select,
             sites=self._sites, tolerance=self._tolerance, seed=self._seed,
         )  # fmt: skip
+        work.original = self.original
+        return work
 
     def notes(self) -> tuple[str, ...]:
         """What swaps left to say, and whether the model is a graph now."""
