@@ -43,6 +43,8 @@ def test_by_export():
     for x in OTHERS:
         assert_same(found.module(x), net(x))
     assert set(found.module.state_dict()) == set(net.state_dict())
+    assert found.module.eval() is found.module
+    assert type(found.module).__name__ == "RRDBNet"
 
 
 class Branches(nn.Module):

@@ -18,7 +18,7 @@ from upstroke.graph.torch_calls import Calls
 from upstroke.graph.torch_names import Unique
 from upstroke.rewrite.change import Change, Left
 
-__all__ = ["Located", "Part", "RewrittenFx", "located", "rewritten_fx"]
+__all__ = ["Located", "Part", "RewrittenFx", "copied", "located", "rewritten_fx", "writes"]
 
 # What computes a change: a module, which may hold weights, or a function that a file can name.
 Part = nn.Module | Callable[[Tensor], Tensor]
@@ -130,7 +130,7 @@ def rewritten_fx(gm: fx.GraphModule, calls: Calls, chosen: Sequence[tuple[Change
       )
     )
     """
-    new = fx.GraphModule(gm, _copied(gm.graph), class_name=type(gm).__name__)
+    new = fx.GraphModule(gm, copied(gm.graph), class_name=type(gm).__name__)
     new.meta = dict(gm.meta)
     new.training = gm.training
     rewriting = _Rewriting(new, calls)
@@ -147,7 +147,7 @@ def rewritten_fx(gm: fx.GraphModule, calls: Calls, chosen: Sequence[tuple[Change
     return RewrittenFx(module=new, done=tuple(done), left=tuple(left))
 
 
-def _copied(graph: fx.Graph) -> fx.Graph:
+def copied(graph: fx.Graph) -> fx.Graph:
     """The same nodes under the same names, and the form of arguments and results, which nobody changes."""
     new = fx.Graph(tracer_cls=graph._tracer_cls)
     copied = new.graph_copy(graph, val_map={}, return_output_node=True)
@@ -260,7 +260,7 @@ class _Rewriting:
             return f"the map {change.last} is not made of the map {change.first} in the traced model"
         dead = _dead_without(last, first, self._gm)
         for node in between:
-            if _writes(node, self._gm):
+            if writes(node, self._gm):
                 return f"{node.name}, which is a part of it, writes into the map that it takes"
         for node in between:
             if node not in dead:
@@ -315,11 +315,11 @@ def _between(first: fx.Node, last: fx.Node, order: Sequence[fx.Node]) -> list[fx
 
 def _dead_without(last: fx.Node, first: fx.Node, gm: fx.GraphModule) -> set[fx.Node]:
     """What nothing needs when something else gives what the last one gives, and needs the first one."""
-    dead = set() if _writes(last, gm) else {last}
+    dead = set() if writes(last, gm) else {last}
     for node in reversed(gm.graph.nodes):
         users = [user for user in node.users if not _only_asserts(user)]
         is_needed = not users or node is first or node.op in ("placeholder", "output")
-        if not is_needed and dead.issuperset(users) and not _writes(node, gm):
+        if not is_needed and dead.issuperset(users) and not writes(node, gm):
             dead.add(node)
     return dead | {user for node in dead for user in node.users if _only_asserts(user)}
 
@@ -329,7 +329,7 @@ def _only_asserts(node: fx.Node) -> bool:
     return node.target is torch.ops.aten._assert_tensor_metadata.default
 
 
-def _writes(node: fx.Node, gm: fx.GraphModule) -> bool:
+def writes(node: fx.Node, gm: fx.GraphModule) -> bool:
     """Whether a node may change what it is given, or anything but what it gives."""
     target = node.target
     if node.kwargs.get("inplace") or "out" in node.kwargs:
@@ -339,10 +339,23 @@ def _writes(node: fx.Node, gm: fx.GraphModule) -> bool:
         return bool(getattr(gm.get_submodule(target), "inplace", False)) or node.is_impure()
     if isinstance(target, OpOverload):
         return target._schema.is_mutable or node.is_impure()
+    if node.op not in ("call_function", "call_method"):
+        return False
     name = target if isinstance(target, str) else getattr(target, "__name__", "")
-    is_called = node.op in ("call_function", "call_method")
-    in_place = name.endswith("_") and not name.endswith("__")
-    return is_called and (in_place or target in _WRITING or node.is_impure())
+    in_place = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i")
+    return in_place or target in _WRITING or _is_told_to_write(node) or node.is_impure()
+
+
+def _is_told_to_write(node: fx.Node) -> bool:
+    """Whether a function such as leaky_relu gets its `inplace` by place."""
+    if not callable(node.target):
+        return False
+    try:
+        bound = inspect.signature(node.target).bind(*node.args, **node.kwargs)
+    except (TypeError, ValueError):
+        # one that is not written in Python
+        return False
+    return bool(bound.arguments.get("inplace", False))
 
 
 def _remove_if_unused(gm: fx.GraphModule, node: fx.Node) -> None:

@@ -214,9 +214,11 @@ def _by_fx(model: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) 
 def _by_export(model: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> Traced:
     """Trace by running on tensors without values."""
     program, fixed = exported(model, inputs, keywords)
-    module = program.module()
-    assert isinstance(module, fx.GraphModule)
-    module.training = False
+    made = program.module()
+    assert isinstance(made, fx.GraphModule)
+    # the one that was made refuses to be told to evaluate, which it does anyway
+    module = fx.GraphModule(made, made.graph, class_name=type(model).__name__)
+    module.eval()
     return Traced(module=module, how="torch.export", fixed=fixed)
 
 
