@@ -105,7 +105,7 @@ def _nodes(
     versions = opset_versions(model)
     computed = set(inputs)
     taken: set[str] = set()
-    laid = {node.output[0]: tuple(node.input) for node in model.graph.node if node.op_type == "Concat"}
+    laid = {node.output[0]: tuple(node.input) for node in _concatenations(model)}
     for proto in model.graph.node:
         reads = tuple(dict.fromkeys((*proto.input, *_captured(proto))))
         outputs = [name for name in proto.output if name]
@@ -143,6 +143,10 @@ def _nodes(
                 output=other,
                 step=rest,
             )
+
+
+def _concatenations(model: "onnx.ModelProto") -> "Iterator[onnx.NodeProto]":
+    return (node for node in model.graph.node if node.op_type == "Concat" and node.output)
 
 
 def _taken(step: Step, call: Call, reads: Sequence[str]) -> tuple[str, ...]:
