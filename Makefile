@@ -101,6 +101,7 @@ demo: setup  ## check a real model, inspect three layers and a picture, plan two
 bench: setup  ## time everything against everybody, each checked first (some 40 minutes; goes on where it was ended)
 	@$(BIN)/python -m pip install --quiet --quiet -c constraints.txt --group bench
 	$(BIN)/python -m benchmarks.run $(BENCH)
+	$(if $(BENCH),,$(BIN)/python -m benchmarks.fix)
 
 evidence: setup  ## the training comparisons
 	@echo "There are no training comparisons yet."

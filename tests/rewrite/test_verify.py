@@ -171,6 +171,19 @@ def test_tensors_are_found_in_structures_of_every_kind():
     assert list(named_tensors(torch.ones(1))) == ["output"]
 
 
+def test_what_is_drawn_depends_on_the_seed_alone():
+    drawn = []
+
+    def old(x):
+        drawn.append(float(torch.randn(1)))
+        return x
+
+    for before, seed in ((1, 0), (2, 0), (2, 7)):
+        torch.manual_seed(before)
+        compared(old, lambda x: x, axes=False, seed=seed)
+    assert drawn[0] == drawn[1] == drawn[2] == drawn[3] != drawn[4]
+
+
 def test_random_numbers_of_the_caller_are_left():
     torch.manual_seed(5)
     compared(lambda x: x, lambda x: x + 0 * torch.randn(1))
