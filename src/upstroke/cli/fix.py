@@ -121,7 +121,7 @@ def fix(
             help="Leave a site alone that becomes less than so many times as fast.",
             rich_help_panel=REWRITES,
         ),
-    ] = 1.1,
+    ] = 1.2,
     tolerance: Annotated[
         float | None,
         typer.Option(

@@ -10,7 +10,7 @@ from torch import Tensor
 from upstroke.graph import Graph
 from upstroke.rewrite.change import Change, Form, Left
 from upstroke.rewrite.fixed import FormTime, Outcome, Pair
-from upstroke.rewrite.measure import choose
+from upstroke.rewrite.measure import LEAST_RATIO, choose
 from upstroke.rewrite.work import Chosen, Progress, Work
 
 __all__ = ["Settings", "rewrite_exactly"]
@@ -31,7 +31,7 @@ class Settings:
     """
 
     form: Form | None = None
-    least: float = 1.1
+    least: float = LEAST_RATIO
     seconds: float = 2.0
     tolerance: float = 1e-5
 

@@ -14,6 +14,7 @@ from upstroke.rewrite.change import Change, Form
 from upstroke.rewrite.counting import multiply_adds
 from upstroke.rewrite.exact import Settings, rewrite_exactly
 from upstroke.rewrite.fixed import Fixed, Pair
+from upstroke.rewrite.measure import LEAST_RATIO
 from upstroke.rewrite.work import Progress, Work
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def fix(
     repair: Sequence[str] = (),
     target: "Runtime | None" = None,
     form: Form | None = None,
-    least: float = 1.1,
+    least: float = LEAST_RATIO,
     seconds: float = 2.0,
     tolerance: float | None = None,
     seed: int = 0,
@@ -79,13 +80,8 @@ def fix(
     >>> import torch
     >>> net = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(4, 4, 3, padding=1)).eval()
     >>> fixed = fix(net, torch.rand(1, 4, 6, 5), form="transposed")
-    >>> fixed.model
-    Sequential(
-      (0): Rewritten(
-        in place of 0
-        ...
-      (1): Identity()
-    )
+    >>> fixed.model[0].words, fixed.outcomes[0].words
+    ('in place of 0 (Upsample), 1 (Conv2d)', 'Upsample 0 and Conv2d 1 become one operator')
     >>> fixed.is_verified
     True
     """

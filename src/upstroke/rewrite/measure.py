@@ -34,7 +34,7 @@ __all__ = [
 
 AS_IT_IS = "as it is"
 # Medians of one run differ by a few per cent from those of the next; what gains less is not worth a change.
-LEAST_RATIO = 1.1
+LEAST_RATIO = 1.2
 # Of two that are closer than this, a second run says which is the faster.
 CLOSE = 1.05
 # Times of quick calls settle within so many turns; of slow ones two must do.
