@@ -1,5 +1,7 @@
 """Operators of upstroke in a recorded model are read as the sites that they are."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 from hypothesis import assume, given
@@ -7,9 +9,11 @@ from torch import nn
 
 from strategies import depthwise_operators
 from upstroke import check, upsample
-from upstroke.graph import sites
-from upstroke.graph.steps import Stays, TransposedConvolution, Unread, Upsampling
+from upstroke.graph import places, sites
+from upstroke.graph.steps import Pad, Stays, TransposedConvolution, Unread, Upsampling
 from upstroke.graph.torch import record
+from upstroke.grid import Grid
+from upstroke.nn.interpolation import Interpolation
 from upstroke.ops.dense import conv_transpose
 from upstroke.ops.kernels import instructions
 from upstroke.polyphase import cubic, linear, transposed
@@ -147,3 +151,25 @@ def test_the_dense_operator_is_a_transposed_convolution():
 def test_a_normalisation_treats_all_places_alike_unless_its_weights_vary_over_them(norm, by_place):
     steps = [node.step for node in record(norm, [torch.rand(1, 4, 5, 7)]).nodes]
     assert [step.by_place for step in steps if isinstance(step, Stays)] == [by_place]
+
+
+@pytest.mark.parametrize("size", [(5, 7), (4, 33)])
+def test_a_linear_resize_on_the_cells_is_read_where_it_sits(size):
+    """By PyTorch's operators it repeats edges through an index; by ours its kernel is filled with zeros."""
+    up = Interpolation((2, 3), mode="linear", centre="sample")
+    x = torch.rand(1, 3, *size)
+    graph = record(nn.Sequential(up, nn.ReLU()), [x])
+    assert [type(node.step) for node in graph.nodes if node.operator == "aten.index_select"] == [Pad, Pad]
+    expected = Grid(offset=(Fraction(0),) * 2, spacing=(Fraction(1, 2), Fraction(1, 3)))
+    assert places(graph)[graph.outputs[0]].grid == expected
+    native = record(nn.Sequential(Applies(linear((2, 3), centre="sample"), "native")), [x], geometry=True)
+    (output,) = native.outputs
+    assert places(native)[output].grid == expected
+    assert native.measured[output].offset == pytest.approx((0.0, 0.0), abs=1e-9)
+
+
+def test_an_index_that_leaves_out_or_turns_round_is_no_padding():
+    for index in ([0, 0, 1, 3, 4, 4], [4, 3, 2, 1, 0, 0], [0, 1, 2, 3, 4, 4, 3]):
+        net = Applies(None)
+        net.forward = lambda x, index=index: x.index_select(2, torch.tensor(index))
+        assert not any(isinstance(node.step, Pad) for node in record(net, [torch.rand(1, 2, 5, 6)]).nodes)

@@ -116,7 +116,7 @@ def _located(
     again = record(model, inputs, kwargs=keywords, calls=calls)
     # names are those of modules, of which there may be more now; what runs is the same
     now: Mapping[str, Node] = {}
-    if [node.operator for node in again.nodes] == [node.operator for node in graph.nodes]:
+    if [type(node.step) for node in again.nodes] == [type(node.step) for node in graph.nodes]:
         now = {old.output: new for old, new in zip(graph.nodes, again.nodes, strict=True)}
     wanted: dict[str, list[Reregistration]] = {}
     located: dict[str, nn.Module | str] = {}
