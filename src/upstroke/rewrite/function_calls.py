@@ -199,6 +199,23 @@ def decided(value: object, was: bool, words: str) -> object:
     return held(bool(value), was, words)
 
 
+class _Tuple(tuple[Any, ...]):
+    """A tuple that counts as one thing."""
+
+    __slots__ = ()
+
+
+class _List(list[Any]):
+    """A list that counts as one thing."""
+
+
+class _Dict(dict[str, Any]):
+    """A dict that counts as one thing."""
+
+
+_WHOLE: Mapping[type, Callable[[Any], Any]] = {tuple: _Tuple, list: _List, dict: _Dict}
+
+
 class _OwnForward(fx.Tracer):
     """Traces one forward, and no part in it, while it runs on real values.
 
@@ -232,7 +249,8 @@ class _OwnForward(fx.Tracer):
                 return proxy
             if isinstance(value, _PLAIN):
                 super().create_proxy("call_function", held, (proxy, value, self._words), {})
-            return value
+            # a container of PyTorch's own kinds would be traced as its parts, each an argument
+            return _WHOLE[type(value)](value) if type(value) in _WHOLE else value
         if kind != "output":
             # what runs here on real values is no part of the trace
             self._is_running = True
@@ -292,12 +310,12 @@ def _traced(
     try:
         with left_as_it_was(part, _tensors(calls[0])), torch.no_grad():
             graph = _OwnForward(part, calls[0]).trace(part)
+        # by which PyTorch traces it again when it is read from a file
+        graph._tracer_cls = fx.Tracer
+        gm = _Quiet(part, graph, class_name=name)
     except Exception as error:
         said = " ".join(str(error).split("\n")[0].split()).rstrip(".")
         return f"the forward of {name} cannot be traced by torch.fx ({said or type(error).__name__})"
-    # by which PyTorch traces it again when it is read from a file
-    graph._tracer_cls = fx.Tracer
-    gm = _Quiet(part, graph, class_name=name)
     for kind in ("_modules", "_parameters", "_buffers"):
         for key, value in getattr(part, kind).items():
             # the parts that stand in it as they were, which hold what the tracer put beside them
