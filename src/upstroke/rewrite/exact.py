@@ -7,13 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from upstroke.graph import Graph
 from upstroke.rewrite.change import Change, Form, Left
 from upstroke.rewrite.fixed import FormTime, Outcome, Pair
 from upstroke.rewrite.measure import LEAST_RATIO, choose
 from upstroke.rewrite.work import Chosen, Progress, Work
 
-__all__ = ["Settings", "rewrite_exactly"]
+__all__ = ["Rewritten", "Settings", "all_left", "rewrite_exactly", "without_the_weakest"]
 
 # A model has stages in rows of a few; what still changes after so many rounds would change for ever.
 MOST_ROUNDS = 8
@@ -28,12 +27,15 @@ class Settings:
         least: how many times faster a form must be to be taken.
         seconds: for each site.
         tolerance: of the relative difference of a site alone.
+        known: outcomes that were measured before, by site and the map that it gives; what is not among them
+            as rewritten is left, and nothing is measured. None where nothing is known.
     """
 
     form: Form | None = None
     least: float = LEAST_RATIO
     seconds: float = 2.0
     tolerance: float = 1e-5
+    known: Mapping[tuple[str, str], Outcome] | None = None
 
 
 @dataclass
@@ -52,13 +54,28 @@ class _Decisions:
         return known is not None and known.became == "left"
 
 
-def rewrite_exactly(
-    work: Work, settings: Settings, progress: Progress
-) -> tuple[tuple[Outcome, ...], int, tuple[tuple[Change, Form], ...]]:
-    """Rewrite a model round by round until nothing is left to do.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rewritten:
+    """What became of the sites of a model.
 
-    Returns what became of each site, how many rounds it took, and what was put in place.
+    Attributes:
+        outcomes: by site and the map that it gives.
+        rounds: how often the model was read and rewritten until nothing was left to do.
+        chosen: what was put in place.
     """
+
+    outcomes: Mapping[tuple[str, str], Outcome] = field(default_factory=dict)
+    rounds: int = 0
+    chosen: tuple[tuple[Change, Form], ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether any site was rewritten."""
+        return any(each.became == "rewritten" for each in self.outcomes.values())
+
+
+def rewrite_exactly(work: Work, settings: Settings, progress: Progress) -> Rewritten:
+    """Rewrite a model round by round until nothing is left to do."""
     decided = _Decisions()
     for number in range(1, MOST_ROUNDS + 1):
         graph = work.read()
@@ -70,15 +87,41 @@ def rewrite_exactly(
         chosen: list[tuple[Change, Form]] = []
         for place, change in enumerate(changes, start=1):
             progress(f"measuring {change.site}, {place} of {len(changes)}", (place - 1) / len(changes))
-            form, outcome = _decided(change, work, graph, settings)
+            form, outcome = _decided(change, work, settings)
             decided.note(outcome, change.last)
             if form is not None:
                 chosen.append((change, form))
-        if not chosen:
-            return tuple(decided.outcomes.values()), number, tuple(decided.chosen)
-        progress(f"rewriting {len(chosen)} sites", 1.0)
-        _apply(work, chosen, decided)
-    return tuple(decided.outcomes.values()), MOST_ROUNDS, tuple(decided.chosen)
+        if chosen:
+            progress(f"rewriting {len(chosen)} sites", 1.0)
+            _apply(work, chosen, decided)
+        if not chosen or number == MOST_ROUNDS:
+            break
+    return Rewritten(outcomes=decided.outcomes, rounds=number, chosen=tuple(decided.chosen))
+
+
+def without_the_weakest(rewritten: Rewritten, reason: str) -> dict[tuple[str, str], Outcome] | None:
+    """The outcomes with those sites left that gained less than most did; None where none would stay."""
+    done = {key: each for key, each in rewritten.outcomes.items() if each.became == "rewritten"}
+    ratios = sorted(each.ratio or 0.0 for each in done.values())
+    if len(set(ratios)) < 2:
+        return None
+    middle = ratios[len(ratios) // 2]
+    return {
+        key: _left(each.site, each.codes, f"{each.words}: {reason}", times=each.times)
+        if key in done and (each.ratio or 0.0) < middle
+        else each
+        for key, each in rewritten.outcomes.items()
+    }
+
+
+def all_left(rewritten: Rewritten, reason: str) -> dict[tuple[str, str], Outcome]:
+    """The outcomes with every site left."""
+    return {
+        key: _left(each.site, each.codes, f"{each.words}: {reason}", times=each.times)
+        if each.became == "rewritten"
+        else each
+        for key, each in rewritten.outcomes.items()
+    }
 
 
 def _apply(work: Work, chosen: Chosen, decided: _Decisions) -> None:
@@ -97,8 +140,10 @@ def _apply(work: Work, chosen: Chosen, decided: _Decisions) -> None:
             decided.note(replace(known, how=applied.how.get(change.site, "")), change.last)
 
 
-def _decided(change: Change, work: Work, graph: Graph, settings: Settings) -> tuple[Form | None, Outcome]:
+def _decided(change: Change, work: Work, settings: Settings) -> tuple[Form | None, Outcome]:
     """The form that a change takes, or None, and what is to be said of it."""
+    if settings.known is not None:
+        return _as_known(change, settings.known)
     candidates = work.candidates(change)
     differences = _differences(candidates)
     wrong = [form for form, far in differences.items() if far > settings.tolerance]
@@ -124,6 +169,15 @@ def _decided(change: Change, work: Work, graph: Graph, settings: Settings) -> tu
         )
         return None, _left(change.site, change.codes, reason, times=times)
     return choice.form, _rewritten(change, choice.form, times, differences.get(choice.form))
+
+
+def _as_known(change: Change, known: Mapping[tuple[str, str], Outcome]) -> tuple[Form | None, Outcome]:
+    """What was decided before, of a site that stands there again."""
+    outcome = known.get((change.site, change.last))
+    if outcome is None:
+        return None, _left(change.site, change.codes, f"{change.words}: that was not measured")
+    form = next((each for each in change.forms if each == outcome.form), None)
+    return (form, outcome) if outcome.became == "rewritten" else (None, outcome)
 
 
 def _differences(candidates: Mapping[str, Callable[[], Any]]) -> dict[str, float]:

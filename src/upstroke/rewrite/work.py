@@ -103,6 +103,9 @@ class Work(Protocol):
     def moved(self) -> tuple[Moved, ...]:
         """How far the outputs are from those of the user's model, on the example."""
 
+    def slower(self, *, seconds: float) -> float:
+        """How many times as long it takes as what exact rewrites began with."""
+
     def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
         """What the user's model and this one take, and what part of the former its sites are."""
 

@@ -141,6 +141,12 @@ class WorkOnnx:
         example = self._example()
         return moved(runner(self.original)(*example), runner(self.model)(*example))
 
+    def slower(self, *, seconds: float) -> float:
+        """How many times as long it takes as what exact rewrites began with."""
+        arrays = [_array(each) for each in self._example()]
+        old, new = (SESSIONS[self.runtime](each) for each in (self.given, self.model))
+        return 1 / gained(lambda: old(arrays), lambda: new(arrays), seconds=seconds).ratio
+
     def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
         """Medians of one run, in turns, and the memory of a process that does nothing else."""
         arrays = [_array(each) for each in self._example()]

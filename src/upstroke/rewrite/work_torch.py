@@ -172,6 +172,12 @@ class WorkTorch:
         old, new = runner(self.original), runner(self.model)
         return moved(old(*self._inputs, **self._keywords), new(*self._inputs, **self._keywords))
 
+    def slower(self, *, seconds: float) -> float:
+        """How many times as long it takes as what exact rewrites began with."""
+        both = {"before": self.given, "after": self.model}
+        with calls_of(both, self._inputs, self._keywords) as calls:
+            return 1 / gained(calls["before"], calls["after"], seconds=seconds).ratio
+
     def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
         """Medians of one run, in turns, and the tensors alive at the worst moment."""
         both = {"before": self.original, "after": self.model}
