@@ -57,7 +57,7 @@ def test_a_ladder_takes_any_size(version):
         assert torch.equal(low, lower[..., : -(-height // 4), : -(-width // 4)])
 
 
-def test_names_and_operators_are_those_runner():
+def test_names_and_operators_are_those_of_onnx():
     model = any_size_onnx(ladder()).model
     assert [entry.name for entry in model.graph.input] == ["x", "z"]
     assert [entry.name for entry in model.graph.output] == ["y", "low"]
