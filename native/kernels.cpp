@@ -1,6 +1,7 @@
 // The kernels for one set of instructions: this file is compiled once for each, with UPSTROKE_INSTRUCTIONS its name.
 #include "adjoint.h"
 #include "kernels.h"
+#include "minimal.h"
 #include "shuffle.h"
 #include "taps_gradient.h"
 #include "upsample.h"
@@ -23,6 +24,7 @@ const Kernels& UPSTROKE_JOIN(kernels_, UPSTROKE_INSTRUCTIONS)() {
         taps_gradient,
         interleave_phases,
         deinterleave_samples,
+        minimal_unit,
     };
     return kernels;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "minimal_problem.h"
 #include "problem.h"
 #include "shuffle_problem.h"
 
@@ -28,6 +29,9 @@ struct Kernels {
     // Units: see shuffle_problem.h. They need no memory of their own.
     void (*interleave)(const Shuffle&, const void* phases, void* samples, std::int64_t first, std::int64_t last);
     void (*deinterleave)(const Shuffle&, const void* samples, void* phases, std::int64_t first, std::int64_t last);
+
+    // The weight as `prepare_minimal` lays it out; no bias: null.
+    bool (*minimal)(const Minimal&, const MinimalUnit&, const float* x, const float* weight, const float* bias, float* y);
 };
 
 const Kernels& kernels_baseline();

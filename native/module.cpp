@@ -11,6 +11,7 @@
 #include "apply.h"
 #include "checked.h"
 #include "dispatch.h"
+#include "minimal_apply.h"
 #include "shuffle_apply.h"
 
 namespace nb = nanobind;
@@ -69,6 +70,19 @@ void define_shuffle(nb::module_& module, const char* name, const char* says) {
                nb::call_guard<nb::gil_scoped_release>(), says);
 }
 
+float* floats(const char* name, Address address) { return static_cast<float*>(memory(name, address, 4)); }
+
+void prepare_minimal_weight(Address weight, Address prepared, const Minimal& problem) {
+    prepare_minimal(problem, floats("weight_ptr", weight), floats("prepared_ptr", prepared));
+}
+
+void minimal(Address x, Address prepared, Address bias, Address y, const Minimal& problem) {
+    if (!apply_minimal(chosen_kernels(), problem, floats("x_ptr", x), floats("prepared_ptr", prepared),
+                       bias == 0 ? nullptr : floats("bias_ptr", bias), floats("y_ptr", y))) {
+        throw std::bad_alloc();
+    }
+}
+
 std::vector<std::string> available_instructions() {
     std::vector<std::string> names;
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->instructions);
@@ -108,6 +122,18 @@ NB_MODULE(_native, module) {
                "Write kernel, the gradient in it of the product of y with the upsampled x.");
     define_shuffle<apply_interleave>(module, "interleave", "Write the samples, made of the phases.");
     define_shuffle<apply_deinterleave>(module, "deinterleave", "Write the phases, made of the samples.");
+    nb::class_<Minimal>(module, "Minimal", "The numbers of one transposed convolution by minimal filtering.")
+        .def("__init__", [](Minimal* self, std::int64_t batch, std::int64_t channels, std::int64_t out, const Sizes& cells,
+                            const Sizes& samples, const Sizes& scale, const Sizes& kernel, const Sizes& padding,
+                            bool channels_last, std::int64_t threads) {
+            new (self) Minimal(checked_minimal({batch, channels, out, cells, samples, scale, kernel, padding, channels_last, threads}));
+        }, nb::arg("batch"), nb::arg("channels"), nb::arg("out"), nb::arg("cells"), nb::arg("samples"), nb::arg("scale"),
+           nb::arg("kernel"), nb::arg("padding"), nb::arg("channels_last"), nb::arg("threads"))
+        .def_prop_ro("prepared_size", &prepared_size);
+    module.def("prepare_minimal", &prepare_minimal_weight, nb::arg("weight_ptr"), nb::arg("prepared_ptr"), nb::arg("problem"),
+               nb::call_guard<nb::gil_scoped_release>(), "Write the sums of taps that the products take.");
+    module.def("minimal", &minimal, nb::arg("x_ptr"), nb::arg("prepared_ptr"), nb::arg("bias_ptr"), nb::arg("y_ptr"),
+               nb::arg("problem"), nb::call_guard<nb::gil_scoped_release>(), "Write y, made from x, a prepared weight and bias (or 0).");
     module.def("instructions", [] { return std::string(chosen_kernels().instructions); },
                "The set of instructions in use.");
     module.def("available_instructions", &available_instructions, "The sets that this machine can run, the best first.");

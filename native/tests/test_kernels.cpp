@@ -17,6 +17,7 @@
 #include "checked.h"
 #include "dispatch.h"
 #include "kernel_form.h"
+#include "minimal_apply.h"
 #include "parallel.h"
 #include "shuffle_apply.h"
 
@@ -707,6 +708,142 @@ void test_checked_shuffle() {
     expect_shuffle_refused(too_large, [=](ShuffleNumbers& n) { n.sample_strides[0] = most; });
 }
 
+// ---- minimal filtering ----
+
+MinimalNumbers draw_minimal(Random& random) {
+    static const int64_t channels[] = {1, 2, 3, 15, 16, 17, 33, 64, 70};
+    MinimalNumbers numbers = {random.between(1, 3), channels[random.between(0, 8)], channels[random.between(0, 8)], {}, {}, {}, {}, {},
+                              random.one_in(2), random.between(1, 3)};
+    for (int axis = 0; axis < 2; ++axis) {
+        const int64_t cells = random.one_in(5) ? 1 : random.between(1, 12), scale = random.between(1, 4);
+        const int64_t kernel = random.between(1, 3 * scale), padding = random.one_in(10) ? random.between(0, 60) : random.between(0, kernel);
+        const int64_t samples = scale * (cells - 1) + kernel - 2 * padding + (random.one_in(3) ? random.between(-3, 5) : 0);
+        numbers.cells.push_back(cells);
+        numbers.samples.push_back(std::max<int64_t>(1, samples));
+        numbers.scale.push_back(scale);
+        numbers.kernel.push_back(kernel);
+        numbers.padding.push_back(padding);
+    }
+    return numbers;
+}
+
+// Sample n = scale * m + k - padding, as the layer says it; with each sum that of the absolute products, to measure errors by.
+void minimal_formula(const Minimal& problem, Array& x, Array& weight, Array* bias, std::vector<double>& y, std::vector<double>& sizes) {
+    const int64_t *const cells = problem.cells, *const samples = problem.samples, *const kernel = problem.kernel;
+    const auto place = [&](int64_t map, int64_t channel, int64_t channels, int64_t i, int64_t j, const int64_t* size) {
+        return problem.channels_last ? ((map * size[0] + i) * size[1] + j) * channels + channel
+                                     : ((map * channels + channel) * size[0] + i) * size[1] + j;
+    };
+    for (int64_t map = 0; map < problem.batch; ++map) {
+        for (int64_t out = 0; out < problem.out; ++out) {
+            for (int64_t n0 = 0; n0 < samples[0]; ++n0) {
+                for (int64_t n1 = 0; n1 < samples[1]; ++n1) {
+                    double sum = bias == nullptr ? 0.0 : bias->at(out), size = std::fabs(sum);
+                    for (int64_t k0 = (n0 + problem.padding[0]) % problem.scale[0]; k0 < kernel[0]; k0 += problem.scale[0]) {
+                        const int64_t m0 = (n0 + problem.padding[0] - k0) / problem.scale[0];
+                        if (n0 + problem.padding[0] < k0 || m0 >= cells[0]) continue;
+                        for (int64_t k1 = (n1 + problem.padding[1]) % problem.scale[1]; k1 < kernel[1]; k1 += problem.scale[1]) {
+                            const int64_t m1 = (n1 + problem.padding[1] - k1) / problem.scale[1];
+                            if (n1 + problem.padding[1] < k1 || m1 >= cells[1]) continue;
+                            for (int64_t c = 0; c < problem.channels; ++c) {
+                                const double product = x.at(place(map, c, problem.channels, m0, m1, cells)) *
+                                                       weight.at(((c * problem.out + out) * kernel[0] + k0) * kernel[1] + k1);
+                                sum += product;
+                                size += std::fabs(product);
+                            }
+                        }
+                    }
+                    const std::size_t index = static_cast<std::size_t>(place(map, out, problem.out, n0, n1, samples));
+                    y[index] = sum;
+                    sizes[index] = size;
+                }
+            }
+        }
+    }
+}
+
+void test_minimal(std::uint64_t seed, const MinimalNumbers& numbers) {
+    const Minimal problem = checked_minimal(numbers);
+    Random random(seed);
+    const int64_t outputs = problem.batch * problem.out * problem.samples[0] * problem.samples[1];
+    Array x(Number::float32, problem.batch * problem.channels * problem.cells[0] * problem.cells[1]);
+    Array weight(Number::float32, problem.channels * problem.out * problem.kernel[0] * problem.kernel[1]);
+    Array bias(Number::float32, problem.out), prepared(Number::float32, prepared_size(problem));
+    x.draw(random);
+    weight.draw(random);
+    bias.draw(random);
+    const bool is_biased = random.one_in(2);
+    std::vector<double> wanted(static_cast<std::size_t>(outputs)), sizes(wanted.size());
+    minimal_formula(problem, x, weight, is_biased ? &bias : nullptr, wanted, sizes);
+    const auto floats = [](Array& array) { return reinterpret_cast<float*>(array.data()); };
+    prepare_minimal(problem, floats(weight), floats(prepared));
+    bool whole = prepared.guards_are_whole();
+    // sums of cells and of taps are of the size of all that a group of samples reads
+    const double largest = *std::max_element(sizes.begin(), sizes.end());
+    for (const Kernels* kernels : available_kernels()) {
+        Array y(Number::float32, outputs);
+        const bool done = apply_minimal(*kernels, problem, floats(x), floats(prepared), is_biased ? floats(bias) : nullptr, floats(y));
+        double worst = done ? 0.0 : 1.0;
+        for (int64_t index = 0; index < outputs; ++index) {
+            const double error = std::fabs(y.at(index) - wanted[static_cast<std::size_t>(index)]);
+            // a NaN is no smaller
+            if (!(error <= worst)) worst = error;
+        }
+        if (worst <= 2e-6 * largest && y.guards_are_whole() && whole) continue;
+        ++failures;
+        std::printf("FAILED minimal, %s, seed %" PRIu64 ": error %g of %g; batch %" PRId64 ", channels %" PRId64 " to %" PRId64 ", last %d, threads %d\n",
+                    kernels->instructions, seed, worst, largest, problem.batch, problem.channels, problem.out, problem.channels_last, problem.threads);
+        for (int axis = 0; axis < 2; ++axis) {
+            std::printf("    axis: cells %" PRId64 ", samples %" PRId64 ", scale %" PRId64 ", kernel %" PRId64 ", padding %" PRId64 "\n", problem.cells[axis],
+                        problem.samples[axis], problem.scale[axis], problem.kernel[axis], problem.padding[axis]);
+        }
+    }
+}
+
+// So large that there are several strips of rows, and that vectors are written past the caches.
+void test_large_minimal() {
+    for (const bool channels_last : {true, false}) {
+        for (const int64_t line : {90, 96}) {
+            test_minimal(5, {1, 2, 130, {62, line}, {124, 2 * line}, {2, 2}, {4, 4}, {1, 1}, channels_last, 2});
+        }
+        test_minimal(6, {1, 40, 2, {100, 60}, {200, 120}, {2, 2}, {4, 6}, {1, 2}, channels_last, 1});
+    }
+}
+
+void expect_minimal_refused(const char* message, const std::function<void(MinimalNumbers&)>& spoil) {
+    MinimalNumbers numbers = {2, 3, 4, {5, 7}, {10, 21}, {2, 3}, {4, 9}, {1, 3}, false, 1};
+    checked_minimal(numbers);
+    spoil(numbers);
+    std::string said = "nothing";
+    try {
+        checked_minimal(numbers);
+    } catch (const BadNumber& error) {
+        said = error.what();
+    }
+    if (said == message) return;
+    ++failures;
+    std::printf("FAILED checked_minimal: wanted \"%s\", got \"%s\"\n", message, said.c_str());
+}
+
+void test_checked_minimal() {
+    const int64_t most = std::numeric_limits<int64_t>::max();
+    expect_minimal_refused("batch must be at least 1; got 0", [](MinimalNumbers& n) { n.batch = 0; });
+    expect_minimal_refused("channels must be at least 1; got 0", [](MinimalNumbers& n) { n.channels = 0; });
+    expect_minimal_refused("out must be at least 1; got -1", [](MinimalNumbers& n) { n.out = -1; });
+    expect_minimal_refused("threads must be at least 1; got 0", [](MinimalNumbers& n) { n.threads = 0; });
+    expect_minimal_refused("cells must have 2 numbers, one per axis; got 1", [](MinimalNumbers& n) { n.cells = {5}; });
+    expect_minimal_refused("samples must be at least 1; got 0", [](MinimalNumbers& n) { n.samples[1] = 0; });
+    expect_minimal_refused("padding must be at least 0; got -1", [](MinimalNumbers& n) { n.padding[0] = -1; });
+    expect_minimal_refused("kernel must be at most 6 for scale 2, so that no phase has more than 3 taps; got 7",
+                           [](MinimalNumbers& n) { n.kernel[0] = 7; });
+    const char* const too_large = "the map does not fit 64 bits; use a smaller one";
+    expect_minimal_refused(too_large, [=](MinimalNumbers& n) { n.cells[0] = most; });
+    expect_minimal_refused(too_large, [=](MinimalNumbers& n) { n.samples[1] = most; });
+    expect_minimal_refused(too_large, [=](MinimalNumbers& n) { n.channels = most; });
+    expect_minimal_refused(too_large, [=](MinimalNumbers& n) { n.padding[1] = most; });
+    expect_minimal_refused(too_large, [=](MinimalNumbers& n) { n.scale[0] = most; });
+}
+
 void test_dispatch() {
     const std::vector<const Kernels*> found = available_kernels();
     expect(std::strcmp(found.back()->instructions, "baseline") == 0, "baseline runs everywhere");
@@ -737,6 +874,12 @@ int main(int count, char** words) {
     }
     test_large_shuffles();
     test_checked_shuffle();
+    for (std::uint64_t seed = first; seed < first + problems / 8 && failures < most_failures; ++seed) {
+        Random random(seed + 900000);
+        test_minimal(seed, draw_minimal(random));
+    }
+    test_large_minimal();
+    test_checked_minimal();
     if (failures != 0) {
         std::printf("%d failures\n", failures);
         return 1;

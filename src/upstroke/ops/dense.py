@@ -11,7 +11,10 @@ from torch import Tensor
 from upstroke.ops.convolutions import CONV_TRANSPOSE
 from upstroke.ops.dense_choice import best_form
 from upstroke.ops.dense_forms import FORMS, OWN, Call, Form, Part
+from upstroke.ops.kernels import instructions
 from upstroke.ops.layout import empty, is_channels_last
+from upstroke.ops.minimal import Filtering, is_served, prepare, run, seen_before
+from upstroke.ops.minimal_choice import Use, best_use
 from upstroke.ops.recorded import is_recorded
 from upstroke.ops.relayout import relaid
 
@@ -42,7 +45,10 @@ def conv_transpose(
     (taps - 1) + 1 - 2 * padding + output_padding. On the CPU in float32 and bfloat16 the product, the
     gradient in x and that in the weight each run in the form that was measured to be the fastest for their
     size, which may be PyTorch's own in its other layout or a few matrix products; elsewhere it is PyTorch's
-    call.
+    call. Where minimal filtering (Winograd) was measured to be faster, the product has fewer multiplications
+    than taps. It works on sums of taps, which for a large weight take as long as a few calls to make, so
+    there a weight has to come twice without a gradient being wanted in it, and is then kept in that form
+    beside itself (four times its numbers for k4 s2) until it is changed in place or gone.
 
     Args:
         x: (batch, channels, *cells).
@@ -61,6 +67,9 @@ def conv_transpose(
     """
     if _is_measured(x, weight, bias, groups):
         numbers = (stride, padding, output_padding, dilation)
+        filtered = _filtered_at_once(x, weight, bias, numbers)
+        if filtered is not None:
+            return filtered
         if torch.compiler.is_compiling() or _is_worth_it(x, weight, numbers, groups):
             return _ours(x, weight, bias, numbers, groups)
     return CONV_TRANSPOSE[x.ndim - 2](
@@ -104,6 +113,8 @@ def _is_worth_it(x: Tensor, weight: Tensor, numbers: Sequence[Sequence[int]], gr
     call = _call(tuple(cells), weight, numbers, groups)
     if min(call.samples) < 1:
         return False
+    if _filtered_use(x, weight, call) != "never":
+        return True
     parts: list[Part] = ["forward"]
     if torch.is_grad_enabled():
         if x.requires_grad:
@@ -169,6 +180,10 @@ def _forward(
 ) -> Tensor:
     call = _call(x.shape[2:], weight, (stride, padding, output_padding, dilation), groups)
     last = is_channels_last(x)
+    # whether gradients are wanted is not told here, and a weight that is trained is another one the next time
+    filtered = _filtered(x, weight, bias, call, is_fixed=not weight.requires_grad)
+    if filtered is not None:
+        return filtered
     form = _form("forward", x, call, (x.shape[0], x.shape[1], weight.shape[1]), last=last)
     if form.takes_bias:
         y = form.run(x, weight, call, bias)
@@ -177,6 +192,54 @@ def _forward(
         if bias is not None:
             y = y.add_(bias.view(-1, *[1] * call.ndim))
     return relaid(y, channels_last=last)
+
+
+def _filtered_at_once(
+    x: Tensor, weight: Tensor, bias: Tensor | None, numbers: Sequence[Sequence[int]]
+) -> Tensor | None:
+    """The output by minimal filtering without an operator, where no gradient is wanted."""
+    if torch.compiler.is_compiling() or x.shape[0] * x[0].numel() * weight[0].numel() < WORTH_A_CHOICE:
+        return None
+    wants_gradient = any(each is not None and each.requires_grad for each in (x, weight, bias))
+    if wants_gradient and torch.is_grad_enabled():
+        return None
+    call = _call(x.shape[2:], weight, numbers, 1)
+    return _filtered(x, weight, bias, call, is_fixed=True) if min(call.samples) > 0 else None
+
+
+def _filtered(
+    x: Tensor, weight: Tensor, bias: Tensor | None, call: Call, *, is_fixed: bool
+) -> Tensor | None:
+    """The output by minimal filtering, where that is faster; is_fixed: for a weight that may come again."""
+    use = _filtered_use(x, weight, call)
+    if use == "never":
+        return None
+    numbers = _filtering(call)
+    prepared = seen_before(weight, numbers) if is_fixed else None
+    if prepared is None:
+        if use == "prepared":
+            return None
+        prepared = prepare(weight, numbers)
+    return run(x, prepared, bias, numbers, weight.shape[1], call.samples)
+
+
+def _filtered_use(x: Tensor, weight: Tensor, call: Call) -> Use:
+    if call.groups > 1 or not is_served(x, _filtering(call), call.dilation, call.groups):
+        return "never"
+    return best_use(
+        batch=x.shape[0],
+        channels=x.shape[1],
+        out=weight.shape[1],
+        cells=call.cells,
+        kernel=call.kernel,
+        stride=call.stride,
+        channels_last=is_channels_last(x),
+        instructions=instructions(),
+    ).use
+
+
+def _filtering(call: Call) -> Filtering:
+    return Filtering(kernel=call.kernel, stride=call.stride, padding=call.padding)
 
 
 def _input_gradient(

@@ -6,7 +6,15 @@ import warnings
 from collections.abc import Sequence
 from typing import Protocol, cast, runtime_checkable
 
-__all__ = ["Kernels", "MissingKernelsWarning", "Numbers", "Shuffle", "instructions", "native"]
+__all__ = [
+    "Kernels",
+    "MinimalNumbers",
+    "MissingKernelsWarning",
+    "Numbers",
+    "Shuffle",
+    "instructions",
+    "native",
+]
 
 
 @runtime_checkable
@@ -87,6 +95,47 @@ class Shuffle(Protocol):
 
 
 @runtime_checkable
+class MinimalNumbers(Protocol):
+    """The numbers of one transposed convolution by minimal filtering, checked."""
+
+    prepared_size: int
+
+
+@runtime_checkable
+class MakeMinimal(Protocol):
+    """Check the numbers of a transposed convolution; ValueError for such as mean nothing or are not served."""
+
+    def __call__(
+        self,
+        *,
+        batch: int,
+        channels: int,
+        out: int,
+        cells: Sequence[int],
+        samples: Sequence[int],
+        scale: Sequence[int],
+        kernel: Sequence[int],
+        padding: Sequence[int],
+        channels_last: bool,
+        threads: int,
+    ) -> MinimalNumbers:
+        """Check them.
+
+        Args:
+            batch: of the maps.
+            channels: that come in.
+            out: channels that go out.
+            cells: size of the map at the low rate, like all that follow up to padding two numbers.
+            samples: size of the map at the high rate.
+            scale: of the operator.
+            kernel: its length, at most three times the scale.
+            padding: samples cut off before the first.
+            channels_last: whether the channels of both maps lie innermost.
+            threads: at most so many work.
+        """
+
+
+@runtime_checkable
 class Kernels(Protocol):
     """What native/module.cpp offers.
 
@@ -97,6 +146,7 @@ class Kernels(Protocol):
     """
 
     Problem: MakeProblem
+    Minimal: MakeMinimal
     interleave: Shuffle  # into samples
     deinterleave: Shuffle  # into phases
 
@@ -108,6 +158,12 @@ class Kernels(Protocol):
 
     def kernel_gradient(self, y: int, x: int, kernel: int, numbers: Numbers, /) -> None:
         """Write kernel, the gradient in it of the product of y with the upsampled x."""
+
+    def prepare_minimal(self, weight: int, prepared: int, numbers: MinimalNumbers, /) -> None:
+        """Write the sums of taps of a weight (channels, out, *kernel), all float32 and without gaps."""
+
+    def minimal(self, x: int, prepared: int, bias: int, y: int, numbers: MinimalNumbers, /) -> None:
+        """Write y, made from x, a prepared weight and bias (0: none), all float32 and without gaps."""
 
     def instructions(self) -> str:
         """The set of instructions in use."""
