@@ -79,7 +79,9 @@ def test_it_is_pytorchs_layer(layer, seed, channels, last, has_bias):
     size = operator(x.double().abs(), weight.double().abs(), None, *settings).max() + 1
     assert y.shape == right.shape
     assert y.dtype == torch.float32
-    assert is_channels_last(y) == (last and channels[1] > 1 and is_channels_last(in_layout(x, channels_last=last)))
+    assert is_channels_last(y) == (
+        last and channels[1] > 1 and is_channels_last(in_layout(x, channels_last=last))
+    )
     assert (y - right).abs().max() <= 1e-6 * size
 
 

@@ -180,7 +180,6 @@ def _forward(
 ) -> Tensor:
     call = _call(x.shape[2:], weight, (stride, padding, output_padding, dilation), groups)
     last = is_channels_last(x)
-    # whether gradients are wanted is not told here, and a weight that is trained is another one the next time
     filtered = _filtered(x, weight, bias, call, is_fixed=not weight.requires_grad)
     if filtered is not None:
         return filtered
@@ -197,19 +196,19 @@ def _forward(
 def _filtered_at_once(
     x: Tensor, weight: Tensor, bias: Tensor | None, numbers: Sequence[Sequence[int]]
 ) -> Tensor | None:
-    """The output by minimal filtering without an operator, where no gradient is wanted."""
-    if torch.compiler.is_compiling() or x.shape[0] * x[0].numel() * weight[0].numel() < WORTH_A_CHOICE:
+    """The output for a weight that may be trained, while no gradient is wanted; the operator sees others.
+
+    The operator is not told whether gradients are wanted, so to it such a weight is another one every time.
+    """
+    if torch.compiler.is_compiling() or torch.is_grad_enabled() or not weight.requires_grad:
         return None
-    wants_gradient = any(each is not None and each.requires_grad for each in (x, weight, bias))
-    if wants_gradient and torch.is_grad_enabled():
+    if x.shape[0] * x[:1].numel() * weight[:1].numel() < WORTH_A_CHOICE:
         return None
     call = _call(x.shape[2:], weight, numbers, 1)
     return _filtered(x, weight, bias, call, is_fixed=True) if min(call.samples) > 0 else None
 
 
-def _filtered(
-    x: Tensor, weight: Tensor, bias: Tensor | None, call: Call, *, is_fixed: bool
-) -> Tensor | None:
+def _filtered(x: Tensor, weight: Tensor, bias: Tensor | None, call: Call, *, is_fixed: bool) -> Tensor | None:
     """The output by minimal filtering, where that is faster; is_fixed: for a weight that may come again."""
     use = _filtered_use(x, weight, call)
     if use == "never":

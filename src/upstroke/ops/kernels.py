@@ -103,7 +103,7 @@ class MinimalNumbers(Protocol):
 
 @runtime_checkable
 class MakeMinimal(Protocol):
-    """Check the numbers of a transposed convolution; ValueError for such as mean nothing or are not served."""
+    """Check the numbers of a transposed convolution; ValueError for such as mean nothing or do not fit."""
 
     def __call__(
         self,

@@ -1,6 +1,5 @@
-"""Apply a dense transposed convolution by minimal filtering: fewer products than taps, of a weight prepared once."""
+"""Apply a dense transposed convolution by minimal filtering: fewer products than taps, weights prepared."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
@@ -46,7 +45,7 @@ _PREPARED = cast("dict[Tensor, dict[Filtering, _Prepared]]", WeakTensorKeyDictio
 
 
 def is_served(x: Tensor, numbers: Filtering, dilation: Sequence[int], groups: int) -> bool:
-    """Whether the kernels can compute this: float32 on the CPU, one or two axes, few taps, no gaps in the map.
+    """Whether the kernels can compute this: float32 on the CPU, one or two axes, few taps, some cells.
 
     >>> is_served(torch.zeros(1, 4, 5, 7), Filtering((4, 4), (2, 2), (1, 1)), (1, 1), 1)
     True
