@@ -48,7 +48,8 @@ def conv_transpose(
     call. Where minimal filtering (Winograd) was measured to be faster, the product has fewer multiplications
     than taps. It works on sums of taps, which for a large weight take as long as a few calls to make, so
     there a weight has to come twice without a gradient being wanted in it, and is then kept in that form
-    beside itself (four times its numbers for k4 s2) until it is changed in place or gone.
+    beside itself (four times its numbers for k4 s2) until it is changed in place or gone. Sums are then
+    rounded in another order, and a NaN or an infinity in x reaches samples up to two cells further.
 
     Args:
         x: (batch, channels, *cells).

@@ -20,7 +20,15 @@ LOOKED_AT = 64
 
 
 class Filtering(NamedTuple):
-    """The numbers of one transposed convolution of one or two axes, sizes apart."""
+    """The numbers of one transposed convolution of one or two axes, sizes apart.
+
+    Every phase is a small convolution. Where y0 = a x0 + b x1, y1 = a x1 + b x2 and y2 = a x2 + b x3, the
+    four products (x0 - x2) a, (x1 + x2) (a + b) / 2, (x2 - x1) (a - b) / 2 and (x3 - x1) b are enough: y0 is
+    the sum of the first three, y1 the second less the third, y2 the sum of the last three. Two samples of
+    three taps take four as well. In two axes one is done within the other, and cells beyond the border make
+    no products. Source: S. Winograd, Arithmetic Complexity of Computations, SIAM 1980; for convolutions of
+    many channels A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016.
+    """
 
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
