@@ -184,8 +184,8 @@ def table(path: Path = PATH) -> str:
         times = (row["phases"], row["otherwise"], row["filtered"], row["preparing"])
         lines.append(f"    MinimalRow({', '.join(map(str, (*values, *times)))}),\n")
     return (
-        f"{HEAD}INSTRUCTIONS: tuple[str, ...] = ({sets},)\n\n"
-        f"# fmt: off\nMEASURED: tuple[MinimalRow, ...] = (\n{''.join(lines)})\n"
+        f"{HEAD}# fmt: off\nINSTRUCTIONS: tuple[str, ...] = ({sets},)\n\n"
+        f"MEASURED: tuple[MinimalRow, ...] = (\n{''.join(lines)})\n"
     )
 
 

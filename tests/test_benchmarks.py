@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks import gate, pages, results, row, run, table
+from benchmarks import gate, minimal, pages, results, row, run, table
 from benchmarks.cases import CASES, SUITES, Case, Fixed, Separable, Transposed
 from benchmarks.contender import Contender, of_module
 from benchmarks.layers import pytorchs, upstrokes
@@ -16,6 +16,7 @@ from benchmarks.row import Seconds, keys, measured
 from benchmarks.targets import dense_over_separable, saving
 
 from upstroke.ops import IMPLS
+from upstroke.ops.kernels import native
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = Case(
@@ -82,6 +83,24 @@ def test_the_choices_are_made_from_the_results():
     assert table.DENSE_TABLE.read_text() == table.dense_table()
     assert table.RESIZE_TABLE.read_text() == table.resize_table()
     assert table.PEER_TABLE.read_text() == table.peer_table()
+
+
+def test_the_choice_of_minimal_filtering_is_made_from_its_results():
+    assert minimal.TABLE.read_text() == minimal.table()
+
+
+@pytest.mark.skipif(native() is None, reason="the compiled kernels are not there")
+def test_minimal_filtering_is_measured_where_it_is_right(monkeypatch):
+    monkeypatch.setattr(minimal, "SECONDS", 0.001)
+    layer = Transposed(out=3, kernel=4, stride=2, padding=1, bias=False)
+    case = Case(suite="minimal", name="small", layer=layer, shape=(2, 2, 5, 5))
+    row = minimal.measured(case, "channels-last")
+    assert (row.axes, row.layout, row.batch, row.channels) == (2, "channels-last", 2, (2, 3))
+    assert (row.cells, row.taps, row.phases) == (25, 16, 4)
+    assert min(row.otherwise, row.filtered, row.preparing) > 0
+    monkeypatch.setattr(minimal, "run", lambda *_: torch.zeros(2, 3, 10, 10))
+    with pytest.raises(SystemExit, match=r"^small/channels-last: off by 1\.0e\+00, so not timed$"):
+        minimal.measured(case, "channels-last")
 
 
 def test_results_are_of_rows_that_there_are():

@@ -37,12 +37,9 @@ class MinimalRow(NamedTuple):
 
 
 # the sets of instructions with which these times were taken, or that make no difference to them
-INSTRUCTIONS: tuple[str, ...] = (
-    "avx512",
-    "avx512_bf16",
-)
-
 # fmt: off
+INSTRUCTIONS: tuple[str, ...] = ("avx512", "avx512_bf16",)
+
 MEASURED: tuple[MinimalRow, ...] = (
     MinimalRow(2, "contiguous", 8, (64, 32), 1024, 16, 4, 8.74, 5.97, 0.102),
     MinimalRow(2, "channels-last", 8, (64, 32), 1024, 16, 4, 6.62, 5.7, 0.101),
