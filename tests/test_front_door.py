@@ -19,6 +19,7 @@ PUBLIC = (
     "__version__",
     "check",
     "choose",
+    "fix",
     "from_module",
     "nn",
     "to_module",
@@ -46,6 +47,17 @@ def test_public_names_are_pinned():
 def test_import_loads_nothing_heavy():
     loaded = python("-c", "import upstroke, sys; print(*sys.modules)").stdout.split()
     assert not HEAVY & set(loaded), f"import upstroke loads {sorted(HEAVY & set(loaded))}"
+
+
+def test_fixing_is_loaded_when_it_is_asked_for():
+    program = (
+        "import sys, upstroke\n"
+        "assert 'fix' in dir(upstroke) and 'upstroke.rewrite' not in sys.modules\n"
+        "print(upstroke.fix.__module__, upstroke.fix is upstroke.fix)"
+    )
+    assert python("-c", program).stdout == "upstroke.rewrite.fix True\n"
+    with pytest.raises(AttributeError, match=r"^module 'upstroke' has no attribute 'fixed'$"):
+        _ = upstroke.fixed
 
 
 def cost_beyond_torch_ms(byte_code: Path) -> float:
