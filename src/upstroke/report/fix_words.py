@@ -1,5 +1,6 @@
 """Turn numbers of a record of a fixed model into the words that text and pages share."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,9 +9,11 @@ from upstroke.report.check_words import counted
 from upstroke.report.inspect_text import figures
 
 __all__ = [
+    "change",
     "gain",
     "large",
     "milliseconds",
+    "reason",
     "shown_sizes",
     "site_lines",
     "state",
@@ -18,6 +21,7 @@ __all__ = [
     "totals",
     "verification",
     "way",
+    "whole",
 ]
 
 Json = dict[str, Any]
@@ -30,6 +34,12 @@ FORMS = {
     "native": "compiled kernels",
     "as it is": "as it is",
 }
+# What ONNX Runtime says that a node refuses: its kind, its name, a place in the source, the reason.
+REFUSED = re.compile(
+    r"\[ONNXRuntimeError\].* running (?P<kind>\w+) node\. Name:'(?P<name>[^']*)' Status Message: "
+    r"(?:\S+:\d+ .*?\) )?(?P<why>.*)"
+)
+LONGEST_REASON = 160
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -76,7 +86,7 @@ def way(form: str | None) -> str:
     return "" if form is None else FORMS.get(form, form)
 
 
-def gain(ratio: float | None) -> str:
+def gain(ratio: int | float | None) -> str:
     """How many times faster, in words; empty where nothing was measured.
 
     >>> gain(2.125), gain(None)
@@ -85,7 +95,7 @@ def gain(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.3g}×" if ratio >= 10 else f"{ratio:.2g}×"
 
 
-def milliseconds(value: float | None) -> str:
+def milliseconds(value: int | float | None) -> str:
     """A time with three figures.
 
     >>> milliseconds(0.01234), milliseconds(1234.5)
@@ -96,7 +106,7 @@ def milliseconds(value: float | None) -> str:
     return f"{figures(value / 1e3, 3)} s" if value >= 1e3 else f"{figures(value, 3)} ms"
 
 
-def large(value: float | None, unit: str = "") -> str:
+def large(value: int | float | None, unit: str = "") -> str:
     """A number with a letter for its thousands.
 
     >>> large(1_234_000.0), large(None), large(512.0, "B")
@@ -110,20 +120,29 @@ def large(value: float | None, unit: str = "") -> str:
     return f"{figures(value, 3)} {unit}".rstrip()
 
 
+def whole(value: int | float | None) -> str:
+    """A count in full.
+
+    >>> whole(1171721), whole(None)
+    ('1,171,721', '–')
+    """
+    return "–" if value is None else f"{value:,.0f}"
+
+
 def totals(record: Json) -> Iterator[tuple[str, str, str, str]]:
     """Of the whole model: what is counted or measured, before, after, and what that means."""
-    whole = record["totals"]
+    all_of_it = record["totals"]
     for key, title, unit in (
         ("multiply_adds", "multiply–adds", ""),
         ("parameters", "parameters", ""),
         ("milliseconds", "time", "ms"),
         ("peak_memory", "peak memory", "B"),
     ):
-        pair = whole[key]
+        pair = all_of_it[key]
         if pair["before"] is None and pair["after"] is None:
             continue
         before, after = (
-            milliseconds(each) if unit == "ms" else large(each, unit)
+            milliseconds(each) if unit == "ms" else whole(each) if key == "parameters" else large(each, unit)
             for each in (pair["before"], pair["after"])
         )
         yield title, before, after, _meaning(key, pair)
@@ -131,12 +150,23 @@ def totals(record: Json) -> Iterator[tuple[str, str, str, str]]:
 
 def _meaning(key: str, pair: Json) -> str:
     before, after = pair["before"], pair["after"]
-    if not before or not after or before == after:
-        return "" if not before or not after else "the same"
-    if key == "milliseconds":
+    if key == "milliseconds" and before and after:
         return f"{figures(before / after, 3)} times as fast"
-    change = 100 * (after - before) / before
-    return f"{figures(abs(change), 2)} % {'more' if change > 0 else 'less'}"
+    return change(before, after)
+
+
+def change(before: int | float | None, after: int | float | None) -> str:
+    """How much more or less a number became, in words; empty where one is not known.
+
+    >>> change(200, 150), change(7, 7), change(None, 3)
+    ('25 % less', 'the same', '')
+    """
+    if before is not None and before == after:
+        return "the same"
+    if not before or after is None:
+        return ""
+    part = 100 * (after - before) / before
+    return f"{figures(abs(part), 2)} % {'more' if part > 0 else 'less'}"
 
 
 def verification(record: Json) -> str:
@@ -172,7 +202,7 @@ def case_words(case: Json) -> str:
     'one more: both refuse it: sizes must be even'
     """
     if case["refused"] is not None:
-        return f"{case['words']}: both refuse it: {case['refused']}"
+        return f"{case['words']}: both refuse it: {reason(case['refused'])}"
     if case["fault"] is not None:
         return f"{case['words']}: {case['fault']}"
     shown = (
@@ -180,6 +210,18 @@ def case_words(case: Json) -> str:
         for each in case["outputs"]
     )
     return f"{case['words']}: {', '.join(shown)}"
+
+
+def reason(words: str) -> str:
+    """Why a model refuses a size: of what ONNX Runtime says, the node and the message.
+
+    >>> reason("[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Add node. "
+    ...        "Name:'join' Status Message: /src/element_wise_ops.h:5 void Init(int, int) 21 by 22")
+    'Add join: 21 by 22'
+    """
+    found = REFUSED.match(words)
+    short = words if found is None else f"{found['kind']} {found['name']}: {found['why']}"
+    return short if len(short) <= LONGEST_REASON else f"{short[:LONGEST_REASON]}…"
 
 
 def shown_sizes(sizes: Sequence[Sequence[int]]) -> str:

@@ -96,18 +96,20 @@ class Diff:
     @property
     def gone(self) -> tuple[Finding, ...]:
         """What is found in the old model alone, by code and site."""
-        return _without(self.old.report.findings, self.new.report.findings)
+        return _without(self.old.report, self.new.report)
 
     @property
     def added(self) -> tuple[Finding, ...]:
         """What is found in the new model alone, by code and site."""
-        return _without(self.new.report.findings, self.old.report.findings)
+        return _without(self.new.report, self.old.report)
 
     @property
     def same(self) -> tuple[Finding, ...]:
         """What is found in both, by code and site, as the new model has it."""
-        added = {id(each) for each in self.added}
-        return tuple(each for each in self.new.report.findings if id(each) not in added)
+        new, old = self.new.report, self.old.report
+        known = set(_keys(old, _places(new)))
+        keys = _keys(new, _places(old))
+        return tuple(each for each, key in zip(new.findings, keys, strict=True) if key in known)
 
     @property
     def largest(self) -> float:
@@ -130,6 +132,7 @@ class Diff:
                 "new": [_finding(each) for each in self.added],
                 "same": [_finding(each) for each in self.same],
             },
+            "largest": self.largest if math.isfinite(self.largest) else None,
             "cases": [_case_json(each) for each in self.cases],
         }
 
@@ -140,6 +143,7 @@ def diff(
     inputs: Any = None,  # noqa: ANN401 - tensors for a module, sizes for a file
     *,
     keywords: Mapping[str, Any] | None = None,
+    names: Sequence[str] = ("", ""),
     select: str | Sequence[str] = (),
     ignore: str | Sequence[str] = (),
     seed: int = 0,
@@ -154,6 +158,7 @@ def diff(
         inputs: as `check` takes them: for a module the arguments of one forward pass, for two files the sizes
             of the inputs that they leave open. A file beside a module gets the module's tensors, in order.
         keywords: further arguments of a module's forward pass, by name.
+        names: what to call the two; by default a module's type and a file's name.
         select: codes of the rules to ask, as for `check`.
         ignore: codes of rules not to ask, likewise.
         seed: of random inputs.
@@ -178,8 +183,8 @@ def diff(
         given, named = _drawn(models[0], inputs, seed), {}
     tensors = _tensors(given, named)
     sides = [
-        _checked(each, source, given, named, tensors, select, ignore)
-        for each, source in zip(models, (old, new), strict=True)
+        _checked(each, source, given, named, tensors, name=name, select=select, ignore=ignore)
+        for each, source, name in zip(models, (old, new), names, strict=True)
     ]
     graph = sides[0].report.graph
     axes = (
@@ -225,11 +230,10 @@ def _checked(
     given: Sequence[Any],
     named: Mapping[str, Any],
     tensors: Sequence[Tensor],
-    select: str | Sequence[str],
-    ignore: str | Sequence[str],
+    **asked: Any,  # noqa: ANN401 - what check takes by name
 ) -> Side:
     if isinstance(model, nn.Module):
-        report = check(model, (tuple(given), dict(named)), select=select, ignore=ignore)
+        report = check(model, (tuple(given), dict(named)), **asked)
         parameters = parameters_of_module(model)
     else:
         from upstroke.graph.onnx_shapes import inputs_of
@@ -242,11 +246,7 @@ def _checked(
             raise OptionError(msg)
         sizes = {name: tuple(each.shape) for name, each in zip(names, tensors, strict=True)}
         is_file = isinstance(source, str | PathLike)
-        report = (
-            check(source, sizes, select=select, ignore=ignore)
-            if is_file
-            else check(read_onnx(model, sizes=sizes), select=select, ignore=ignore)
-        )
+        report = check(source, sizes, **asked) if is_file else check(read_onnx(model, sizes=sizes), **asked)
         parameters = parameters_of_onnx(model)
     return Side(report=report, parameters=parameters, multiply_adds=multiply_adds(report.graph).total)
 
@@ -334,9 +334,35 @@ def _relative(value: float, to: float) -> float:
     return value / to if to else value
 
 
-def _without(found: Sequence[Finding], others: Sequence[Finding]) -> tuple[Finding, ...]:
-    known = {(each.rule.code, each.site) for each in others}
-    return tuple(each for each in found if (each.rule.code, each.site) not in known)
+def _without(report: Report, other: Report) -> tuple[Finding, ...]:
+    """The findings of a report that another has not."""
+    known = set(_keys(other, _places(report)))
+    keys = _keys(report, _places(other))
+    return tuple(each for each, key in zip(report.findings, keys, strict=True) if key not in known)
+
+
+def _keys(report: Report, others: set[str]) -> list[tuple[str, str]]:
+    """Code and place of every finding, as the other model has them; none of the model as a whole."""
+    return [
+        (each.rule.code, "" if each.site == report.graph.model else _place(each.site, others))
+        for each in report.findings
+    ]
+
+
+def _places(report: Report) -> set[str]:
+    """The names of all that was judged."""
+    names = [{each.reading.name for each in report.sites}, {each.reading.name for each in report.joins}]
+    names += [{each.reading.name for each in report.reductions}]
+    names += [{each.reading.name for each in report.outputs}]
+    return set().union(*names)
+
+
+def _place(name: str, others: set[str]) -> str:
+    """A name as another model has it: what was put in place of a site is called SITE/... there, or SITE.0."""
+    short = name
+    while short not in others and (cut := max(short.rfind("/"), short.rfind("."))) > 0:
+        short = short[:cut]
+    return short if short in others else name
 
 
 def _tensors(inputs: Sequence[Any], keywords: Mapping[str, Any]) -> list[Tensor]:
