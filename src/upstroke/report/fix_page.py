@@ -1,13 +1,16 @@
 """Turn the record of a fixed model into one self-contained HTML page."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from upstroke.report.check_sections import badge
-from upstroke.report.check_words import measured
 from upstroke.report.fix_words import (
+    before_and_after,
     case_words,
+    changed_findings,
     gain,
+    moved_outputs,
+    repair_lines,
+    sentence,
     shown_sizes,
     site_lines,
     state,
@@ -16,15 +19,15 @@ from upstroke.report.fix_words import (
     verification,
 )
 from upstroke.report.html import page
-from upstroke.report.inspect_text import figures
 from upstroke.report.svg_bars import compared
 
 __all__ = ["fix_page"]
 
 Json = dict[str, Any]
-GROUPS = (("rewritten", "Rewritten"), ("left", "Left as they are"))
-# Sites that a figure shows; with more of them its names would be too small to read.
+# Sites that are shown with a figure; with more of them the page would be of figures alone.
 MOST_BARS = 12
+# Forms in a word, for the figures.
+SHORT = {"native": "compiled", "depth to space": "shuffle", "commuted": "1×1 first"}
 
 
 def fix_page(record: Json) -> str:
@@ -36,22 +39,23 @@ def fix_page(record: Json) -> str:
             "model": record["model"],
             "verdict": summary(record),
             "state": badge(state(record)),
-            "where": verification(record) or "nothing was changed, so nothing had to be compared",
+            "where": verification(record) or _not_compared(record),
             "source": _source(record),
             "totals": list(totals(record)),
-            "figures": list(_figures(record)),
-            "gain": record["totals"]["words"] or "",
-            "groups": [_group(record, outcome, title) for outcome, title in GROUPS if _of(record, outcome)],
+            "figure": _whole_figure(record),
+            "gain": sentence(record["totals"]["words"] or ""),
+            "rewritten": [_site(each, number) for number, each in enumerate(_of(record, "rewritten"))],
+            "left": [_site(each, MOST_BARS) for each in _of(record, "left")],
             "repairs": [_repair(each) for each in record["repairs"]],
-            "moved": list(_moved(record)),
+            "moved": list(moved_outputs(record)),
             "verification": verification(record),
             "cases": [
                 _case(case, each["dtype"])
                 for each in (record["verified"] or {"precisions": ()})["precisions"]
                 for case in each["cases"]
             ],
-            "findings": list(_findings(record)),
-            "notes": record["notes"],
+            "findings": list(changed_findings(record)),
+            "notes": [sentence(each) for each in record["notes"]],
             "schema": record["schema"],
             "version": record["version"],
         },
@@ -67,60 +71,55 @@ def _of(record: Json, outcome: str) -> list[Json]:
     return [each for each in record["sites"] if each["outcome"] == outcome]
 
 
-def _group(record: Json, outcome: str, title: str) -> Json:
-    rows = [
-        {
-            "site": each["site"],
-            "codes": ", ".join(each["codes"]),
-            "gain": gain(each["ratio"]) or None,
-            "lines": list(site_lines(each)),
-        }
-        for each in _of(record, outcome)
-    ]
-    return {"title": title, "anchor": outcome, "rows": rows}
+def _not_compared(record: Json) -> str:
+    if record["changed"]:
+        return "Repairs change what the model computes; by how much stands below."
+    return "Nothing was changed, so nothing had to be compared."
 
 
-def _figures(record: Json) -> Iterator[Json]:
-    """The whole model's time, and that of each site, before and after."""
-    whole = record["totals"]["milliseconds"]
-    if whole["before"] and whole["after"]:
-        rows = [("before", whole["before"]), ("after", whole["after"])]
-        yield _figure(rows, head="The whole model", words=", milliseconds for one call")
-    for each in sorted(_of(record, "rewritten"), key=lambda site: -(site["ratio"] or 0))[:MOST_BARS]:
-        rows = [(time["form"], time["milliseconds"]) for time in each["times"]]
-        if rows:
-            yield _figure(rows, head=each["site"], words=", milliseconds in each form that was tried")
-
-
-def _figure(rows: list[tuple[str, float]], *, head: str, words: str) -> Json:
-    drawing = compared(rows, unit="ms")
-    return {"panels": [] if drawing is None else [drawing], "head": head, "words": words}
-
-
-def _repair(repair: Json) -> Json:
-    unit = repair["unit"] or ""
-    lines = [repair["words"]]
-    if repair["relative_change"] is not None:
-        lines.append(f"weights changed by {figures(100 * repair['relative_change'], 3)} % of their norm")
-    before, after = (
-        None if each is None else measured(each, unit)
-        for each in (repair["measure"]["before"], repair["measure"]["after"])
-    )
+def _site(site: Json, number: int) -> Json:
     return {
-        "site": repair["site"],
-        "code": repair["code"],
-        "status": badge("ok" if repair["outcome"] == "repaired" else "skipped"),
-        "before": before,
-        "after": after,
-        "lines": lines,
+        "name": site["site"],
+        "codes": ", ".join(site["codes"]),
+        "gain": f"{gain(site['ratio'])} as fast" if site["ratio"] else None,
+        "lines": list(site_lines(site)),
+        "how": sentence(site["how"] or ""),
+        "nodes": ", ".join(site["nodes"]),
+        "figure": _site_figure(site) if number < MOST_BARS else None,
     }
 
 
-def _moved(record: Json) -> Iterator[str]:
-    for each in record["outputs_changed"]:
-        rms = each["relative_rms"]
-        moved = "cannot be compared" if rms is None else f"changed by {figures(100 * rms, 3)} % (RMS)"
-        yield f"Output {each['name']} {moved}."
+def _whole_figure(record: Json) -> Json | None:
+    """The whole model's time before and after."""
+    whole = record["totals"]["milliseconds"]
+    if not whole["before"] or not whole["after"]:
+        return None
+    rows = [("before", whole["before"]), ("after", whole["after"])]
+    return _figure(rows, head="One call of the model", words=", milliseconds")
+
+
+def _site_figure(site: Json) -> Json | None:
+    """The time of a site in each form that was tried."""
+    rows = [(SHORT.get(time["form"], time["form"]), time["milliseconds"]) for time in site["times"]]
+    return _figure(rows, head="One call of the site", words=" in each form that was tried, milliseconds")
+
+
+def _figure(rows: list[tuple[str, float]], *, head: str, words: str) -> Json | None:
+    drawing = compared(rows, unit="")
+    return None if drawing is None else {"panels": [drawing], "head": head, "words": words}
+
+
+def _repair(repair: Json) -> Json:
+    before, after = before_and_after(repair)
+    is_done = repair["outcome"] == "repaired"
+    return {
+        "site": repair["site"],
+        "code": repair["code"],
+        "status": badge("ok" if is_done else "skipped") | {"word": "repaired" if is_done else "left"},
+        "before": before,
+        "after": after,
+        "lines": list(repair_lines(repair)),
+    }
 
 
 def _case(case: Json, dtype: str) -> Json:
@@ -131,11 +130,3 @@ def _case(case: Json, dtype: str) -> Json:
         "difference": None if largest is None else f"{largest:.2g}",
         "words": case_words(case),
     }
-
-
-def _findings(record: Json) -> Iterator[tuple[str, int, int]]:
-    before, after = record["findings"]["before"], record["findings"]["after"]
-    if before is None or after is None:
-        return
-    for code in sorted({*before, *after}):
-        yield code, before.get(code, 0), after.get(code, 0)

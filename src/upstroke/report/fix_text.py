@@ -5,10 +5,14 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from upstroke.report.check_words import measured
 from upstroke.report.fix_words import (
     case_words,
+    changed_findings,
+    measure_words,
     milliseconds,
+    moved_outputs,
+    repair_lines,
+    sentence,
     shown_sizes,
     site_lines,
     state,
@@ -18,7 +22,6 @@ from upstroke.report.fix_words import (
     way,
 )
 from upstroke.report.html import visible
-from upstroke.report.inspect_text import figures
 from upstroke.report.page import say, written
 
 __all__ = ["fix_text"]
@@ -45,9 +48,10 @@ def _write(console: Console, record: Json, *, verbose: bool) -> None:
     _repairs(console, record)
     _whole(console, record)
     _compared(console, record, verbose=verbose)
+    _found(console, record)
     for note in record["notes"]:
         console.print()
-        say(console, "", Text(visible(note)))
+        say(console, "", Text(visible(sentence(note))))
     console.print()
     _last(console, record)
 
@@ -71,6 +75,8 @@ def _sites(console: Console, title: str, outcome: str, record: Json, *, verbose:
             say(console, "    ", Text(visible(words)), hang=6)
         if verbose:
             for each in alike:
+                if each["how"]:
+                    say(console, "      ", Text(visible(sentence(each["how"]))), hang=8)
                 for time in each["times"]:
                     line = f"{milliseconds(time['milliseconds'])}  {way(time['form'])}"
                     say(console, "      ", Text(visible(line)), hang=8)
@@ -85,20 +91,12 @@ def _repairs(console: Console, record: Json) -> None:
         word = "repaired" if each["outcome"] == "repaired" else "left"
         head = Text.assemble((visible(each["site"]), "bold"), f"  {each['code']}, {word}")
         say(console, "  ", head, hang=6)
-        say(console, "    ", Text(visible(each["words"])), hang=6)
-        parts = []
-        if each["relative_change"] is not None:
-            parts.append(f"weights changed by {figures(100 * each['relative_change'], 3)} % of their norm")
-        before, after = each["measure"]["before"], each["measure"]["after"]
-        if before is not None or after is not None:
-            unit = each["unit"] or ""
-            parts.append(f"{measured(before, unit)} before, {measured(after, unit)} now")
-        if parts:
-            say(console, "    ", Text(visible("; ".join(parts))), hang=6)
-    for each in record["outputs_changed"]:
-        rms = each["relative_rms"]
-        moved = "not comparable" if rms is None else f"{figures(100 * rms, 3)} % of its root mean square"
-        say(console, "  ", Text(visible(f"output {each['name']} changed by {moved}")), hang=6)
+        for words in repair_lines(each):
+            say(console, "    ", Text(visible(words)), hang=6)
+        if measure_words(each):
+            say(console, "    ", Text(visible(measure_words(each))), hang=6)
+    for words in moved_outputs(record):
+        say(console, "  ", Text(visible(words)), hang=6)
 
 
 def _whole(console: Console, record: Json) -> None:
@@ -111,7 +109,7 @@ def _whole(console: Console, record: Json) -> None:
         words = f"{before} before, {after} now" if before != after else before
         _headed(console, title, f"{words}{f', {meaning}' if meaning else ''}")
     if record["totals"]["words"]:
-        say(console, "  ", Text(visible(record["totals"]["words"])), hang=4)
+        say(console, "  ", Text(visible(sentence(record["totals"]["words"]))), hang=4)
 
 
 def _compared(console: Console, record: Json, *, verbose: bool) -> None:
@@ -125,6 +123,16 @@ def _compared(console: Console, record: Json, *, verbose: bool) -> None:
         for case in precision["cases"]:
             head = f"{shown_sizes(case['sizes'])} {precision['dtype']}"
             _headed(console, head, case_words(case))
+
+
+def _found(console: Console, record: Json) -> None:
+    """What the check says of both, where that is not the same."""
+    counts = [(code, old, new) for code, old, new in changed_findings(record) if old != new]
+    if counts:
+        words = ", ".join(f"{code} {old} → {new}" for code, old, new in counts)
+        console.print()
+        say(console, "", Text("Findings of the check", "bold"))
+        say(console, "  ", Text(visible(words)), hang=4)
 
 
 def _last(console: Console, record: Json) -> None:

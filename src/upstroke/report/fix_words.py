@@ -5,15 +5,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from upstroke.axes import times
-from upstroke.report.check_words import counted
+from upstroke.report.check_words import counted, measured
 from upstroke.report.inspect_text import figures
 
 __all__ = [
+    "before_and_after",
+    "case_words",
     "change",
+    "changed_findings",
     "gain",
     "large",
+    "measure_words",
     "milliseconds",
+    "moved_outputs",
     "reason",
+    "repair_lines",
+    "sentence",
     "shown_sizes",
     "site_lines",
     "state",
@@ -40,6 +47,16 @@ REFUSED = re.compile(
     r"(?:\S+:\d+ .*?\) )?(?P<why>.*)"
 )
 LONGEST_REASON = 160
+# What is measured by the rules that can be repaired.
+MEASURES = {
+    "UP102": "Pattern of a constant",
+    "UP105": "Pattern of a constant",
+    "UP201": "Drift",
+    "UP203": "Sizes that come out right",
+    "UP401": "Total",
+    "UP402": "Blocks",
+}
+PERIOD = "samples of period"
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -72,7 +89,9 @@ def summary(record: Json) -> str:
     if not parts and not done:
         return "Nothing to do"
     if done.count("left"):
-        left = counted(done.count("left"), "site") if not done.count("rewritten") else str(done.count("left"))
+        # right behind "1 site rewritten" it is clear what is counted
+        is_clear = len(parts) == 1 and done.count("rewritten") > 0
+        left = str(done.count("left")) if is_clear else counted(done.count("left"), "site")
         parts.append(f"{left} left as {'it is' if done.count('left') == 1 else 'they are'}")
     return ", ".join(parts)
 
@@ -92,7 +111,7 @@ def gain(ratio: int | float | None) -> str:
     >>> gain(2.125), gain(None)
     ('2.1×', '')
     """
-    return "" if ratio is None else f"{ratio:.3g}×" if ratio >= 10 else f"{ratio:.2g}×"
+    return "" if ratio is None else f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.1f}×"
 
 
 def milliseconds(value: int | float | None) -> str:
@@ -151,7 +170,7 @@ def totals(record: Json) -> Iterator[tuple[str, str, str, str]]:
 def _meaning(key: str, pair: Json) -> str:
     before, after = pair["before"], pair["after"]
     if key == "milliseconds" and before and after:
-        return f"{figures(before / after, 3)} times as fast"
+        return f"{before / after:.2f} times as fast"
     return change(before, after)
 
 
@@ -175,24 +194,114 @@ def verification(record: Json) -> str:
     >>> case = {"refused": None, "sizes": [[1, 3, 5, 7]]}
     >>> precision = {"dtype": "float32", "tolerance": 1e-05, "largest": 3e-07, "words": None}
     >>> verification({"verified": {"passed": True, "precisions": [precision | {"cases": [case]}]}})
-    'old and new agree at 1 size of the inputs: largest relative difference 3e-07 in float32 (tolerance
-    1e-05)'
+    'Old and new agree at 1 size of the inputs: largest relative difference 3e-07 in float32 (tolerance
+    1e-05).'
     """
     verified = record["verified"]
     if verified is None:
         return ""
     wrong = [each["words"] for each in verified["precisions"] if each["words"]]
     if wrong:
-        return f"old and new do not agree: {wrong[0]}"
-    parts = [
-        f"{each['largest']:.2g} in {each['dtype']} (tolerance {each['tolerance']:.2g})"
-        for each in verified["precisions"]
-    ]
+        return sentence(f"old and new do not agree: {wrong[0]}")
+    parts = [_in_precision(each) for each in verified["precisions"]]
     cases = [case for each in verified["precisions"] for case in each["cases"]]
     taken = {str(case["sizes"]) for case in cases if not case["refused"]}
     refused = {str(case["sizes"]) for case in cases if case["refused"]}
-    words = f"old and new agree at {counted(len(taken), 'size')} of the inputs: largest relative difference "
-    return words + ", ".join(parts) + (f"; both refuse {len(refused)} more" if refused else "")
+    words = f"Old and new agree at {counted(len(taken), 'size')} of the inputs: largest relative difference "
+    return sentence(words + ", ".join(parts) + (f"; both refuse {len(refused)} more" if refused else ""))
+
+
+def _in_precision(precision: Json) -> str:
+    """The largest difference, and beside one above the tolerance what the old model is off by itself.
+
+    >>> output = {"name": "y", "relative_difference": 2e-4, "own_error": 5e-4, "words": None}
+    >>> precision = {"dtype": "float32", "tolerance": 1e-05, "largest": 2e-4}
+    >>> _in_precision(precision | {"cases": [{"outputs": [output]}]})
+    '0.0002 in float32 (tolerance 1e-05, beyond which the old model alone, computed in two ways, differs by
+    0.0005)'
+    """
+    tolerance = f"tolerance {precision['tolerance']:.2g}"
+    largest = precision["largest"] or 0.0
+    if largest > precision["tolerance"]:
+        outputs = [each for case in precision["cases"] for each in case["outputs"]]
+        worst = max(outputs, key=lambda each: each["relative_difference"] or 0.0)
+        own = worst["own_error"] or 0.0
+        tolerance += f", beyond which the old model alone, computed in two ways, differs by {own:.2g}"
+    return f"{largest:.2g} in {precision['dtype']} ({tolerance})"
+
+
+def sentence(words: str) -> str:
+    """Words as a paragraph: a full stop, and a capital letter unless a name comes first.
+
+    >>> sentence("nothing was changed"), sentence("p2o.Conv.1 stays.")
+    ('Nothing was changed.', 'p2o.Conv.1 stays.')
+    """
+    if not words:
+        return words
+    is_name = not words.split()[0].rstrip(",;:").isalpha()
+    return f"{words if is_name else words[0].upper() + words[1:]}".rstrip(".") + "."
+
+
+def before_and_after(repair: Json) -> tuple[str | None, str | None]:
+    """The measure of a repair before and after; None where there is none.
+
+    >>> pair = {"before": -9.0, "after": None}
+    >>> before_and_after({"measure": pair, "unit": "dB", "outcome": "repaired"})
+    ('−9 dB', 'gone (below rounding)')
+    >>> pair = {"before": 32.0, "after": 1.0}
+    >>> before_and_after({"measure": pair, "unit": "samples of period", "outcome": "repaired"})
+    ('every 32 samples', 'every size')
+    """
+    unit = repair["unit"] or ""
+    before, after = (_with_unit(repair["measure"][key], unit) for key in ("before", "after"))
+    is_gone = before is not None and after is None and unit == "dB" and repair["outcome"] == "repaired"
+    return before, "gone (below rounding)" if is_gone else after
+
+
+def measure_words(repair: Json) -> str:
+    """The same in a sentence; empty where there is no measure."""
+    before, after = before_and_after(repair)
+    if before is None and after is None:
+        return ""
+    pair = before if before == after else f"{before or '–'} before, {after or '–'} now"
+    return f"{MEASURES.get(repair['code'], 'Measure')}: {pair}."
+
+
+def _with_unit(value: int | float | None, unit: str) -> str | None:
+    if value is None:
+        return None
+    if unit == PERIOD:
+        return "every size" if value == 1 else f"every {figures(value)} samples"
+    return measured(value, unit)
+
+
+def repair_lines(repair: Json) -> Iterator[str]:
+    """What a repair did, or why it was not made, and how far weights moved where that is not said."""
+    yield sentence(repair["words"])
+    moved = repair["relative_change"]
+    if moved is not None and "of their norm" not in repair["words"]:
+        yield f"Its weights changed by {figures(100 * moved, 3)} % of their norm."
+
+
+def moved_outputs(record: Json) -> Iterator[str]:
+    """How far repairs moved each output on the example."""
+    for each in record["outputs_changed"]:
+        rms = each["relative_rms"]
+        far = (
+            "cannot be compared"
+            if rms is None
+            else f"moved by {figures(100 * rms, 3)} % of its root mean square"
+        )
+        yield f"On the example, output {each['name']} {far}."
+
+
+def changed_findings(record: Json) -> Iterator[tuple[str, int, int]]:
+    """By rule, how many findings the check has before and after."""
+    before, after = record["findings"]["before"], record["findings"]["after"]
+    if before is None or after is None:
+        return
+    for code in sorted({*before, *after}):
+        yield code, before.get(code, 0), after.get(code, 0)
 
 
 def case_words(case: Json) -> str:
@@ -235,7 +344,7 @@ def shown_sizes(sizes: Sequence[Sequence[int]]) -> str:
 
 def site_lines(site: Json) -> Iterator[str]:
     """What was done at a site, and what came of it."""
-    yield site["words"]
+    yield sentence(site["words"])
     if site["outcome"] != "rewritten":
         return
     parts = [way(site["form"])]
@@ -249,5 +358,8 @@ def site_lines(site: Json) -> Iterator[str]:
     if pair["before"] and pair["after"] and pair["before"] != pair["after"]:
         parts.append(f"{figures(pair['before'] / pair['after'], 3)} times fewer multiply–adds")
     if site["difference"] is not None:
-        parts.append(f"relative difference {site['difference']:.2g}")
-    yield "; ".join(parts)
+        far = (
+            f"differs by {site['difference']:.1g} of its largest value" if site["difference"] else "is equal"
+        )
+        parts.append(f"alone it {far}")
+    yield sentence("; ".join(parts))

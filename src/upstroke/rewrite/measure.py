@@ -202,7 +202,7 @@ def words_of_gain(gain: Gain) -> str:
     """
     before, after = _milliseconds(gain.before), _milliseconds(gain.after)
     fast = f"the model takes {after} ms, before {before}, so it is {gain.ratio:.2f} times as fast"
-    if gain.share is None or gain.limit is None:
+    if not gain.share or gain.limit is None:
         return fast
     part = f"{fast}; what was changed took {100 * gain.share:.0f} % of its time before"
     if gain.share >= MOST_OF_IT:
