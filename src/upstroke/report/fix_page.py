@@ -83,7 +83,7 @@ def _site(site: Json, number: int) -> Json:
         "codes": ", ".join(site["codes"]),
         "gain": f"{gain(site['ratio'])} as fast" if site["ratio"] else None,
         "lines": list(site_lines(site)),
-        "how": sentence(site["how"] or ""),
+        "how": site["how"] or "",
         "nodes": ", ".join(site["nodes"]),
         "figure": _site_figure(site) if number < MOST_BARS else None,
     }

@@ -287,11 +287,8 @@ def moved_outputs(record: Json) -> Iterator[str]:
     """How far repairs moved each output on the example."""
     for each in record["outputs_changed"]:
         rms = each["relative_rms"]
-        far = (
-            "cannot be compared"
-            if rms is None
-            else f"moved by {figures(100 * rms, 3)} % of its root mean square"
-        )
+        part = None if rms is None else f"{figures(100 * rms, 3)} % of its root mean square"
+        far = "cannot be compared" if part is None else f"moved by {part}"
         yield f"On the example, output {each['name']} {far}."
 
 

@@ -191,11 +191,10 @@ def _of_kernels(outcomes: Sequence[Repair | Refused]) -> Iterator[Repaired]:
             yield Repaired(code=code, site=each.site, words=each.reason, is_done=False)
             continue
         for number, measured in enumerate(each.measured):
-            still = f"; {measured.still}" if measured.still else ""
             yield Repaired(
                 code=measured.code,
                 site=each.site,
-                words=f"{each.words}{still}",
+                words=each.words,
                 is_done=True,
                 # told once of a site
                 relative_change=each.relative_change if number == 0 else None,
