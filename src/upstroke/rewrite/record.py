@@ -133,11 +133,11 @@ def _pair(pair: "Pair") -> Json:
     return {"before": _number(pair.before), "after": _number(pair.after)}
 
 
-def _ratio(pair: "Pair") -> float | None:
+def _ratio(pair: "Pair") -> int | float | None:
     return _number(pair.before / pair.after) if pair.before and pair.after else None
 
 
-def _number(value: float | None) -> float | None:
+def _number(value: int | float | None) -> int | float | None:
     """A number that JSON has; None for NaN and infinity."""
     return None if value is None or not math.isfinite(value) else value
 
