@@ -1,5 +1,7 @@
 """Calls are timed in turns, each often enough, and what is done before a run is not counted."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from upstroke import timing
@@ -10,10 +12,18 @@ class Clock:
     """A clock that only calls move."""
 
     def __init__(self):
-        self.now = 0.0
+        self.now, self.resolution = 0.0, 1e-9
 
     def perf_counter(self):
         return self.now
+
+    def process_time(self):
+        """Half of the time goes to others."""
+        return self.now / 2
+
+    def get_clock_info(self, name):
+        assert name == "process_time"
+        return SimpleNamespace(resolution=self.resolution)
 
     def takes(self, *seconds):
         """A call that takes these seconds, then the last of them again and again."""
@@ -63,3 +73,11 @@ def test_the_median_and_the_spread_are_those_of_the_runs_without_the_warm_up(clo
     assert times["call"].median == 3.0
     # quartiles of 1 to 5 by the (n + 1) rule: 1.5 and 4.5
     assert times["call"].spread == 3.0
+
+
+@pytest.mark.parametrize(("resolution", "counted"), [(1e-9, 1.0), (0.015625, 2.0)])
+def test_the_time_of_the_processor_is_counted_where_it_is_told_finely(clock, resolution, counted):
+    clock.resolution = resolution
+    times = interleaved({"call": clock.takes(2.0)}, seconds=0.0, turns=3, of_processor=True)
+    assert times["call"].median == counted
+    assert interleaved({"call": clock.takes(2.0)}, seconds=0.0, turns=3)["call"].median == 2.0

@@ -1,6 +1,7 @@
 """The fastest form is chosen by its times alone, runtimes agree, and memory that is known is found."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +27,12 @@ class Clock:
 
     def perf_counter(self):
         return self.now
+
+    process_time = perf_counter
+
+    def get_clock_info(self, name):
+        assert name == "process_time"
+        return SimpleNamespace(resolution=1e-9)
 
     def takes(self, name, *seconds):
         """A call that takes these seconds, then the last of them again and again."""
@@ -87,6 +94,14 @@ def test_two_that_are_close_are_timed_again(clock):
     found = choose(clock.candidates(as_it_is=1.0, transposed=0.5, phases=slow_at_first), seconds=1.0)
     assert found.form == "phases"
     assert clock.runs == {"as_it_is": 3, "transposed": 5, "phases": 5}
+
+
+def test_what_gains_barely_enough_does_so_twice(clock):
+    # 1.25 times as fast, a first run and two turns, and then no more
+    forms = {"as_it_is": (1.25, 1.25, 1.25, 1.125), "transposed": 1.0}
+    found = choose(clock.candidates(**forms), seconds=1.0)
+    assert (found.form, found.best, found.ratio) == (None, "transposed", 1.125)
+    assert choose(clock.candidates(as_it_is=1.25, transposed=1.0), seconds=1.0).form == "transposed"
 
 
 def test_slow_sites_run_twice_and_quick_ones_many_times(clock):
