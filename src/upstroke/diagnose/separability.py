@@ -49,6 +49,9 @@ def separability(weight: Float[Tensor, "c_in c_out *kernel"]) -> Separability:
         msg = f"weights must have shape (in, out, *kernel); got {tuple(weight.shape)}"
         raise ShapeError(msg)
     flat = weight.detach().flatten(2)
+    largest = flat.abs().max() if flat.numel() else flat.new_ones(())
+    # so that no square is more, or less, than the type can say
+    flat = flat / torch.where(largest > 0, largest, 1)
     whole = float(torch.linalg.vector_norm(flat, dtype=torch.float64).square())
     if whole == 0:
         return Separability(depthwise_first=1.0, pointwise_first=1.0)

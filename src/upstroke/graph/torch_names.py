@@ -114,7 +114,8 @@ def layer_type(part: nn.Module) -> type[nn.Module] | None:
 def _layer_among(kind: type[nn.Module]) -> type[nn.Module] | None:
     for each in kind.__mro__:
         if each.__module__.startswith(_OURS):
-            return each
+            # what only runs a model, such as one that notes the nodes of a traced one, is none
+            return None if each.__name__.startswith("_") else each
         family = each.__module__.removeprefix("torch.nn.modules.")
         if family != each.__module__ and family not in ("module", "container", "transformer"):
             return each

@@ -69,7 +69,7 @@ def _numbers(step: Step) -> tuple[Tensor, ...]:
         found = (step.gain, step.shift)
     elif isinstance(step, Upsampling):
         found = (step.operator.taps, step.bias)
-    return tuple(each for each in found if each is not None)
+    return tuple(each.detach() for each in found if each is not None)
 
 
 def _counts_whole(operator: str) -> bool:

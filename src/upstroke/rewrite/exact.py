@@ -43,7 +43,8 @@ class _Decisions:
     """What was decided of sites so far, over all rounds."""
 
     outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
-    chosen: list[tuple[Change, Form]] = field(default_factory=list)
+    postponed: list[Change] = field(default_factory=list)
+    before_tracing: set[tuple[str, str]] = field(default_factory=set)
 
     def note(self, outcome: Outcome, key: str) -> None:
         self.outcomes[outcome.site, key] = outcome
@@ -61,12 +62,10 @@ class Rewritten:
     Attributes:
         outcomes: by site and the map that it gives.
         rounds: how often the model was read and rewritten until nothing was left to do.
-        chosen: what was put in place.
     """
 
     outcomes: Mapping[tuple[str, str], Outcome] = field(default_factory=dict)
     rounds: int = 0
-    chosen: tuple[tuple[Change, Form], ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -96,7 +95,8 @@ def rewrite_exactly(work: Work, settings: Settings, progress: Progress) -> Rewri
             _apply(work, chosen, decided)
         if not chosen or number == MOST_ROUNDS:
             break
-    return Rewritten(outcomes=decided.outcomes, rounds=number, chosen=tuple(decided.chosen))
+    _note_the_lost(decided)
+    return Rewritten(outcomes=decided.outcomes, rounds=number)
 
 
 def without_the_weakest(rewritten: Rewritten, reason: str) -> dict[tuple[str, str], Outcome] | None:
@@ -124,18 +124,31 @@ def all_left(rewritten: Rewritten, reason: str) -> dict[tuple[str, str], Outcome
     }
 
 
+def _note_the_lost(decided: _Decisions) -> None:
+    """Say of what could have been done in a traced model that it was not found there again."""
+    sites, maps = {site for site, _ in decided.outcomes}, {last for _, last in decided.outcomes}
+    lost = [each for each in decided.postponed if each.site not in sites and each.last not in maps]
+    # a site may have another name there
+    named = {each.site for each in decided.postponed}
+    others = [key for key in decided.outcomes if key not in decided.before_tracing and key[0] not in named]
+    for change in lost[len(others) :]:
+        reason = f"{change.words}: that takes a traced model, in which the site was not found again"
+        decided.note(_left(change.site, change.codes, reason), change.last)
+
+
 def _apply(work: Work, chosen: Chosen, decided: _Decisions) -> None:
     applied = work.apply(chosen)
     undone = {each.site: each for each in applied.left}
-    for change, form in chosen:
+    for change, _ in chosen:
         if change.site in applied.postponed:
             # said when it is done
             del decided.outcomes[change.site, change.last]
+            decided.postponed.append(change)
+            decided.before_tracing |= set(decided.outcomes)
         elif change.site in undone:
             left = undone[change.site]
             decided.note(_left(change.site, change.codes, left.reason), change.last)
         else:
-            decided.chosen.append((change, form))
             known = decided.outcomes[change.site, change.last]
             decided.note(replace(known, how=applied.how.get(change.site, "")), change.last)
 

@@ -1,20 +1,25 @@
 """Turn a model into a cheaper or a repaired one that is handed back only when old and new agree."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from torch import nn
 
 from upstroke.audit.arguments import arguments
 from upstroke.errors import OptionError
-from upstroke.rewrite.change import Change, Form
+from upstroke.graph import Graph
+from upstroke.graph import sites as sites_of
+from upstroke.rewrite.change import Form
 from upstroke.rewrite.counting import multiply_adds
 from upstroke.rewrite.exact import Rewritten, Settings, all_left, rewrite_exactly, without_the_weakest
 from upstroke.rewrite.fixed import Fixed, Pair
 from upstroke.rewrite.measure import LEAST_RATIO
+from upstroke.rewrite.verify import Verified
 from upstroke.rewrite.work import Progress, Work
 
 if TYPE_CHECKING:
@@ -26,6 +31,9 @@ __all__ = ["fix"]
 
 # How many times as long a model may take that is not called slower, and the seconds to measure it.
 NOTICED, SECONDS = 1.01, 3.0
+# Names of sites that are shown where one is not known.
+MOST_NAMES = 3
+RUNTIMES = ("onnxruntime", "openvino")
 EXACT = ("UP301", "UP302", "UP303", "fold", "shuffle", "native")
 
 
@@ -88,13 +96,19 @@ def fix(
     True
     """
     tell = progress or _silent
-    more = {"select": _asked(select), "sites": sites, "tolerance": tolerance, "seed": seed}
+    settings = Settings(form=form, least=least, seconds=seconds)
+    _refuse_settings(settings, target, tolerance)
+    repair = tuple(code.upper() for code in ((repair,) if isinstance(repair, str) else repair))
+    select = _asked(select)
+    sites = (sites,) if isinstance(sites, str) else tuple(sites)
+    more = {"select": select, "sites": sites, "tolerance": tolerance, "seed": seed}
     given = _work(model, inputs, keywords, name=name, target=target, **more)
     tell("checking the model", 0.0)
     before = given.checked(repair)
-    old = multiply_adds(given.read()).total
+    graph = given.read()
+    _refuse_unknown(sites, graph)
+    old = multiply_adds(graph).total
     base, repaired = given.mended(repair, tell)
-    settings = Settings(form=form, least=least, seconds=seconds)
     work, rewritten = base.again(), Rewritten()
     if "none" not in select:
         work, rewritten = _no_slower(base, settings, tell)
@@ -112,11 +126,11 @@ def fix(
         parameters=work.parameters(),
         before=before,
         after=before,
-        notes=work.notes(),
+        notes=(*work.notes(), *_without_form(form, rewritten)),
         work=work,
     )
     if not fixed.is_verified:
-        return replace(fixed, model=given.model, notes=(_to_blame(work, rewritten.chosen, tell),))
+        return replace(fixed, model=given.model, notes=(_to_blame(work, rewritten, fixed.verified, tell),))
     return _measured(fixed, work, repair, tell) if fixed.changed else fixed
 
 
@@ -138,7 +152,8 @@ def _no_slower(base: Work, settings: Settings, tell: Progress) -> tuple[Work, Re
         known = without_the_weakest(rewritten, reason) or all_left(rewritten, reason)
         work = base.again()
         rewritten = rewrite_exactly(work, replace(settings, known=known), tell)
-    return work, rewritten
+    # where nothing came of it, a model that was traced for it is not handed out
+    return work if rewritten.changed else base.again(), rewritten
 
 
 def _measured(fixed: Fixed, work: Work, repair: Sequence[str], tell: Progress) -> Fixed:
@@ -203,7 +218,10 @@ def _asked(select: Sequence[str]) -> tuple[str, ...]:
     Raises:
         OptionError: there is no such rewrite.
     """
-    codes = (select,) if isinstance(select, str) else tuple(select)
+    known = {code.lower(): code for code in (*EXACT, "none")}
+    codes = tuple(
+        known.get(code.lower(), code) for code in ((select,) if isinstance(select, str) else select)
+    )
     unknown = next((code for code in codes if code not in (*EXACT, "none")), None)
     if unknown is not None:
         msg = f"exact rewrites are {', '.join(EXACT)}, or none of them: none; got {unknown!r}"
@@ -211,23 +229,59 @@ def _asked(select: Sequence[str]) -> tuple[str, ...]:
     return codes
 
 
+def _refuse_settings(settings: Settings, target: str | None, tolerance: float | None) -> None:
+    """Refuse before any work what cannot be meant."""
+    numbers = {"least (--least-gain)": settings.least, "seconds": settings.seconds}
+    for name, number in numbers.items():
+        if not 0 < number < math.inf:
+            msg = f"{name} must be a number above 0; got {number}"
+            raise OptionError(msg)
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        msg = f"tolerance must be a number from 0 on; got {tolerance}"
+        raise OptionError(msg)
+    if settings.form is not None and settings.form not in get_args(Form):
+        msg = f"form must be one of {', '.join(get_args(Form))}; got {settings.form!r}"
+        raise OptionError(msg)
+    if target not in (None, *RUNTIMES):
+        msg = f"target must be {' or '.join(RUNTIMES)}; got {target!r}"
+        raise OptionError(msg)
+
+
+def _refuse_unknown(names: Sequence[str], graph: Graph) -> None:
+    """Refuse names that no site has."""
+    known = list(dict.fromkeys(site.name for site in sites_of(graph)))
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=MOST_NAMES, cutoff=0.0)
+            there = f"the nearest are {', '.join(map(repr, near))}" if near else "the model has no sites"
+            msg = f"there is no site {name!r}; {there}; name one as `upstroke check` does"
+            raise OptionError(msg)
+
+
+def _without_form(form: Form | None, rewritten: Rewritten) -> tuple[str, ...]:
+    """What is to be said where no site could take the form that was asked for."""
+    forms = {each.form for each in rewritten.outcomes.values() if each.became == "rewritten"}
+    if form is None or not forms or form in forms:
+        return ()
+    return (f"no site can take the form {form!r}, so each has the first that serves it",)
+
+
 def _silent(words: str, share: float) -> None:
     """Tell nobody."""
 
 
-def _to_blame(work: Work, chosen: Sequence[tuple[Change, Form]], tell: Progress) -> str:
+def _to_blame(work: Work, rewritten: Rewritten, verified: Sequence[Verified], tell: Progress) -> str:
     """Which site makes old and new differ, found by rewriting each of them alone."""
-    for change, form in chosen:
+    if not any(case.outputs or case.fault for each in verified for case in each.cases):
+        return f"{verified[0].words}, so that no site can be said to compute the same"
+    sites = [(each, outcome) for each, outcome in rewritten.outcomes.items() if outcome.became == "rewritten"]
+    for key, outcome in sites:
         alone = work.again()
-        same = [
-            each
-            for each in alone.planned(alone.read())
-            if isinstance(each, Change) and (each.site, each.last) == (change.site, change.last)
-        ]
-        if same and not alone.apply([(same[0], form)]).left and not _agree(alone, tell):
-            return f"site {change.site} is to blame, in the form {form!r}; name the others with --site"
-    sites = ", ".join(dict.fromkeys(change.site for change, _ in chosen))
-    return f"no site alone is to blame, but all of these together are: {sites}"
+        settings = Settings(known={key: outcome})
+        if rewrite_exactly(alone, settings, tell).changed and not _agree(alone, tell):
+            return f"site {key[0]} is to blame, in the form {outcome.form!r}; name the others with --site"
+    names = ", ".join(dict.fromkeys(site for (site, _), _ in sites))
+    return f"no site alone is to blame, but all of these together are: {names}"
 
 
 def _agree(work: Work, tell: Progress) -> bool:

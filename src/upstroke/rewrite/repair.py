@@ -1,6 +1,5 @@
 """Turn a model and the codes of findings into a copy in which they are mended, and what that did."""
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,12 +65,13 @@ def mended_module(
     from upstroke.rewrite.anysize_torch import any_size_module
     from upstroke.rewrite.balance_torch import repaired_module
     from upstroke.rewrite.reregister_torch import reregistered
+    from upstroke.rewrite.torch_swap import copied_model
 
     asked = _asked(codes)
     if not asked:
         return Mended(model=module, repaired=())
     done: list[Repaired] = []
-    model: nn.Module = copy.deepcopy(getattr(module, "_orig_mod", module))
+    model: nn.Module = copied_model(getattr(module, "_orig_mod", module))
     if DRIFT in asked:
         tell("bringing branches onto one grid", 0.0)
         moved = reregistered(model, inputs, keywords=keywords)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from upstroke.errors import NotRepresentableError
+from upstroke.errors import NotRepresentableError, OptionError
 from upstroke.graph import Graph
 from upstroke.graph.steps import PerChannel, Same, Step
 from upstroke.graph.torch_calls import CallOf, Calls
@@ -18,7 +18,7 @@ from upstroke.rewrite.change import Change, Code, Commuted, Does, Form, Shuffled
 from upstroke.rewrite.torch_layers import Passed, Rewritten
 from upstroke.rewrite.torch_parts import part_of
 
-__all__ = ["Done", "NotDone", "Swapped", "swapped"]
+__all__ = ["Done", "NotDone", "Swapped", "copied_model", "swapped"]
 
 # Ways through modules from one map to another that are looked at; models have one or two.
 _MOST_ROWS = 64
@@ -151,7 +151,7 @@ def swapped(model: nn.Module, graph: Graph, calls: Calls, chosen: Sequence[tuple
             not_done.append(NotDone(change=change, form=form, reason=found))
     groups, refused = _groups(rows, calls)
     not_done += refused
-    new = copy.deepcopy(model, _memo(model))
+    new = copied_model(model, _memo(model))
     done: list[Done] = []
     for group in groups:
         first = group[0]
@@ -453,6 +453,24 @@ def _users(hooks: Mapping[int, Callable[..., object]]) -> "OrderedDict[int, Call
 
 def _has_hooks(module: nn.Module) -> bool:
     return any(_users(getattr(module, name)) for name in _HOOKS)
+
+
+def copied_model(model: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
+    """A copy of a model, which is changed in its place.
+
+    Args:
+        model: stays as it is.
+        memo: copies of some of its parts, as `copy.deepcopy` takes them.
+
+    Raises:
+        OptionError: it holds what cannot be copied.
+    """
+    try:
+        return copy.deepcopy(model, memo)
+    except Exception as error:
+        said = " ".join(str(error).split()).rstrip(".")[:200]
+        msg = f"a model is changed in a copy, and this one cannot be copied: {said}; remove what cannot"
+        raise OptionError(msg) from error
 
 
 def _memo(model: nn.Module) -> dict[int, Any]:

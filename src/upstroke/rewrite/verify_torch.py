@@ -166,11 +166,17 @@ def _in_double(module: nn.Module) -> Callable[[Variant], object]:
 
 
 def _dtype_of(module: nn.Module, variants: Sequence[Variant]) -> torch.dtype:
-    """The type of most of the model's numbers; of its first floating input where it has none."""
+    """The type of most of the model's numbers that are shorter than double precision, where there are any.
+
+    Of the first floating input where the model has no numbers.
+    """
     count: dict[torch.dtype, int] = {}
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.is_floating_point():
             count[tensor.dtype] = count.get(tensor.dtype, 0) + tensor.numel()
+    # what is in double precision but for one layer is as exact as that layer
+    if len(count) > 1:
+        count.pop(torch.float64, None)
     if count:
         return max(count, key=lambda dtype: count[dtype])
     given = tensors_in([variants[0].inputs, dict(variants[0].keywords)]) if variants else iter(())

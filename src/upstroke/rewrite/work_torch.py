@@ -1,5 +1,6 @@
 """Turn a PyTorch module into a workpiece of a fix: recorded, and rewritten by its modules or as a graph."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,14 @@ from upstroke.rewrite.torch_parts import part_of, stock_of
 from upstroke.rewrite.torch_swap import NotDone, swapped
 from upstroke.rewrite.torch_traced import traced
 from upstroke.rewrite.variants import Variant, open_axes_of_module, variants
-from upstroke.rewrite.verify import Verified
+from upstroke.rewrite.verify import Verified, verified
 from upstroke.rewrite.verify_torch import runner, verified_modules
 from upstroke.rewrite.work import SIZES, Applied, Chosen, Measured, Progress
 
 __all__ = ["WorkTorch"]
+
+# After so many seconds no further size of a traced model is tried.
+SECONDS_OF_SIZES = 30.0
 
 
 class WorkTorch:
@@ -137,10 +141,22 @@ class WorkTorch:
             return Applied(how=how)
         try:
             found = traced(self.model, self._inputs, keywords=self._keywords)
+            self._check_sizes(found.module, found.how)
         except OptionError as error:
             return Applied(how=how, left=tuple(_left(each, str(error)) for each in result.not_done))
         self.model, self._how = found.module, found.how
         return Applied(how=how, postponed=frozenset(each.change.site for each in result.not_done))
+
+    def _check_sizes(self, graph: nn.Module, how: str) -> None:
+        """Refuse a traced model that takes other sizes than the model."""
+        old, new = runner(self.model), runner(graph)
+        found = verified(
+            old, new, self._variants(), tolerance=math.inf, dtype="its own precision", seed=self._seed,
+            seconds=SECONDS_OF_SIZES,
+        )  # fmt: skip
+        if any(case.fault for case in found.cases):
+            msg = f"the model traced by {how} takes other sizes than the model: {found.words}"
+            raise OptionError(msg)
 
     def _apply_in_graph(self, chosen: Chosen) -> Applied:
         assert isinstance(self.model, fx.GraphModule)
