@@ -88,10 +88,11 @@ def _wanted(
 
 
 def _check_size(entry: "onnx.ValueInfoProto", size: tuple[int, ...]) -> None:
-    if not size or min(size) < 1:
+    is_single = not size and _shape(entry) is not None and not _shape(entry)
+    if not is_single and (not size or min(size) < 1):
         msg = f"the size of input {entry.name!r} must be at least 1 on every axis; got {_times(size)}"
         raise OptionError(msg)
-    if max(size) >= 2**63:
+    if max(size, default=1) >= 2**63:
         msg = f"the size of input {entry.name!r} must be below 2**63 on every axis; got {_times(size)}"
         raise OptionError(msg)
     if entry.type.WhichOneof("value") != "tensor_type":

@@ -23,6 +23,7 @@ TYPES = {
     1: torch.float32, 10: torch.float16, 11: torch.float64, 16: torch.bfloat16, 2: torch.uint8, 3: torch.int8,
     5: torch.int16, 6: torch.int32, 7: torch.int64, 9: torch.bool,
 }  # fmt: skip
+SHORT = (torch.uint8, torch.int8, torch.int16)
 
 
 def example_sizes(model: "onnx.ModelProto", given: Sizes) -> dict[str, tuple[int, ...]]:
@@ -67,17 +68,22 @@ def taken_sizes(
 
 
 def example_tensor(entry: "onnx.ValueInfoProto", shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Random numbers for an input, normally distributed, or zeros where its type is no floating one.
+    """Random numbers for an input, normally distributed, or over the whole range of a short whole type.
+
+    Zeros where the type is a longer whole one, or one of truth values.
 
     Raises:
         OptionError: its type is none that a tensor has.
     """
     kind = TYPES.get(entry.type.tensor_type.elem_type)
     if kind is None:
-        msg = f"a file must take tensors of numbers to be compared; input {entry.name!r} is something else"
-        raise OptionError(msg)
+        raise _no_tensor(entry)
     if kind.is_floating_point:
         return torch.randn(tuple(shape), generator=generator).to(kind)
+    if kind in SHORT:
+        # such as pictures; longer ones may be places in a table, of which the first is always there
+        limits = torch.iinfo(kind)
+        return torch.randint(limits.min, limits.max + 1, tuple(shape), generator=generator, dtype=kind)
     return torch.zeros(tuple(shape), dtype=kind)
 
 
@@ -95,6 +101,8 @@ def _known(model: "onnx.ModelProto", given: Sizes) -> dict[str, tuple[int | None
 
 def _declared(entry: "onnx.ValueInfoProto") -> tuple[int | None, ...]:
     kind = entry.type.tensor_type
+    if entry.type.WhichOneof("value") != "tensor_type":
+        raise _no_tensor(entry)
     if not kind.HasField("shape"):
         msg = (
             f"the file does not say how many axes input {entry.name!r} has; give --input "
@@ -102,6 +110,11 @@ def _declared(entry: "onnx.ValueInfoProto") -> tuple[int | None, ...]:
         )
         raise OptionError(msg)
     return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in kind.shape.dim)
+
+
+def _no_tensor(entry: "onnx.ValueInfoProto") -> OptionError:
+    msg = f"a file must take tensors of numbers to be compared; input {entry.name!r} is something else"
+    return OptionError(msg)
 
 
 def _filled(shape: Sequence[int | None], start: int) -> tuple[int, ...]:

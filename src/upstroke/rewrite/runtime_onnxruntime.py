@@ -1,5 +1,6 @@
 """Turn an ONNX model into a function of arrays that ONNX Runtime computes, on one thread."""
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ __all__ = ["Session", "session_of", "written_for_runtimes"]
 
 # of weights: what protobuf can put in one message, less all the rest
 LARGEST_MESSAGE = MOST_BYTES
+# file, line and function of its source, before what is wrong
+SOURCE = re.compile(r"\S*onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z])")
 
 Session = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 
@@ -94,4 +97,6 @@ def written_for_runtimes(model: "onnx.ModelProto | Path") -> Iterator[str | byte
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")[:200]
+    # without where in its own source it failed
+    said = SOURCE.sub("", " ".join(str(error).split()))
+    return said.rstrip(".")[:200]

@@ -102,9 +102,10 @@ class WorkOnnx:
 
     def planned(self, graph: Graph) -> tuple[Change | Left, ...]:
         """What can be rewritten next."""
-        return changes(
+        found = changes(
             graph, target="onnx", select=self._select, sites=self._sites, others=self._elsewhere(graph)
         )
+        return tuple(_of_known_size(each, graph) for each in found)
 
     def candidates(self, change: Change) -> Mapping[str, Callable[[], Any]]:
         """The nodes of a change, and those that may take their place, each as a model of its own."""
@@ -212,6 +213,14 @@ class WorkOnnx:
             except (OptionError, ShapeError):
                 continue
         return tuple(found)
+
+
+def _of_known_size(planned: Change | Left, graph: Graph) -> Change | Left:
+    """A change, unless nothing says how large the map is with which its forms would be timed."""
+    if isinstance(planned, Left) or planned.first in graph.shapes:
+        return planned
+    reason = "the size of the map that comes in is not known, so that no form can be tried on it"
+    return Left(site=planned.site, codes=planned.codes, reason=reason)
 
 
 def _call(session: Callable[[list[np.ndarray]], list[np.ndarray]], x: np.ndarray) -> Callable[[], Any]:

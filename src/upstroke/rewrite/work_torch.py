@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from upstroke.audit import Report, check
 from upstroke.errors import NotRepresentableError, OptionError, ShapeError
@@ -139,6 +140,9 @@ class WorkTorch:
         how = {each.change.site: f"swapped at {', '.join(each.parts)}" for each in result.done}
         if not result.not_done:
             return Applied(how=how)
+        if any(part.training for part in self.model.modules()):
+            reason = "a graph traced of it would evaluate from then on; call model.eval() first"
+            return Applied(how=how, left=tuple(_left(each, reason) for each in result.not_done))
         try:
             found = traced(self.model, self._inputs, keywords=self._keywords)
             self._check_sizes(found.module, found.how)
@@ -289,13 +293,23 @@ def _call(layer: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], Tensor]:
 
 
 def _in_evaluation(planned: Change | Left, modules: Mapping[str, nn.Module]) -> Change | Left:
-    """A change, unless it goes by what a batch normalisation computes only in evaluation mode."""
+    """A change, unless it goes by what a layer computes only in evaluation mode."""
     for node in planned.nodes if isinstance(planned, Change) else ():
-        part = modules.get(node.name)
-        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training:
-            reason = (
-                f"batch normalisation {node.name} is in training mode, where it goes by the statistics of "
-                "each batch; call model.eval() first"
-            )
-            return Left(site=planned.site, codes=planned.codes, reason=reason)
+        # the second call of a module has a number behind its name
+        part = modules.get(node.name) or modules.get(node.name.partition(":")[0])
+        reason = "" if part is None or not part.training else _only_in_evaluation(part, node.name)
+        if reason:
+            words = f"{reason}; call model.eval() first"
+            return Left(site=planned.site, codes=planned.codes, reason=words)
     return planned
+
+
+def _only_in_evaluation(part: nn.Module, name: str) -> str:
+    """What a layer in training mode does otherwise in evaluation mode; empty where that is nothing."""
+    if isinstance(part, nn.modules.batchnorm._BatchNorm):
+        return (
+            f"batch normalisation {name} is in training mode, where it goes by the statistics of each batch"
+        )
+    if is_parametrized(part) or part._forward_pre_hooks:
+        return f"{name} is in training mode, where what makes its weights may do so otherwise in each call"
+    return ""
