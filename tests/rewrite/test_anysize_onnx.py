@@ -11,6 +11,7 @@ from onnx import checker, parser
 
 from onnx_models import run
 from upstroke.audit import check
+from upstroke.graph import onnx_file
 from upstroke.graph.onnx import read_onnx
 from upstroke.rewrite.anysize import AxisSizes, Cut, Padding
 from upstroke.rewrite.anysize_onnx import any_size_onnx, write_padding
@@ -172,3 +173,12 @@ def test_the_text_detector_takes_any_size():
     assert torch.equal(before, after)
     graph = read_onnx(found.model)
     assert len(graph.outputs) == 1
+
+
+def test_a_model_that_is_too_large_for_bytes_stays_as_it_is(monkeypatch):
+    built = ladder()
+    built.graph.initializer.append(onnx.helper.make_tensor("unused", onnx.TensorProto.FLOAT, [4], [0.0] * 4))
+    before = built.SerializeToString()
+    monkeypatch.setattr(onnx_file, "MOST_BYTES", 10)
+    assert any_size_onnx(built).model is not None
+    assert built.SerializeToString() == before

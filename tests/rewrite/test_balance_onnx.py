@@ -13,6 +13,7 @@ from torch import nn
 
 from onnx_models import model, node, normal, run
 from upstroke.audit import check
+from upstroke.graph import onnx_file
 from upstroke.graph.torch import record
 from upstroke.rewrite.balance import Refused, Repair
 from upstroke.rewrite.balance_onnx import repaired_onnx
@@ -178,3 +179,13 @@ def test_digits_are_repaired(data_dir):
     assert [(each.rule.code, each.site) for each in report.findings] == [("UP101", "gen.2.0")]
     (changed,) = moved(of_module(net)(latent), of_module(made.model)(latent))
     assert 0.05 < changed.rms < 1
+
+
+def test_a_model_that_is_too_large_for_bytes_stays_as_it_is(monkeypatch):
+    built = model([up("x", "a"), node("Relu", ["a"], "y")], SIZES, weights=weights(w=(2, 3, 4, 3)))
+    before = built.SerializeToString()
+    small = repaired_onnx(built, ["UP102"])
+    monkeypatch.setattr(onnx_file, "MOST_BYTES", 10)
+    large = repaired_onnx(built, ["UP102"])
+    assert built.SerializeToString() == before
+    assert large.model.SerializeToString() == small.model.SerializeToString() != before

@@ -286,8 +286,9 @@ def _teller(*, quiet: bool) -> Any:  # noqa: ANN401 - a function or None
     if quiet or not sys.stderr.isatty():
         return None
 
-    def tell(words: str) -> None:
-        sys.stderr.write(f"\r\x1b[K{words[:100]}")
+    def tell(words: str, share: float) -> None:
+        done = f" ({share:.0%})" if share else ""
+        sys.stderr.write(f"\r\x1b[K{words[:100]}{done}")
         sys.stderr.flush()
 
     return tell

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_BYTES",
+    "copied",
     "copied_without",
     "copy_into",
     "has_schema",
@@ -171,6 +172,14 @@ def copy_into(own: Any, others: Iterable[Any]) -> None:  # noqa: ANN401 (a conta
     """
     for other in others:
         own.add().CopyFrom(other)
+
+
+def copied(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """A copy of a model of any size, weights and all, to be written to."""
+    new = copied_without(model, "graph")
+    new.graph.CopyFrom(copied_without(model.graph, "initializer"))
+    copy_into(new.graph.initializer, model.graph.initializer)
+    return new
 
 
 def copied_without(message: _Message, *fields: str) -> _Message:

@@ -11,7 +11,7 @@ from upstroke.audit.sizes import sizes_that_break
 from upstroke.audit.subjects import ModelReading
 from upstroke.graph import sites
 from upstroke.graph.onnx import read_onnx
-from upstroke.graph.onnx_file import model_from_memory, opset_versions
+from upstroke.graph.onnx_file import copied, model_from_memory, opset_versions
 from upstroke.graph.onnx_sizes import onnx_sizes, trial_of
 from upstroke.graph.sizes import Sizes
 from upstroke.rewrite.anysize import AxisSizes, CannotPadError, Cut, Padding, padding_for
@@ -61,26 +61,26 @@ def any_size_onnx(
     Raises:
         FileError: it is no complete ONNX model.
     """
-    copied = model_from_memory(model)
-    graph = read_onnx(copied, sizes=sizes)
-    before = onnx_sizes(copied, graph) if found is None else found
-    trial = trial_of(copied, graph)
+    new = copied(model_from_memory(model))
+    graph = read_onnx(new, sizes=sizes)
+    before = onnx_sizes(new, graph) if found is None else found
+    trial = trial_of(new, graph)
     if isinstance(trial, Sizes):
         return AnySizeFile(model=None, words=_fixed(trial, before), before=before)
     try:
         padding = padding_for(before, trial.at)
-        _check_version(copied)
+        _check_version(new)
     except CannotPadError as error:
         return AnySizeFile(model=None, words=str(error), before=before)
-    write_padding(copied, padding, trial.first, trial.following, free=trial.free)
-    again = read_onnx(copied, sizes=sizes)
-    after = onnx_sizes(copied, again)
+    write_padding(new, padding, trial.first, trial.following, free=trial.free)
+    again = read_onnx(new, sizes=sizes)
+    after = onnx_sizes(new, again)
     verdict = sizes_that_break(ModelReading(graph=again, sites=sites(again), sizes=after))
     if verdict.kind != "ok":
         words = f"padding to {padding} does not make every size right: {verdict.words}"
         return AnySizeFile(model=None, words=words, before=before, after=after)
     words = f"inputs are padded to {padding} and outputs cut to what their true size promises"
-    return AnySizeFile(model=copied, words=words, before=before, after=after)
+    return AnySizeFile(model=new, words=words, before=before, after=after)
 
 
 def write_padding(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from upstroke.graph.onnx import read_onnx
-from upstroke.graph.onnx_file import model_from_memory
+from upstroke.graph.onnx_file import copied, model_from_memory
 from upstroke.rewrite.balance import NewTensor, Refused, Repair, repaired_kernels
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ def repaired_onnx(
         FileError: it is no complete ONNX model.
         OptionError: a code or a site is not known.
     """
-    copied = model_from_memory(model)
-    graph = read_onnx(copied, sizes=sizes)
+    new = copied(model_from_memory(model))
+    graph = read_onnx(new, sizes=sizes)
     outcomes = repaired_kernels(graph, codes, sites_named=sites_named)
-    writer = _Writer(copied)
+    writer = _Writer(new)
     outcomes = tuple(writer.checked(each) if isinstance(each, Repair) else each for each in outcomes)
     writer.write([part for each in outcomes if isinstance(each, Repair) for part in each.parts])
-    return RepairedFile(model=copied, outcomes=outcomes)
+    return RepairedFile(model=new, outcomes=outcomes)
 
 
 class _Writer:

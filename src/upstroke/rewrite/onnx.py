@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import onnx
 
 from upstroke.errors import NotRepresentableError
-from upstroke.graph.onnx_file import inlined
+from upstroke.graph.onnx_file import copied, inlined
 from upstroke.rewrite.change import Change, Form
 from upstroke.rewrite.onnx_edit import Edit
 from upstroke.rewrite.onnx_replace import draft_for, replace_by
@@ -43,9 +43,7 @@ def rewritten(model: onnx.ModelProto, chosen: Sequence[tuple[Change, Form]]) -> 
     "Together has no form 'native' in ONNX"
     """
     if not chosen:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        return copy
+        return copied(model)
     edit = Edit(inlined(model))
     draft = draft_for(edit)
     for change, form in chosen:

@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from upstroke.graph import Graph
 from upstroke.graph.onnx import read_onnx
-from upstroke.graph.onnx_file import model_from_memory
+from upstroke.graph.onnx_file import copied, model_from_memory
 from upstroke.graph.onnx_shapes import constants_and_shapes
 from upstroke.graph.steps import Resize
 from upstroke.rewrite.reregister import Kernel, Plan, Reregistration, plan
@@ -90,8 +90,7 @@ def reregistered_onnx(
         kept |= refused
     if not found.mended:
         return ReregisteredOnnx(model=model, plan=found)
-    new = onnx.ModelProto()
-    new.CopyFrom(model)
+    new = copied(model)
     # what is known without the sizes of inputs is the same for every size
     constants = frozenset(constants_and_shapes(model_from_memory(model), None)[0])
     for each in found.mended:
