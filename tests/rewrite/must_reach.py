@@ -100,9 +100,9 @@ def autoencoder() -> nn.Module:
 
     return Decoder(
         AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 3,
-            up_block_types=("UpDecoderBlock2D",) * 3,
-            block_out_channels=(4, 4, 8),
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            block_out_channels=(4, 8),
             layers_per_block=1,
             latent_channels=4,
             norm_num_groups=2,
@@ -116,9 +116,9 @@ def diffusion_unet() -> nn.Module:
 
     return UNet2DModel(
         sample_size=8,
-        block_out_channels=(4, 4, 8),
-        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(4, 8),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
         layers_per_block=1,
         norm_num_groups=2,
         attention_head_dim=4,
@@ -150,11 +150,11 @@ def vocoder() -> nn.Module:
 # by name: the model, an example of its inputs, and how many sites have another form, per target
 MODELS = {
     "ESPCN": (Espcn, lambda: (drawn(2, 1, 5, 7),), 1, 1),
-    "DBNet": (lambda: used(DBNet()), lambda: (drawn(1, 3, 32, 48),), 2, 2),
+    "DBNet": (lambda: used(DBNet()), lambda: (drawn(1, 3, 32, 48),), 2, 1),
     "MNIST generator": (mnist_generator, lambda: (drawn(2, 16, 1, 1),), 4, 3),
-    "AutoencoderKL decoder": (autoencoder, lambda: (drawn(1, 4, 3, 5),), 2, 2),
+    "AutoencoderKL decoder": (autoencoder, lambda: (drawn(1, 4, 3, 5),), 1, 1),
     "BasicUNet": (basic_unet, lambda: (drawn(1, 1, 32, 48),), 4, 0),
-    "UNet2DModel": (diffusion_unet, lambda: (drawn(1, 3, 8, 12), torch.tensor([3])), 2, 2),
+    "UNet2DModel": (diffusion_unet, lambda: (drawn(1, 3, 8, 12), torch.tensor([3])), 1, 1),
     "HiFi-GAN generator": (vocoder, lambda: (drawn(1, 7, 6),), 2, 0),
     "fast style transfer": (lambda: StyleNet(4, 1), lambda: (drawn(1, 3, 12, 20),), 2, 2),
     "RRDB super-resolution": (lambda: RRDBNet(4, 2, 1), lambda: (drawn(1, 3, 5, 7),), 2, 2),

@@ -1,6 +1,7 @@
 """Turn an ONNX model into a workpiece of a fix: read from its nodes, rewritten in standard nodes alone."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,11 +79,16 @@ class WorkOnnx:
         self._taken = taken_sizes(model, sizes, self._sizes)
         self._select, self._sites = select, sites
         self._tolerance, self._seed = tolerance, seed
+        # of which model, because a large one takes seconds to read
+        self._graph: tuple[Any, Graph] | None = None
+        self._values: tuple[Any, Any] | None = None
         self.name, self.source = name, self.read().source
 
     def read(self) -> Graph:
         """The graph of what it has become so far."""
-        return self._read(self._sizes)
+        if self._graph is None or self._graph[0] is not self.model:
+            self._graph = (self.model, self._read(self._sizes))
+        return self._graph[1]
 
     def checked(self, repair: Sequence[str]) -> Report:
         """The check of what it has become so far; sizes are tried only where they are to be repaired."""
@@ -112,8 +118,7 @@ class WorkOnnx:
         shape = tuple(size or 1 for size in self.read().shapes[change.first])
         session_of = SESSIONS[self.runtime]
         forms: tuple[Form | None, ...] = (None, *(f for f in change.forms if not self.refused(change, f)))
-        # shapes that are computed elsewhere in the model
-        values = constants_and_shapes(self.model, self._sizes)[0]
+        values = self._elsewhere_computed()
         calls: dict[str, Callable[[], Any]] = {}
         for form in forms:
             small = alone(self.model, change, form, sizes=shape, values=values)
@@ -171,11 +176,8 @@ class WorkOnnx:
 
     def again(self) -> "WorkOnnx":
         """The model that rewrites began with, to be rewritten anew."""
-        work = WorkOnnx(
-            self.given, self._sizes, path=self._path, name=self.name, runtime=self.runtime,
-            select=self._select, sites=self._sites, tolerance=self._tolerance, seed=self._seed,
-        )  # fmt: skip
-        work.original = self.original
+        work = copy(self)
+        work.model = self.given
         return work
 
     def notes(self) -> tuple[str, ...]:
@@ -189,6 +191,12 @@ class WorkOnnx:
 
     def _read(self, sizes: Mapping[str, Sequence[int]]) -> Graph:
         return read_onnx(self.model, sizes=sizes)
+
+    def _elsewhere_computed(self) -> Any:  # noqa: ANN401 - arrays by name
+        """Constants, and shapes that are computed elsewhere in the model."""
+        if self._values is None or self._values[0] is not self.model:
+            self._values = (self.model, constants_and_shapes(self.model, self._sizes)[0])
+        return self._values[1]
 
     def _variants(self) -> tuple[Variant, ...]:
         axes = open_axes_of_onnx(self.given, self._read(self._sizes))
