@@ -1,6 +1,6 @@
 """Turn a model into one that computes the same with less work, where that was measured to gain."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,6 +49,15 @@ class _Decisions:
     def note(self, outcome: Outcome, key: str) -> None:
         self.outcomes[outcome.site, key] = outcome
 
+    def note_left(self, left: Left, there: Collection[str]) -> None:
+        """Note a site that stays, but once if it stands there under another name now.
+
+        Calls of functions are counted to be named, and what is rewritten is none any more.
+        """
+        was = (each for each in self.outcomes.values() if each.became == "left" and each.site not in there)
+        if not any((each.codes, each.words) == (left.codes, left.reason) for each in was):
+            self.note(_left(left.site, left.codes, left.reason), left.site)
+
     def is_left(self, change: Change) -> bool:
         """Whether this was tried before and gained nothing."""
         known = self.outcomes.get((change.site, change.last))
@@ -81,7 +90,7 @@ def rewrite_exactly(work: Work, settings: Settings, progress: Progress) -> Rewri
         planned = work.planned(graph)
         for each in planned:
             if isinstance(each, Left):
-                decided.note(_left(each.site, each.codes, each.reason), each.site)
+                decided.note_left(each, {other.site for other in planned})
         changes = [each for each in planned if isinstance(each, Change) and not decided.is_left(each)]
         chosen: list[tuple[Change, Form]] = []
         for place, change in enumerate(changes, start=1):
@@ -159,13 +168,13 @@ def _decided(change: Change, work: Work, settings: Settings) -> tuple[Form | Non
         return _as_known(change, settings.known)
     candidates = work.candidates(change)
     differences = _differences(candidates)
-    wrong = [form for form, far in differences.items() if far > settings.tolerance]
+    wrong = [form for form, far in differences.items() if not far <= settings.tolerance]
     right = {form: call for form, call in candidates.items() if form not in wrong}
     if len(right) < 2:
         reason = "no form of it computes the same here"
         if wrong:
-            worst = max(differences[form] for form in wrong)
-            reason = f"{reason}: the nearest differs by {worst:.2g} of the largest number"
+            nearest = min(differences[form] for form in wrong)
+            reason = f"{reason}: the nearest differs by {nearest:.2g} of the largest number"
         return None, _left(change.site, change.codes, reason)
     if settings.form is not None:
         form = settings.form if settings.form in right else next(f for f in change.forms if f in right)

@@ -130,7 +130,9 @@ def fix(
         work=work,
     )
     if not fixed.is_verified:
-        return replace(fixed, model=given.model, notes=(_to_blame(work, rewritten, fixed.verified, tell),))
+        kept = Pair(before=fixed.parameters.before, after=fixed.parameters.before)
+        blame = _to_blame(work, rewritten, fixed.verified, tell)
+        return replace(fixed, model=given.model, parameters=kept, notes=(blame,))
     return _measured(fixed, work, repair, tell) if fixed.changed else fixed
 
 

@@ -135,7 +135,8 @@ class Fixed:
         runtime: for which the forms were chosen: onnxruntime, openvino or pytorch.
         seed: of random inputs.
         rounds: how often the model was read and rewritten until nothing was left to do.
-        outcomes: what became of each site of which there was anything to say.
+        outcomes: what became of each site of which there was anything to say; of an unverified model what
+            was tried.
         repairs: those that were asked for.
         verified: old and new side by side, once for each type of numbers that both can compute with; of a
             repaired model what it was after the repairs and after the exact rewrites.
@@ -175,10 +176,9 @@ class Fixed:
 
     @property
     def changed(self) -> bool:
-        """Whether the model is another than the one that was given."""
-        return any(each.became == "rewritten" for each in self.outcomes) or any(
-            each.is_done for each in self.repairs
-        )
+        """Whether the model is another than the one that was given, which it never is unverified."""
+        is_rewritten = any(each.became == "rewritten" for each in self.outcomes)
+        return self.is_verified and (is_rewritten or any(each.is_done for each in self.repairs))
 
     @property
     def is_verified(self) -> bool:

@@ -140,8 +140,8 @@ def choose(
     gains = best is not None and timings[AS_IT_IS].median >= least * timings[best].median
     if gains and best is not None and timings[AS_IT_IS].median < BARELY * least * timings[best].median:
         # what gains barely enough does so in two runs, or the same model fixed twice would change twice
-        two = {name: candidates[name] for name in (AS_IT_IS, best)}
-        timings |= timed(two, took=took, seconds=seconds)
+        both = {name: candidates[name] for name in (AS_IT_IS, best)}
+        timings |= timed(both, took=took, seconds=seconds)
         gains = timings[AS_IT_IS].median >= least * timings[best].median
     return Choice(form=best if gains else None, best=best, timings=timings, failed=failed)
 

@@ -1,0 +1,80 @@
+"""Hold what a fix says of itself to what it did."""
+
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from upstroke.rewrite import fix, work_torch
+
+exact = sys.modules["upstroke.rewrite.exact"]
+
+
+class Calls(nn.Module):
+    """Two sites that are calls of functions, so that both need a traced model."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 2, 3, padding=1)
+        self.norm = nn.BatchNorm2d(2)
+
+    def forward(self, x):
+        x = self.one(F.interpolate(x, scale_factor=(2.0, 3.0)))
+        return self.norm(self.two(F.interpolate(x, scale_factor=(2.0, 3.0))))
+
+
+@pytest.fixture
+def wrong_parts(monkeypatch):
+    """Parts whose numbers are off by a hundredth, which a site alone is not asked about."""
+    right = work_torch.part_of
+
+    def wrong(*args, **kwargs):
+        part = right(*args, **kwargs)
+        for parameter in part.parameters():
+            parameter.data *= 1.01
+        return part
+
+    monkeypatch.setattr(work_torch, "part_of", wrong)
+    monkeypatch.setattr(exact, "_differences", lambda candidates: dict.fromkeys(candidates, 0.0))
+
+
+def test_what_is_not_verified_changes_nothing_and_a_site_in_a_graph_is_blamed(wrong_parts):
+    net = Calls().eval()
+    fixed = fix(net, torch.rand(2, 3, 5, 7), form="transposed", select=["UP301"])
+    assert not fixed.is_verified
+    assert fixed.model is net
+    assert not fixed.changed
+    assert fixed.as_json()["changed"] is False
+    assert fixed.parameters.before == fixed.parameters.after
+    site = fixed.outcomes[0].site
+    assert fixed.notes == (f"site {site} is to blame, in the form 'transposed'; name the others with --site",)
+
+
+def test_a_site_that_stays_is_told_once_whatever_it_is_called_in_a_traced_model():
+    net = Calls().eval()
+    net.norm.train()
+    fixed = fix(net, torch.rand(2, 3, 5, 7), form="transposed")
+    assert [(each.site, each.became) for each in fixed.outcomes] == [
+        ("Calls:2", "left"),
+        ("Calls", "rewritten"),
+    ]
+
+
+def test_a_graph_of_a_model_in_training_says_that_it_evaluates():
+    said = "the new model is a graph that torch.fx made, with the arguments of the old one"
+    x = torch.rand(2, 3, 5, 7)
+    assert fix(Calls().eval(), x, form="transposed").notes == (said,)
+    assert fix(Calls(), x, form="transposed", select=["UP301"]).notes == (
+        f"{said}, in evaluation mode for good, although the old one is in training mode",
+    )
+
+
+def test_a_form_that_gives_no_numbers_is_wrong(monkeypatch):
+    monkeypatch.setattr(exact, "_tensor", lambda value: torch.tensor([1.0, float("nan")]))
+    net = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(3, 3, 3, padding=1)).eval()
+    fixed = fix(net, torch.rand(2, 3, 5, 7), form="transposed")
+    assert [each.words for each in fixed.outcomes] == [
+        "no form of it computes the same here: the nearest differs by nan of the largest number"
+    ]
