@@ -5,9 +5,11 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
+from onnx import parser
 from torch import nn
 
-from upstroke.rewrite import fix, work_torch
+from upstroke.errors import FileError, NotRepresentableError
+from upstroke.rewrite import fix, work_onnx, work_torch
 
 exact = sys.modules["upstroke.rewrite.exact"]
 
@@ -77,4 +79,46 @@ def test_a_form_that_gives_no_numbers_is_wrong(monkeypatch):
     fixed = fix(net, torch.rand(2, 3, 5, 7), form="transposed")
     assert [each.words for each in fixed.outcomes] == [
         "no form of it computes the same here: the nearest differs by nan of the largest number"
+    ]
+
+
+FILE = """<ir_version: 8, opset_import: ["" : 18]> net (float[N, 1, 5, 7] x) => (%s y)
+<float[4] s = {1, 1, 2, 2}, float[1, 1, 3, 3] w = {1, 2, 1, 2, 4, 2, 1, 2, 1}>
+{ u = Resize <coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"> (x, , s)
+  c = Conv <pads = [1, 1, 1, 1]> (u, w) y = %s (c) }"""
+MAP, LIST = "float[N, 1, 10, 14]", "seq(float[N, 1, 10, 14])"
+
+
+def test_what_cannot_be_compared_is_no_fault_of_a_site():
+    fixed = fix(parser.parse_model(FILE % (LIST, "SequenceConstruct")), form="transposed")
+    assert not fixed.is_verified
+    assert fixed.notes == (
+        "no site is to blame: the model as it is cannot be compared with itself, or does not agree",
+    )
+
+
+def test_a_form_that_the_runtime_does_not_have_is_not_chosen(monkeypatch):
+    session_of = work_onnx.SESSIONS["onnxruntime"]
+
+    def without_transposed(model):
+        if any(node.op_type == "ConvTranspose" for node in model.graph.node):
+            msg = "no such operator"
+            raise FileError(msg)
+        return session_of(model)
+
+    monkeypatch.setitem(work_onnx.SESSIONS, "onnxruntime", without_transposed)
+    fixed = fix(parser.parse_model(FILE % (MAP, "Relu")), form="transposed")
+    assert [each.became for each in fixed.outcomes] == ["rewritten"]
+    assert fixed.outcomes[0].form != "transposed"
+
+
+def test_a_site_that_cannot_be_tried_alone_is_left(monkeypatch):
+    def refused(*args, **kwargs):
+        msg = "a size is computed elsewhere"
+        raise NotRepresentableError(msg)
+
+    monkeypatch.setattr(work_onnx, "alone", refused)
+    fixed = fix(parser.parse_model(FILE % (MAP, "Relu")), form="transposed")
+    assert [each.words for each in fixed.outcomes] == [
+        "it cannot be tried alone: a size is computed elsewhere"
     ]

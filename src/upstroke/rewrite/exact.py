@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from upstroke.errors import NotRepresentableError
 from upstroke.rewrite.change import Change, Form, Left
 from upstroke.rewrite.fixed import FormTime, Outcome, Pair
 from upstroke.rewrite.measure import LEAST_RATIO, choose
@@ -166,7 +167,10 @@ def _decided(change: Change, work: Work, settings: Settings) -> tuple[Form | Non
     """The form that a change takes, or None, and what is to be said of it."""
     if settings.known is not None:
         return _as_known(change, settings.known)
-    candidates = work.candidates(change)
+    try:
+        candidates = work.candidates(change)
+    except NotRepresentableError as error:
+        return None, _left(change.site, change.codes, f"it cannot be tried alone: {error}")
     differences = _differences(candidates)
     wrong = [form for form, far in differences.items() if not far <= settings.tolerance]
     right = {form: call for form, call in candidates.items() if form not in wrong}

@@ -276,6 +276,8 @@ def _to_blame(work: Work, rewritten: Rewritten, verified: Sequence[Verified], te
     """Which site makes old and new differ, found by rewriting each of them alone."""
     if not any(case.outputs or case.fault for each in verified for case in each.cases):
         return f"{verified[0].words}, so that no site can be said to compute the same"
+    if not _agree(work.again(), tell):
+        return "no site is to blame: the model as it is cannot be compared with itself, or does not agree"
     sites = [(each, outcome) for each, outcome in rewritten.outcomes.items() if outcome.became == "rewritten"]
     for key, outcome in sites:
         alone = work.again()
