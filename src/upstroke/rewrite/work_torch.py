@@ -230,8 +230,6 @@ class WorkTorch:
     def notes(self) -> tuple[str, ...]:
         """What swaps left to say, and whether the model is a graph now."""
         graph = f"the new model is a graph that {self._how} made, with the arguments of the old one"
-        if any(part.training for part in self.given.modules()):
-            graph += ", in evaluation mode for good, although the old one is in training mode"
         return (*dict.fromkeys(self._said), *([graph] if self._how else []))
 
     def save(self, path: Path, *, overwrite: bool) -> tuple[str, ...]:
