@@ -81,11 +81,13 @@ show = @printf '\n$$ %s\n' '$(strip $(1))'; PATH="$(CURDIR)/$(BIN):$$PATH"; $(1)
 # too, but leaves no report.
 check = @printf '\n$$ %s\n' '$(strip $(1))'; PATH="$(CURDIR)/$(BIN):$$PATH"; $(1) || [ $$? -eq 1 ]
 
-demo: setup  ## check a real model, inspect three layers and a picture, plan two nets; report and figures into demo/
-	@mkdir -p demo && rm -f demo/report.html
+demo: setup  ## check and fix a real model, inspect three layers and a picture, plan two nets; reports and figures into demo/
+	@mkdir -p demo && rm -f demo/report.html demo/fix.html
 	$(call check,upstroke check "$$(python examples/text_detector.py)" --input 1x3x320x320)
 	$(call check,upstroke check "$$(python examples/text_detector.py)" --input 1x3x320x320 --format html --output demo/report.html)
 	@test -s demo/report.html
+	$(call show,upstroke fix "$$(python examples/text_detector.py)" --input 1x3x320x320 --format html --report demo/fix.html --output demo/fixed.onnx --overwrite)
+	@test -s demo/fix.html
 	$(call show,upstroke inspect transposed --kernel 3 --stride 2 --padding 1 --output-padding 1 --plot demo/transposed-k3s2.svg --overwrite)
 	$(call show,upstroke inspect resize --mode linear --scale 2 --plot demo/bilinear.svg --overwrite)
 	$(call show,upstroke inspect shuffle --scale 2 --kernel 3 --padding 1 --plot demo/shuffle.svg --overwrite)
@@ -94,7 +96,7 @@ demo: setup  ## check a real model, inspect three layers and a picture, plan two
 	$(call show,upstroke plan generator --from 4 --to 64 --kernel 4 --stride 2 --padding 1)
 	$(call show,upstroke plan unet --size 572 --depth 4 --conv valid)
 	$(call show,upstroke plan unet --size 97x131 --depth 4 --conv same)
-	@printf '\nOpen in a browser: %s\n' "demo/report.html demo/transposed-k3s2.svg demo/bilinear.svg demo/shuffle.svg demo/image.svg"
+	@printf '\nOpen in a browser: %s\n' "demo/report.html demo/fix.html demo/transposed-k3s2.svg demo/bilinear.svg demo/shuffle.svg demo/image.svg"
 	@echo "The pictures measured: demo/photograph.png demo/checkerboard.png"
 
 # BENCH='--only TEXT --quick' measures some rows; BENCH=--list prints their names

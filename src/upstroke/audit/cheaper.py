@@ -56,7 +56,7 @@ class Saving:
         "put upstroke.nn.ResizeConv, which takes the same weights, in place of both: it computes them as one "
         "transposed convolution where that is faster"
     ),
-    fix="exact: one transposed convolution in place of both, equal to rounding, border included",
+    fix="exact: one operator in place of both, in the fastest form, equal to rounding, border included",
     reads_steps=True,
 )
 def mergeable_resize(reading: Reading) -> Verdict:

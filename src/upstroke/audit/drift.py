@@ -25,6 +25,10 @@ SIZE_DEPENDENT = "at this size alone, because a resize on the way keeps its corn
         "undo every step by an upsampler on its grid: transposed k3 s2 p1 output_padding 1 for k3 s2 p1, a "
         "half-pixel resize or transposed k4 s2 p1 for a 2×2 pool; upstroke plan shows the grids"
     ),
+    fix=(
+        "repair: gives the resizes of the decoder the kernels that sit on the encoder's grid; trained "
+        "transposed convolutions stay"
+    ),
 )
 def skip_drift(reading: JoinReading) -> Verdict:
     """Compare the places of the branches."""

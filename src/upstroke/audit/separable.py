@@ -56,8 +56,7 @@ def nearly_separable(reading: Reading) -> Verdict:
         f"the nearest separable kernel ({order}) keeps {100 * energy:.4g} % of its energy: its output "
         f"differs by {error} (root mean square, for white input), with {saving.words}"
     )
-    fix = f"repair: the nearest separable kernel ({order}), with an error of {error} of its output"
-    return Verdict(kind="finding", measure=energy, words=words, fix=fix)
+    return Verdict(kind="finding", measure=energy, words=words)
 
 
 def _saving(reading: Reading, step: TransposedConvolution, *, depthwise_first: bool) -> Saving:

@@ -44,6 +44,7 @@ def shift_of(grid: Grid) -> tuple[Fraction, ...]:
         "undo every step by an upsampler on its grid, as for UP201; where the model stays, resample its "
         "output by the shift, or crop and pad by as many pixels as are whole"
     ),
+    fix="repair: that of UP201 also moves the resizes between a join that it mends and the output",
 )
 def shifted_output(reading: OutputReading) -> Verdict:
     """Measure how far the output is from the input's grid, by the branch in it that is furthest off."""

@@ -28,7 +28,7 @@ _SPAN = {"nearest": 1, "linear": 2, "cubic": 4}
         "upstroke.nn.TransposedConv with its groups, which compute the same by compiled kernels; or keep "
         "maps channels-last, where PyTorch is faster"
     ),
-    fix="exact: the same numbers from upstroke's compiled kernels",
+    fix="exact: the same numbers from upstroke's compiled kernels, in a model of PyTorch",
 )
 def slow_path(reading: Reading) -> Verdict:
     """Look the layer up in what was measured."""

@@ -1,5 +1,6 @@
 """Turn the record of a fixed model into one self-contained HTML page."""
 
+from dataclasses import replace
 from typing import Any
 
 from upstroke.report.check_sections import badge
@@ -105,8 +106,9 @@ def _site_figure(site: Json) -> Json | None:
 
 
 def _figure(rows: list[tuple[str, float]], *, head: str, words: str) -> Json | None:
-    drawing = compared(rows, unit="")
-    return None if drawing is None else {"panels": [drawing], "head": head, "words": words}
+    drawing = compared(rows, unit="ms")
+    # the unit is in the caption
+    return None if drawing is None else {"panels": [replace(drawing, label="")], "head": head, "words": words}
 
 
 def _repair(repair: Json) -> Json:
