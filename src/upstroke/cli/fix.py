@@ -1,6 +1,7 @@
 """The verb `fix`: a model becomes a cheaper or a repaired one, verified before it is written."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -28,7 +29,7 @@ from upstroke.cli.options import (
     file_name,
     refuse_existing,
 )
-from upstroke.cli.output import deliver, json_text, page_for
+from upstroke.cli.output import deliver, json_text, page_for, printable
 from upstroke.errors import FileError, OptionError
 
 if TYPE_CHECKING:
@@ -288,7 +289,9 @@ def _teller(*, quiet: bool) -> Any:  # noqa: ANN401 - a function or None
 
     def tell(words: str, share: float) -> None:
         done = f" ({share:.0%})" if share else ""
-        sys.stderr.write(f"\r\x1b[K{words[:100]}{done}")
+        # what is wider than the terminal would leave lines behind
+        room = shutil.get_terminal_size().columns - 1 - len(done)
+        sys.stderr.write(f"\r\x1b[K{printable(words)[:room]}{done}")
         sys.stderr.flush()
 
     return tell
