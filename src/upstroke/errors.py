@@ -1,4 +1,4 @@
-"""Every exception that upstroke raises on purpose.
+"""Every exception that upstroke raises on purpose, and how those of others are quoted in them.
 
 Each message says what was wanted, what came and what to do, in one sentence; each type is also the
 builtin one a caller would expect.
@@ -12,7 +12,10 @@ __all__ = [
     "OptionError",
     "ShapeError",
     "UpstrokeError",
+    "first_line",
 ]
+
+LONGEST_LINE = 200
 
 
 class UpstrokeError(Exception):
@@ -41,3 +44,14 @@ class FileError(UpstrokeError, OSError):
 
 class MissingExtraError(UpstrokeError, ImportError):
     """An optional dependency is not installed; the message names the extra."""
+
+
+def first_line(error: BaseException, *, most: int = LONGEST_LINE) -> str:
+    """What an exception says first, without a full stop, in one line of so many characters at most.
+
+    >>> first_line(ValueError("no such  size.")), first_line(KeyError()), first_line(OSError("long"), most=3)
+    ('no such size', 'KeyError', 'lo…')
+    """
+    words = " ".join((str(error).strip().splitlines() or [""])[0].split()).rstrip(".;")
+    words = words or type(error).__name__
+    return words if len(words) <= most else f"{words[: most - 1].rstrip()}…"

@@ -17,7 +17,7 @@ from upstroke.graph.torch import record
 from upstroke.nn import ResizeConv, TransposedConv
 from upstroke.rewrite.torch_export import save_exported
 from upstroke.rewrite.torch_fx import located, rewritten_fx
-from upstroke.rewrite.torch_traced import traced
+from upstroke.rewrite.torch_traced import _compare, traced
 
 torch.manual_seed(0)
 X = torch.rand(1, 3, 8, 12)
@@ -221,3 +221,9 @@ def test_the_name_of_the_file_is_checked(tmp_path):
     with pytest.raises(OptionError) as caught:
         save_exported(RRDBNet(), [X], tmp_path / "net.pt")
     assert str(caught.value) == message
+
+
+def test_what_was_traced_may_not_give_numbers_where_the_model_gives_zeros():
+    _compare(torch.zeros(3), torch.zeros(3))
+    with pytest.raises(ValueError, match=r"^what was traced gives other values than the model$"):
+        _compare(torch.ones(3), torch.zeros(3))

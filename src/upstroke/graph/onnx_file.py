@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from upstroke.errors import FileError, MissingExtraError
+from upstroke.errors import FileError, MissingExtraError, first_line
 
 if TYPE_CHECKING:
     import onnx
@@ -49,7 +49,7 @@ def model_from_file(path: Path) -> "onnx.ModelProto":
     try:
         external_data_helper.load_external_data_for_model(model, str(path.parent))
     except Exception as error:  # what is raised differs between versions, and the sentence is the same
-        msg = f"{path} keeps weights in other files, of which one cannot be read: {_first_line(error)}; put "
+        msg = f"{path} keeps weights in other files, of which one cannot be read: {first_line(error)}; put "
         msg += "them beside it, under the names it has for them"
         raise FileError(msg) from error
     _check(model, path)
@@ -118,7 +118,7 @@ def inlined(model: "onnx.ModelProto") -> "onnx.ModelProto":
         flat = inliner.inline_local_functions(without_weights(model) if is_large else model)
     except checker.ValidationError as error:
         # a function that calls itself
-        msg = f"its functions cannot be put in the place of their calls: {_first_line(error)}; "
+        msg = f"its functions cannot be put in the place of their calls: {first_line(error)}; "
         msg += "export or download the model again"
         raise FileError(msg) from error
     if is_large:
@@ -284,7 +284,7 @@ def _check(model: "onnx.ModelProto", where: object) -> None:
         minor = "Bad node spec" in str(error) or not isinstance(error, checker.ValidationError)
         if minor and _is_in_order(model.graph):
             return
-        msg = f"{where} is no complete ONNX model: {_first_line(error)}; export or download it again"
+        msg = f"{where} is no complete ONNX model: {first_line(error)}; export or download it again"
         raise FileError(msg) from error
     finally:
         for node, domain in hidden:
@@ -317,8 +317,3 @@ def _all_nodes(model: "onnx.ModelProto") -> Iterator[tuple["onnx.NodeProto", dic
             for attribute in node.attribute:
                 for body in (attribute.g, *attribute.graphs) if attribute.type in (5, 10) else ():
                     waiting.extend(body.node)
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch._subclasses import fake_tensor
 from torch.utils import _pytree as pytree
 
+from upstroke.errors import first_line
 from upstroke.graph.form import Graph
 from upstroke.graph.sizes import (
     NO_MAP,
@@ -232,7 +233,7 @@ class SizedCall:
             except (Exception, SystemExit) as error:
                 if _is_not_the_models(error):
                     return None
-                return Outcome(error=_said(error), place=running.path)
+                return Outcome(error=first_line(error, most=_LONGEST_ERROR), place=running.path)
         return Outcome(outputs=tuple(tuple(map(int, each.shape)) for each in tensors_in(output)))
 
 
@@ -275,13 +276,6 @@ def _repeated(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _is_not_the_models(error: BaseException) -> bool:
     return isinstance(error, _NOT_THE_MODELS) or "FakeTensor" in str(error)
-
-
-def _said(error: BaseException) -> str:
-    """What an exception says, in one line of bounded length."""
-    words = " ".join((str(error).strip().splitlines() or [""])[0].split()).rstrip(".;")
-    words = words or type(error).__name__
-    return words if len(words) <= _LONGEST_ERROR else f"{words[:_LONGEST_ERROR].rstrip()}…"
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from upstroke.errors import OptionError
+from upstroke.errors import OptionError, first_line
 from upstroke.graph import Graph, Node, sites
 from upstroke.graph.torch_state import memory_of
 from upstroke.rewrite.balance import NewTensor, Refused, Repair, repaired_kernels
@@ -173,6 +173,6 @@ def _copied(module: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(module)
     except Exception as error:
-        said = " ".join(str(error).split()).rstrip(".")[:200]
+        said = first_line(error)
         msg = f"a model is repaired in a copy, and this one cannot be copied: {said}; remove what cannot"
         raise OptionError(msg) from error

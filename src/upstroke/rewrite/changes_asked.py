@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from upstroke.graph import Graph, Node, Site
-from upstroke.graph.steps import Convolution, PerChannel, Pool, Resize, TransposedConvolution, Upsampling
+from upstroke.graph.steps import Resize, TransposedConvolution, Upsampling
 from upstroke.polyphase import Affine
 from upstroke.rewrite.change import Change, Code, Form, Left, Together
 from upstroke.rewrite.changes_left import reason_to_leave
 from upstroke.rewrite.changes_row import Row
+from upstroke.rewrite.counting import multiply_adds_of
 
-__all__ = ["Asked", "Found", "Target", "called", "forms_of", "multiply_adds_of", "samples_per_cell"]
+__all__ = ["Asked", "Found", "Target", "called", "forms_of", "samples_per_cell"]
 
 Target = Literal["onnx", "pytorch"]
 Found = Change | Left
@@ -20,8 +21,6 @@ Found = Change | Left
 UNCONFIRMED = (
     "it is given a size and no scale, and nothing shows that its scale is the same for maps of other sizes"
 )
-# samples that one output sample is made of, per axis that grows
-TAPS = {"nearest": 0, "linear": 2, "cubic": 4}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,13 +113,6 @@ def called(nodes: Iterable[Node]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
-def multiply_adds_of(nodes: Sequence[Node], graph: Graph) -> float | None:
-    """What nodes cost at the sizes of a graph, its batch counted, borders taken like the interior."""
-    each = [_multiply_adds(node, graph) for node in nodes]
-    known = [count for count in each if count is not None]
-    return float(sum(known)) if len(known) == len(each) else None
-
-
 def samples_per_cell(node: Node) -> float:
     """Samples that an upsampler gives for each cell that comes in, away from the border."""
     step = node.step
@@ -130,24 +122,3 @@ def samples_per_cell(node: Node) -> float:
         return float(math.prod(step.stride))
     assert isinstance(step, Upsampling)
     return float(step.operator.phases)
-
-
-def _multiply_adds(node: Node, graph: Graph) -> float | None:
-    step = node.step
-    is_backwards = isinstance(step, TransposedConvolution)
-    shape = graph.shapes.get(node.inputs[0] if is_backwards else node.output)
-    if shape is None or len(shape) < 2 or any(n is None for n in shape[2:]):
-        return None
-    positions = math.prod((shape[0] or 1, *(n or 1 for n in shape[2:])))
-    channels = shape[1] or 0
-    if isinstance(step, Convolution | TransposedConvolution):
-        return positions * float(step.weight.numel())
-    if isinstance(step, Resize):
-        taps = TAPS[step.mode] ** sum(s != 1 for s in step.scale) if step.mode != "nearest" else 0
-        return float(positions * channels * taps)
-    if isinstance(step, Upsampling):
-        operator = step.operator
-        return positions * channels * float(operator.mask.sum()) * operator.taps.shape[2] / operator.phases
-    if isinstance(step, Pool):
-        return float(positions * channels * math.prod(step.kernel))
-    return float(positions * channels) if isinstance(step, PerChannel) else 0.0

@@ -14,10 +14,11 @@ from upstroke.graph.row import in_double, without_mirrors
 from upstroke.graph.steps import Convolution, PerChannel, Resize, TransposedConvolution, Upsampling
 from upstroke.polyphase import compose
 from upstroke.rewrite.change import Change, Code, Commuted, Left
-from upstroke.rewrite.changes_asked import Asked, Found, called, multiply_adds_of, samples_per_cell
+from upstroke.rewrite.changes_asked import Asked, Found, called, samples_per_cell
 from upstroke.rewrite.changes_left import is_half, reason_to_leave
 from upstroke.rewrite.changes_row import extended, row_from
 from upstroke.rewrite.changes_two import resize_and_convolution, scaled
+from upstroke.rewrite.counting import multiply_adds_of
 
 __all__ = ["commuted_change", "is_slow", "is_stock", "resize_changes"]
 

@@ -1,7 +1,7 @@
 """Turn a model into how many multiply-adds it takes and how many parameters it has."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ from upstroke.graph.torch_state import memory_of, own_tensors
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["Count", "multiply_adds", "parameters_of_module", "parameters_of_onnx"]
+__all__ = ["Count", "multiply_adds", "multiply_adds_of", "parameters_of_module", "parameters_of_onnx"]
 
 _MULTIPLY = Convolution | TransposedConvolution | Resize | Upsampling | Product
 TAPS = {"nearest": 0, "linear": 2, "cubic": 4}
@@ -78,9 +78,16 @@ def multiply_adds(graph: Graph) -> Count:
             uncounted[node.output] = "a convolution with weights that the model computes"
         elif isinstance(step, Other) and step.reason:
             uncounted[node.output] = step.reason
-        elif isinstance(step, _MULTIPLY) or (isinstance(step, Mixing) and step.what == LINEAR):
+        elif _multiplies(node):
             by_map[node.output] = _of(node, graph)
     return Count(by_map=by_map, uncounted=uncounted)
+
+
+def multiply_adds_of(nodes: Sequence[Node], graph: Graph) -> float | None:
+    """The multiply-adds of some nodes, as `multiply_adds` counts them; None where a size is not known."""
+    each = [_of(node, graph) for node in nodes if _multiplies(node)]
+    known = [count for count in each if count is not None]
+    return float(sum(known)) if len(known) == len(each) else None
 
 
 def parameters_of_module(module: nn.Module) -> int:
@@ -120,6 +127,11 @@ def parameters_of_onnx(model: "onnx.ModelProto") -> int:
                 tensors = (each.t for each in node.attribute if each.name == "value")
                 total += sum(math.prod(each.dims) for each in tensors if _is_floating(each))
     return total
+
+
+def _multiplies(node: Node) -> bool:
+    step = node.step
+    return isinstance(step, _MULTIPLY) or (isinstance(step, Mixing) and step.what == LINEAR)
 
 
 def _of(node: Node, graph: Graph) -> float | None:

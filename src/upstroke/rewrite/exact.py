@@ -11,6 +11,7 @@ from upstroke.errors import NotRepresentableError
 from upstroke.rewrite.change import Change, Form, Left
 from upstroke.rewrite.fixed import FormTime, Outcome, Pair
 from upstroke.rewrite.measure import LEAST_RATIO, choose
+from upstroke.rewrite.verify import relative_difference
 from upstroke.rewrite.work import Chosen, Progress, Work
 
 __all__ = ["Rewritten", "Settings", "all_left", "rewrite_exactly", "without_the_weakest"]
@@ -211,15 +212,7 @@ def _differences(candidates: Mapping[str, Callable[[], Any]]) -> dict[str, float
     with torch.no_grad():
         answers = {form: _tensor(call()) for form, call in candidates.items()}
     old = answers.pop("as it is")
-    largest = float(old.abs().max()) if old.numel() else 0.0
-    return {form: _relative(old, new, largest) for form, new in answers.items()}
-
-
-def _relative(old: Tensor, new: Tensor, largest: float) -> float:
-    if old.shape != new.shape:
-        return float("inf")
-    far = float((new - old).abs().max()) if old.numel() else 0.0
-    return far / largest if largest else far
+    return {form: relative_difference(old, new) for form, new in answers.items()}
 
 
 def _tensor(value: Any) -> Tensor:  # noqa: ANN401 - an array or a tensor

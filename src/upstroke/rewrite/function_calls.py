@@ -15,7 +15,7 @@ from torch.fx.node import has_side_effect
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from upstroke.errors import ShapeError
+from upstroke.errors import ShapeError, first_line
 from upstroke.graph.torch_state import left_as_it_was, own_tensors
 
 __all__ = ["Called", "WithModules", "decided", "exchanged", "held", "shared_copy", "with_modules"]
@@ -314,8 +314,7 @@ def _traced(
         graph._tracer_cls = fx.Tracer
         gm = _Quiet(part, graph, class_name=name)
     except Exception as error:
-        said = " ".join(str(error).split("\n")[0].split()).rstrip(".")
-        return f"the forward of {name} cannot be traced by torch.fx ({said or type(error).__name__})"
+        return f"the forward of {name} cannot be traced by torch.fx ({first_line(error)})"
     for kind in ("_modules", "_parameters", "_buffers"):
         for key, value in getattr(part, kind).items():
             # the parts that stand in it as they were, which hold what the tracer put beside them
@@ -357,7 +356,7 @@ def _differs(old: nn.Module, new: nn.Module, call: _Call) -> str:
             try:
                 given.append(pytree.tree_leaves(part(*call.args, **call.kwargs)))
             except Exception as error:
-                return f"does not run ({' '.join(str(error).split())[:100]})"
+                return f"does not run ({first_line(error)})"
     same = len(given[0]) == len(given[1]) and all(
         torch.equal(one, other)
         if isinstance(one, Tensor) and isinstance(other, Tensor)

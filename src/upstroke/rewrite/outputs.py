@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from upstroke.rewrite.fixed import Moved
+from upstroke.rewrite.verify import relative_difference
 
 __all__ = ["moved"]
 
@@ -29,7 +30,7 @@ def _moved(name: str, before: Tensor, after: Tensor | None) -> Moved:
     off = other - one
     return Moved(
         name=name,
-        relative=_over(_largest(off), _largest(one)),
+        relative=relative_difference(one, other),
         rms=_over(_mean_square(off), _mean_square(one)),
     )
 
@@ -39,10 +40,6 @@ def _over(off: float, of: float) -> float:
     if off == 0:
         return 0.0
     return off / of if of else math.inf
-
-
-def _largest(values: Tensor) -> float:
-    return float(values.abs().max()) if values.numel() else 0.0
 
 
 def _mean_square(values: Tensor) -> float:

@@ -14,15 +14,14 @@ from torch import Tensor, nn
 from torch.fx.experimental.symbolic_shapes import is_concrete_int
 from torch.utils import _pytree as pytree
 
-from upstroke.errors import OptionError
+from upstroke.errors import OptionError, first_line
 from upstroke.files.place import check_target, write_atomically
 from upstroke.graph.torch_state import left_as_it_was
 
-__all__ = ["LEAST_AXES", "answer", "exported", "quiet", "save_exported", "shortened", "unchanged"]
+__all__ = ["LEAST_AXES", "answer", "exported", "quiet", "save_exported", "unchanged"]
 
 # Of what may be a map: batch, channels, at least one axis of space.
 LEAST_AXES = 3
-_LONGEST_REASON = 160
 
 
 def save_exported(
@@ -68,7 +67,7 @@ def save_exported(
     except Exception as error:
         msg = (
             f"the module must be one that torch.export takes, to be written to {path}; it is not: "
-            f"{shortened(error)}; save its weights by torch.save(module.state_dict(), ...) instead"
+            f"{first_line(error)}; save its weights by torch.save(module.state_dict(), ...) instead"
         )
         raise OptionError(msg) from error
     write_atomically(path, file.getvalue(), overwrite=overwrite)
@@ -171,10 +170,3 @@ def quiet() -> Iterator[None]:
             yield
         finally:
             logger.setLevel(was)
-
-
-def shortened(error: Exception) -> str:
-    """The first sentence of what an exception says."""
-    text = str(error).strip().splitlines() or [""]
-    said = " ".join(text[0].split()).rstrip(".") or type(error).__name__
-    return said if len(said) <= _LONGEST_REASON else said[: _LONGEST_REASON - 1].rstrip() + "…"

@@ -11,9 +11,11 @@ from torch import Tensor, fx, nn
 from torch.fx.node import has_side_effect
 from torch.utils import _pytree as pytree
 
-from upstroke.errors import OptionError
+from upstroke.errors import OptionError, first_line
 from upstroke.graph.torch_caches import nothing_kept
-from upstroke.rewrite.torch_export import LEAST_AXES, answer, exported, quiet, shortened, unchanged
+from upstroke.rewrite.torch_export import LEAST_AXES, answer, exported, quiet, unchanged
+from upstroke.rewrite.verify import relative_difference
+from upstroke.rewrite.verify_torch import TOLERANCE
 
 __all__ = ["How", "Traced", "traced"]
 
@@ -21,8 +23,6 @@ How = Literal["torch.fx", "torch.export"]
 
 # Classes of modules that are not traced into because tracing ends in them; no model needs that many.
 _MOST_LEAVES = 64
-# What tracing may not change, relative to the largest value: it is the same operators in the same order.
-_TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -95,7 +95,7 @@ def traced(
             found = trace(model, tuple(inputs), given)
             _check(model, found.module, tuple(inputs), given)
         except Exception as error:
-            refusals[each] = shortened(error)
+            refusals[each] = first_line(error)
         else:
             return found
     said = " and ".join(f"{way} ({reason})" for way, reason in refusals.items())
@@ -275,20 +275,7 @@ def _compare(found: object, wanted: object) -> None:
             same = one is two or one == two
         else:
             same = isinstance(one, Tensor) and one.shape == two.shape and one.dtype == two.dtype
-            same = same and _differ_by(one, two) <= _TOLERANCE.get(two.dtype, 0.0)
+            same = same and relative_difference(two, one) <= TOLERANCE.get(two.dtype, 0.0)
         if not same:
             msg = "what was traced gives other values than the model"
             raise ValueError(msg)
-
-
-def _differ_by(one: Tensor, two: Tensor) -> float:
-    """The largest difference, relative to the largest value; numbers that are not finite must be the same."""
-    kind = torch.complex128 if two.is_complex() else torch.float64
-    one, two = one.to(kind), two.to(kind)
-    if not two.numel() or torch.equal(one, two):
-        return 0.0
-    finite = two.isfinite()
-    if not torch.equal(finite, one.isfinite()):
-        return float("inf")
-    largest = float(two[finite].abs().max()) if bool(finite.any()) else 0.0
-    return float((one - two)[finite].abs().max()) / max(largest, 1e-300) if largest else 0.0

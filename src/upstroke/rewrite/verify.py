@@ -9,12 +9,20 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from upstroke.errors import first_line
 from upstroke.graph.torch import tensors_in
 from upstroke.rewrite.variants import Variant
 
-__all__ = ["Case", "Difference", "Verified", "differences", "named_tensors", "verified"]
+__all__ = [
+    "Case",
+    "Difference",
+    "Verified",
+    "differences",
+    "named_tensors",
+    "relative_difference",
+    "verified",
+]
 
-LONGEST_REASON = 200
 OUTPUT = "output"
 
 
@@ -189,6 +197,26 @@ def differences(old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> tuple[D
     return (*found, *(Difference(name=name, relative=math.inf, words="is one more") for name in more))
 
 
+def relative_difference(old: Tensor, new: Tensor) -> float:
+    """Largest |new - old| over largest |old|; what is not finite has to be the same in the same places.
+
+    Infinite where it has not, where shapes differ, and where zeros alone became something else.
+
+    >>> relative_difference(torch.tensor([4.0, 2.0]), torch.tensor([4.0, 2.5]))
+    0.125
+    """
+    if old.shape != new.shape:
+        return math.inf
+    wide = torch.complex128 if old.is_complex() else torch.float64
+    old, new = old.detach().to(wide), new.detach().to(wide)
+    finite = torch.isfinite(old)
+    same = (old == new) | (torch.isnan(old) & torch.isnan(new))
+    if bool((~finite & ~same).any()) or bool((finite & ~torch.isfinite(new)).any()):
+        return math.inf
+    off, largest = _largest((new - old)[finite]), _largest(old[finite])
+    return off / largest if off and largest else (math.inf if off else 0.0)
+
+
 def _case(
     old: Callable[..., object], new: Callable[..., object], variant: Variant, seed: int
 ) -> tuple[Case, dict[str, Tensor]]:
@@ -220,7 +248,7 @@ def _with_own(
         for name in set() if refused else set(before) & set(other):
             one = before[name]
             if one.shape == other[name].shape and one.is_floating_point():
-                own[name] = max(own[name], _relative(other[name], one.to(other[name].dtype)))
+                own[name] = max(own[name], relative_difference(other[name], one.to(other[name].dtype)))
     return tuple(
         replace(each, own=own[each.name]) if own.get(each.name, math.inf) <= most_own else each
         for each in outputs
@@ -234,7 +262,7 @@ def _ran(call: Callable[[], object], seed: int) -> tuple[dict[str, Tensor], str]
         try:
             return named_tensors(call()), ""
         except Exception as error:
-            return {}, _said(error)
+            return {}, first_line(error)
 
 
 def _difference(name: str, old: Tensor, new: Tensor) -> Difference:
@@ -248,21 +276,9 @@ def _difference(name: str, old: Tensor, new: Tensor) -> Difference:
         unequal = int((old != new).sum())
         words = f"differs in {unequal} of {old.numel()} numbers" if unequal else ""
         return Difference(name=name, relative=math.inf if unequal else 0.0, words=words)
-    relative = _relative(old, new)
+    relative = relative_difference(old, new)
     words = "" if math.isfinite(relative) else "is not finite where the old one is, or differs from zero"
     return Difference(name=name, relative=relative, words=words)
-
-
-def _relative(old: Tensor, new: Tensor) -> float:
-    """Largest |new - old| over largest |old|; what is not finite has to be the same in the same places."""
-    wide = torch.complex128 if old.is_complex() else torch.float64
-    old, new = old.detach().to(wide), new.detach().to(wide)
-    finite = torch.isfinite(old)
-    same = (old == new) | (torch.isnan(old) & torch.isnan(new))
-    if bool((~finite & ~same).any()) or bool((finite & ~torch.isfinite(new)).any()):
-        return math.inf
-    off = _largest((new - old)[finite])
-    return off / _largest(old[finite]) if off and _largest(old[finite]) else (math.inf if off else 0.0)
 
 
 def _largest(values: Tensor) -> float:
@@ -283,13 +299,6 @@ def _named(value: object, name: str) -> Iterator[tuple[str, Tensor]]:
         inside = enumerate(tensors_in(value))
     for key, each in inside:
         yield from _named(each, f"{name}.{key}" if name else str(key))
-
-
-def _said(error: Exception) -> str:
-    """What an exception says, in one line of bounded length."""
-    words = " ".join((str(error).strip().splitlines() or [""])[0].split()).rstrip(".;")
-    words = words or type(error).__name__
-    return words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON].rstrip()}…"
 
 
 def _sizes(sizes: Sequence[tuple[int, ...]]) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from upstroke.errors import first_line
 from upstroke.graph.torch import tensors_in
 from upstroke.graph.torch_state import left_as_it_was
 from upstroke.rewrite.variants import Variant
@@ -194,18 +195,18 @@ def _doubled(
     try:
         wide = _copied(old).double()
     except Exception as error:
-        return None, f"the model cannot be copied in double precision: {_first_line(error)}"
+        return None, f"the model cannot be copied in double precision: {first_line(error)}"
     if variants:
         example = variants[0].to(torch.float64)
         try:
             with _seeded(seed):
                 runner(wide)(*example.inputs, **example.keywords)
         except Exception as error:
-            return None, f"the model does not run in double precision: {_first_line(error)}"
+            return None, f"the model does not run in double precision: {first_line(error)}"
     try:
         return (wide, _copied(new).double() if remake is None else remake(wide)), ""
     except Exception as error:
-        return None, f"the rewritten model cannot be had in double precision: {_first_line(error)}"
+        return None, f"the rewritten model cannot be had in double precision: {first_line(error)}"
 
 
 def _copied(module: nn.Module) -> nn.Module:
@@ -253,11 +254,6 @@ def _seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         yield
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return " ".join(text.splitlines()[0].split()).rstrip(".")[:200]
 
 
 def _name(dtype: torch.dtype) -> str:
