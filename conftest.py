@@ -7,8 +7,10 @@ import hypothesis
 import jaxtyping
 import pytest
 
+from checked_calls import check_calls
+
 # Before anything imports upstroke, and here at the root, so that the doctests in src are checked as well.
-jaxtyping.install_import_hook("upstroke", "beartype.beartype")
+check_calls("upstroke")
 
 ROOT = Path(__file__).resolve().parent
 IN_CI = os.environ.get("CI") == "true"
