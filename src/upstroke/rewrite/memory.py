@@ -85,7 +85,8 @@ def peak_of_onnx(
         np.savez(inputs, *arrays)
         if isinstance(given, bytes):
             path.write_bytes(given)
-        command = [sys.executable, "-m", "upstroke.rewrite.memory_of", runtime]
+        # without its folder on the path, where a module of ours is called onnx
+        command = [sys.executable, "-P", str(Path(__file__).with_name("memory_of.py")), runtime]
         command += [str(given) if isinstance(given, str) else str(path), str(inputs)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)

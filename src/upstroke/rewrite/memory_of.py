@@ -1,20 +1,21 @@
 """Turn a model's file and its inputs into the bytes that a run takes, in a process of its own.
 
-`upstroke.rewrite.memory` starts this file: python -m upstroke.rewrite.memory_of RUNTIME MODEL INPUTS.
+`upstroke.rewrite.memory` starts this file by its path: python -P memory_of.py RUNTIME MODEL INPUTS.
 """
 
 import ctypes
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from upstroke.rewrite import runtime_onnxruntime, runtime_openvino
-
 if TYPE_CHECKING:
     import onnx
+
+    from upstroke.rewrite.runtime_onnxruntime import Session
 
 __all__: list[str] = []
 
@@ -40,7 +41,18 @@ def main() -> None:
     sys.stdout.write(json.dumps(1024 * max(peak, 0)))
 
 
-def _session(runtime: str, model: "onnx.ModelProto | Path") -> runtime_onnxruntime.Session:
+def _without_front_doors() -> None:
+    """Let modules be imported without what their packages offer, which loads PyTorch and takes seconds."""
+    folder = Path(__file__).parents[1]
+    for name in ("upstroke", "upstroke.graph", "upstroke.rewrite"):
+        package = ModuleType(name)
+        package.__path__ = [str(folder.joinpath(*name.split(".")[1:]))]
+        sys.modules[name] = package
+
+
+def _session(runtime: str, model: "onnx.ModelProto | Path") -> "Session":
+    from upstroke.rewrite import runtime_onnxruntime, runtime_openvino
+
     if runtime == "openvino":
         return runtime_openvino.session_of(model)
     return runtime_onnxruntime.session_of(model, keep_memory=False)
@@ -67,4 +79,5 @@ def _kilobytes(name: str) -> int:
 
 
 if __name__ == "__main__":
+    _without_front_doors()
     main()
