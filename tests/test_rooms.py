@@ -1,8 +1,8 @@
 """Hold the table of rooms: which part of src may import which."""
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,8 +62,14 @@ class Import(NamedTuple):
     late: bool
 
 
+@functools.cache
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
 def relative(path: Path) -> str:
@@ -91,23 +97,27 @@ def imported_names(node: ast.AST) -> list[str]:
     return []
 
 
-def imports_in(path: Path) -> Iterator[Import]:
+@functools.cache
+def imports_in(path: Path) -> list[Import]:
     """Walk a file for imports of our rooms, wherever they stand in it."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    nodes = list(ast.walk(tree_of(path)))
     inside_functions = {
         id(inner)
-        for function in ast.walk(tree)
+        for function in nodes
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for inner in ast.walk(function)
     }
+    found = []
     known = {*rooms(), *MAY_IMPORT, *OPEN_TO_ALL}
-    for node in ast.walk(tree):
+    for node in nodes:
         for name in imported_names(node):
             parts = name.split(".")
             if parts[0] != "upstroke":
                 continue
             target = parts[1] if len(parts) > 1 and parts[1] in known else "the front door"
-            yield Import(relative(path), node.lineno, room_of(path), target, id(node) in inside_functions)
+            late = id(node) in inside_functions
+            found.append(Import(relative(path), node.lineno, room_of(path), target, late))
+    return found
 
 
 def imports_between_rooms() -> list[Import]:
@@ -144,8 +154,9 @@ def test_each_exception_is_still_needed():
 
 @pytest.mark.parametrize("path", modules(), ids=relative)
 def test_imports_are_absolute(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    lines = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level > 0]
+    lines = [
+        node.lineno for node in ast.walk(tree_of(path)) if isinstance(node, ast.ImportFrom) and node.level > 0
+    ]
     assert not lines, f"{relative(path)} imports relatively in lines {lines}; write upstroke.<room>"
 
 
@@ -156,7 +167,7 @@ def test_file_names_say_what_is_inside():
 
 @pytest.mark.parametrize("path", modules(), ids=relative)
 def test_each_module_starts_with_one_sentence(path):
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    docstring = ast.get_docstring(tree_of(path))
     assert docstring, f"{relative(path)} has no docstring that says what it turns into what"
     first = docstring.splitlines()[0]
     assert first.endswith("."), f"{relative(path)}: the first line must be one whole sentence, got {first!r}"
