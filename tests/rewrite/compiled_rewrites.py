@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from diffusers.models.upsampling import Upsample2D
+from test_torch_parts import EXPORTED, made
 from torch import nn
 
 from function_calls import RRDBNet, StyleNet
@@ -174,14 +174,18 @@ class Looked(nn.Module):
         return self.conv(up) + up.mean(), self.fixed(x)
 
 
+def of_diffusers():
+    # late, because collecting doctests imports this file, and the package takes seconds
+    from diffusers.models.upsampling import Upsample2D
+
+    return nn.Sequential(nn.Conv2d(3, 4, 1), Upsample2D(4, use_conv=True))
+
+
 # what stands in the graph afterwards where sites change wherever it is exact, by name
 MODELS = {
     "RRDB": (lambda: RRDBNet(blocks=1), {"resized_and_convolved": 2}),
     "style": (StyleNet, {"resized_and_convolved": 2}),
-    "diffusers": (
-        lambda: nn.Sequential(nn.Conv2d(3, 4, 1), Upsample2D(4, use_conv=True)),
-        {"resized_and_convolved": 1},
-    ),
+    "diffusers": (of_diffusers, {"resized_and_convolved": 1}),
     "functional": (Functional, {"upstroke.conv_transpose": 1, "conv_transpose": 1}),
     "spelled": (Spelled, {"shuffled": 1}),
     "to sizes": (ToSize, {"resized_and_convolved": 1, "interpolate": 2}),
@@ -371,3 +375,10 @@ def test_it_is_known_by_name():
     net = RRDBNet(blocks=1).eval()
     compiled = torch.compile(net, backend="upstroke", options={"sites": "all"})
     assert_same(compiled(X).detach(), net(X).detach())
+
+
+@pytest.mark.parametrize(("name", "make", "shape", "form"), EXPORTED, ids=lambda value: "")
+def test_parts_are_compiled_whole(name, make, shape, form):
+    net, x, _, part = made(make, shape, form)
+    compiled = torch.compile(part, backend="eager", fullgraph=True)
+    assert (compiled(x) - net(x)).detach().abs().max() <= 1e-12

@@ -1,12 +1,10 @@
 """What stands in place of nodes computes what they computed, in every form, and stays a layer like any other."""
 
 import copy
+import functools
 import pickle
 import re
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -111,7 +109,7 @@ def cases():
 
 
 CASES = [(name, make, shape, form) for name, make, shape, forms in cases() for form in forms]
-# one of every layer, because exporting takes a second
+# one of every layer, because exporting takes a second; compiled_rewrites.py compiles them too
 EXPORTED = [CASES[place] for place in (0, 1, 2)] + [case for case in CASES if case[3] == "native"][4:]
 IDS = [f"{name}: {form}" for name, _, _, form in CASES]
 
@@ -126,11 +124,17 @@ def map_of(shape, *, dtype=torch.float64) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64).to(dtype)
 
 
-def made(make, shape, form, *, dtype=torch.float64):
-    """The net, a map, the change that is all of it, and the part in a form."""
+@functools.cache
+def changed(make, shape, dtype):
+    """The net, a map, and the change that is all of it, for all forms and laws."""
     net, x = net_of(make, dtype=dtype), map_of(shape, dtype=dtype)
     graph, _ = read(net, x)
-    change = together(graph.nodes, ndim=len(shape) - 2)
+    return net, x, together(graph.nodes, ndim=len(shape) - 2)
+
+
+def made(make, shape, form, *, dtype=torch.float64):
+    """The net, a map, the change that is all of it, and a part in a form."""
+    net, x, change = changed(make, shape, dtype)
     return net, x, change, part_of(change, form, dtype=dtype, device="cpu")
 
 
@@ -191,15 +195,6 @@ def test_a_part_leaves_python_by_pytorchs_operators(name, make, shape, form):
     assert not [target for target in targets if "upstroke" in target]
     other = map_of((3, shape[1], *(n + 2 for n in shape[2:])))
     assert relative(program.module()(other), net(other)) <= 1e-12
-
-
-def test_parts_are_compiled_whole():
-    """In a process without the checks of annotations, which a compiler cannot read."""
-    script = Path(__file__).with_name("compiled_parts.py")
-    command = [sys.executable, "-W", "error", str(script)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=script.parents[1])
-    assert found.returncode == 0, found.stderr[-4000:]
-    assert found.stdout == "10 parts\n"
 
 
 @pytest.mark.parametrize(("name", "make", "shape", "form"), CASES, ids=IDS)
