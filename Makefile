@@ -50,7 +50,9 @@ lint: setup  ## format check, lint, types
 	$(BIN)/mypy
 
 # One process for each core, each with one thread; what measures time has the machine to itself.
+# Byte code is kept, whatever the shell says: the second run and all processes that tests start read what the first compiled.
 test: export OMP_NUM_THREADS := 1
+test: export PYTHONDONTWRITEBYTECODE :=
 test: setup  ## all tests and doctests
 	$(BIN)/python -m pytest -n auto -m "not alone"
 	$(BIN)/python -m pytest -m alone
