@@ -92,6 +92,7 @@ def _of_subject(subject: Subject, target: Target, seconds: float) -> dict[str, o
     return {
         "model": subject.name,
         "target": target,
+        "input": "×".join(map(str, _size(subject.inputs()))),
         "sites": [_site(each) for each in fixed.outcomes],
         "changed again": [each.site for each in again.outcomes if each.became == "rewritten"],
         "ms": _pair(fixed.milliseconds),
@@ -102,6 +103,11 @@ def _of_subject(subject: Subject, target: Target, seconds: float) -> dict[str, o
         "verified": [_verified(each) for each in fixed.verified],
         "notes": list(fixed.notes),
     }
+
+
+def _size(inputs: tuple[Any, ...]) -> tuple[int, ...]:
+    """The size of the first input, which is a tensor, or all that is said of a file's only one."""
+    return tuple(inputs[0].shape) if isinstance(inputs[0], torch.Tensor) else inputs
 
 
 def _for_target(subject: Subject, target: Target) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks-fix.md"
 START, END = "<!-- made by python -m benchmarks.fix: -->", "<!-- until here -->"
 COLUMNS = (
-    "model", "for", "sites rewritten", "their ratios", "left",
+    "model", "for", "input", "sites rewritten", "their ratios", "left",
     "ms before", "ms now", "×", "sites took", "differs by",
 )  # fmt: skip
 NOTHING = "–"
@@ -53,7 +53,7 @@ def _parts(machine: Mapping[str, object], rows: Sequence[Row]) -> Iterator[str]:
     yield from _targets(models)
     yield "## Models\n"
     yield f"| {' | '.join(COLUMNS)} |"
-    yield "| --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |"
+    yield "| --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |"
     yield from (_model(row) for row in models)
     yield ""
     for row in rows:
@@ -88,6 +88,7 @@ def _model(row: Row) -> str:
     cells = [
         row["model"],
         RUNTIMES[row["target"]],
+        row["input"],
         str(sum(each["became"] == "rewritten" for each in row["sites"])),
         f"{ratios[0]:.2f} to {ratios[-1]:.2f}" if ratios else NOTHING,
         str(left),

@@ -74,7 +74,7 @@ def test_a_row_is_plain_data_and_the_page_shows_it(small, target, tmp_path):
     results.save("fix", {"processor": "p"}, [row], order=[row["row"]], folder=tmp_path)
     made = fix_page.page(f"before\n{fix_page.START}\nold\n{fix_page.END}\nafter", tmp_path)
     assert "old\n" not in made
-    assert f"| small | {fix_page.RUNTIMES[target]} | {int(site['became'] == 'rewritten')} |" in made
+    assert f"| small | {fix_page.RUNTIMES[target]} | 1×3×6×10 | {int(site['became'] == 'rewritten')} |" in made
     assert "| processor | p |" in made
 
 
@@ -88,6 +88,7 @@ def a_row(name, target, *, ratios=(), ms=(None, None), wrong="", again=()):
         "row": f"{name} | {target}",
         "model": name,
         "target": target,
+        "input": "1×3×8×8",
         "sites": [
             {"site": f"s{i}", "became": "rewritten", "form": "phases", "ratio": ratio}
             for i, ratio in enumerate(ratios)
@@ -128,7 +129,7 @@ def test_the_page_says_what_was_reached_and_what_was_not(tmp_path):
         "| whole models | never slower by more than 5 % | **no**: one for onnxruntime |",
         "| old and new | agree | **no**: two for onnxruntime |",
         "| a fixed model fixed again | is not changed | **no**: one for onnxruntime |",
-        "| one | PyTorch | 2 | 1.80 to 2.50 | 1 | 10 | 8 | 1.25 | 25 % | 2e-07 float32 |",
+        "| one | PyTorch | 1×3×8×8 | 2 | 1.80 to 2.50 | 1 | 10 | 8 | 1.25 | 25 % | 2e-07 float32 |",
         "| fixed contiguous | 20 ± 0.5 | – |",
         "| OpenVINO | 25 ± 0.5 | 1.25 |",
         "| PyTorch contiguous | 30 ± 0.5 | 1.50 |",
