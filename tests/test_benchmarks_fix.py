@@ -74,7 +74,9 @@ def test_a_row_is_plain_data_and_the_page_shows_it(small, target, tmp_path):
     results.save("fix", {"processor": "p"}, [row], order=[row["row"]], folder=tmp_path)
     made = fix_page.page(f"before\n{fix_page.START}\nold\n{fix_page.END}\nafter", tmp_path)
     assert "old\n" not in made
-    assert f"| small | {fix_page.RUNTIMES[target]} | 1×3×6×10 | {int(site['became'] == 'rewritten')} |" in made
+    assert (
+        f"| small | {fix_page.RUNTIMES[target]} | 1×3×6×10 | {int(site['became'] == 'rewritten')} |" in made
+    )
     assert "| processor | p |" in made
 
 
