@@ -136,7 +136,7 @@ SUBJECTS: tuple[Subject, ...] = (
     ),
     Subject(name="DBNet", build=_text_detector, inputs=lambda: (1, 3, 320, 320)),
     Subject(name="MNIST generator", build=_digits, inputs=lambda: (_picture(16, 64, 1, 1),)),
-    Subject(name="AutoencoderKL decoder", build=_autoencoder_kl, inputs=lambda: (_picture(1, 4, 12, 12),)),
+    Subject(name="AutoencoderKL decoder", build=_autoencoder_kl, inputs=lambda: (_picture(1, 4, 8, 8),)),
     Subject(name="BasicUNet", build=_basic_unet, inputs=lambda: (_picture(1, 1, 128, 128),)),
     Subject(
         name="UNet2DModel",
