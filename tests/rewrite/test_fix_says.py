@@ -89,15 +89,15 @@ def test_what_cannot_be_compared_is_no_fault_of_a_site():
 
 
 def test_a_form_that_the_runtime_does_not_have_is_not_chosen(monkeypatch):
-    session_of = work_onnx.SESSIONS["onnxruntime"]
+    session_of = work_onnx.session_of
 
-    def without_transposed(model):
+    def without_transposed(model, runtime):
         if any(node.op_type == "ConvTranspose" for node in model.graph.node):
             msg = "no such operator"
             raise FileError(msg)
-        return session_of(model)
+        return session_of(model, runtime)
 
-    monkeypatch.setitem(work_onnx.SESSIONS, "onnxruntime", without_transposed)
+    monkeypatch.setattr(work_onnx, "session_of", without_transposed)
     fixed = fix(parser.parse_model(FILE % (MAP, "Relu")), form="transposed")
     assert [each.became for each in fixed.outcomes] == ["rewritten"]
     assert fixed.outcomes[0].form != "transposed"

@@ -16,12 +16,11 @@ from upstroke.graph import Graph
 from upstroke.graph.onnx import read_onnx
 from upstroke.graph.onnx_shapes import constants_and_shapes, inputs_of
 from upstroke.graph.steps import Resize
-from upstroke.rewrite import runtime_onnxruntime, runtime_openvino
 from upstroke.rewrite.change import Change, Form, Left
 from upstroke.rewrite.changes import changes
 from upstroke.rewrite.counting import parameters_of_onnx
 from upstroke.rewrite.fixed import Moved, Pair, Repaired
-from upstroke.rewrite.measure import AS_IT_IS, gained, words_of_gain
+from upstroke.rewrite.measure import AS_IT_IS, gained, session_of, words_of_gain
 from upstroke.rewrite.memory import peak_of_onnx
 from upstroke.rewrite.onnx import refusal, rewritten
 from upstroke.rewrite.onnx_alone import alone
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["Runtime", "WorkOnnx"]
 
 Runtime = Literal["onnxruntime", "openvino"]
-SESSIONS = {"onnxruntime": runtime_onnxruntime.session_of, "openvino": runtime_openvino.session_of}
 
 
 class WorkOnnx:
@@ -116,7 +114,6 @@ class WorkOnnx:
     def candidates(self, change: Change) -> Mapping[str, Callable[[], Any]]:
         """The nodes of a change, and those that may take their place, each as a model of its own."""
         shape = tuple(size or 1 for size in self.read().shapes[change.first])
-        session_of = SESSIONS[self.runtime]
         forms: tuple[Form | None, ...] = (None, *(f for f in change.forms if not self.refused(change, f)))
         values = self._elsewhere_computed()
         calls: dict[str, Callable[[], Any]] = {}
@@ -124,7 +121,7 @@ class WorkOnnx:
             small = alone(self.model, change, form, sizes=shape, values=values)
             x = _drawn(small.graph.input[0], shape, self._seed)
             try:
-                calls[AS_IT_IS if form is None else form] = _call(session_of(small), x)
+                calls[AS_IT_IS if form is None else form] = _call(session_of(small, self.runtime), x)
             except FileError:
                 # one that the runtime does not have is none to choose
                 if form is None:
@@ -155,14 +152,13 @@ class WorkOnnx:
     def slower(self, *, seconds: float) -> float:
         """How many times as long it takes as what exact rewrites began with."""
         arrays = [_array(each) for each in self._example()]
-        old, new = (SESSIONS[self.runtime](each) for each in (self.given, self.model))
+        old, new = (session_of(each, self.runtime) for each in (self.given, self.model))
         return 1 / gained(lambda: old(arrays), lambda: new(arrays), seconds=seconds).ratio
 
     def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
         """Medians of one run, in turns, and the memory of a process that does nothing else."""
         arrays = [_array(each) for each in self._example()]
-        session_of = SESSIONS[self.runtime]
-        old, new = session_of(self.original), session_of(self.model)
+        old, new = (session_of(each, self.runtime) for each in (self.original, self.model))
         gain = gained(lambda: old(arrays), lambda: new(arrays), sites=sites, seconds=seconds)
         before, after = (
             peak_of_onnx(each, arrays, runtime=self.runtime) for each in (self.original, self.model)
