@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -69,7 +69,8 @@ def session_of(
         raise FileError(msg) from error
     names = [entry.name for entry in session.get_inputs()]
 
-    def run(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    # a sequence of tensors, which ONNX has too, comes as a list
+    def run(arrays: Sequence[np.ndarray]) -> list[Any]:
         return list(session.run(None, dict(zip(names, arrays, strict=True))))
 
     return run

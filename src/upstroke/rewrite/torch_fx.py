@@ -297,6 +297,8 @@ class _Rewriting:
             while _has(self._gm, path):
                 path += "_"
             self._gm.add_submodule(path, part)
+            # what holds the new parts is made in training mode
+            self._gm.get_submodule(_FOLDER).train(self._gm.training)
             self._paths[id(part)] = path
         return self._paths[id(part)]
 
