@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from upstroke._version import __version__
 from upstroke.audit import Finding, Report, check
 from upstroke.audit.arguments import arguments
-from upstroke.errors import OptionError
+from upstroke.errors import OptionError, first_line
 from upstroke.graph.onnx import read_onnx
 from upstroke.rewrite.counting import multiply_adds, parameters_of_module, parameters_of_onnx
 from upstroke.rewrite.variants import Variant, open_axes_of_module, open_axes_of_onnx, variants
@@ -284,8 +284,7 @@ def _ran(call: Callable[..., Any], variant: Variant) -> tuple[Mapping[str, Tenso
         try:
             return call(variant), ""
         except Exception as error:
-            said = " ".join((str(error).strip().splitlines() or [""])[0].split()).rstrip(".;")
-            return {}, said or type(error).__name__
+            return {}, first_line(error)
 
 
 Named = tuple[str, Tensor | None]

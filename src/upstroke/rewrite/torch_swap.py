@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from upstroke.errors import NotRepresentableError, OptionError
+from upstroke.errors import NotRepresentableError, OptionError, first_line
 from upstroke.graph import Graph
 from upstroke.graph.steps import PerChannel, Same, Step
 from upstroke.graph.torch_calls import CallOf, Calls
@@ -468,7 +468,7 @@ def copied_model(model: nn.Module, memo: dict[int, Any] | None = None) -> nn.Mod
     try:
         return copy.deepcopy(model, memo)
     except Exception as error:
-        said = " ".join(str(error).split()).rstrip(".")[:200]
+        said = first_line(error)
         msg = f"a model is changed in a copy, and this one cannot be copied: {said}; remove what cannot"
         raise OptionError(msg) from error
 
