@@ -269,9 +269,16 @@ def _refuse_targets(
         raise FileError(msg)
     for target, option in ((output, "--output"), (report, "--report")):
         for source in (model, weights):
-            if target is not None and source and os.path.realpath(target) == os.path.realpath(source):
+            if target is not None and source and _is_one_file(target, source):
                 msg = f"{option} must not be what is read; got {target} for both; name another file"
                 raise FileError(msg)
+
+
+def _is_one_file(one: str | Path, other: str | Path) -> bool:
+    """Whether two names are of one file, through links of either kind."""
+    if os.path.exists(one) and os.path.exists(other):
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _refuse_ending(subject: Path | Factory, output: Path | None) -> None:

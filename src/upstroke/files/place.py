@@ -117,6 +117,9 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     if os.path.exists(path) and not os.path.isfile(target):
         message = f"cannot write {path}: it is a device or a pipe, not a file; name a file"
         raise FileError(message)
+    if not os.access(target.parent, os.W_OK):
+        message = f"cannot write {path}: {os.strerror(errno.EACCES)}; {REMEDIES[errno.EACCES]}"
+        raise FileError(message)
     if not overwrite and os.path.exists(target):
         message = f"cannot write {path}: it exists already; choose another name or allow overwriting"
         raise FileError(message)

@@ -166,7 +166,8 @@ def _measured(fixed: Fixed, work: Work, repair: Sequence[str], tell: Progress) -
         for each in fixed.outcomes
         if each.became == "rewritten" and each.times
     ]
-    measured = work.measured(sites=took, seconds=10.0)
+    # where a form was asked for no site was timed
+    measured = work.measured(sites=took or None, seconds=10.0)
     tell("checking the new model", 0.0)
     return replace(
         fixed,

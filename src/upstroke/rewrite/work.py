@@ -106,7 +106,7 @@ class Work(Protocol):
     def slower(self, *, seconds: float) -> float:
         """How many times as long it takes as what exact rewrites began with."""
 
-    def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
+    def measured(self, *, sites: Sequence[float] | None, seconds: float) -> Measured:
         """What the user's model and this one take, and what part of the former its sites are."""
 
     def parameters(self) -> Pair:

@@ -155,7 +155,7 @@ class WorkOnnx:
         old, new = (session_of(each, self.runtime) for each in (self.given, self.model))
         return 1 / gained(lambda: old(arrays), lambda: new(arrays), seconds=seconds).ratio
 
-    def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
+    def measured(self, *, sites: Sequence[float] | None, seconds: float) -> Measured:
         """Medians of one run, in turns, and the memory of a process that does nothing else."""
         arrays = [_array(each) for each in self._example()]
         old, new = (session_of(each, self.runtime) for each in (self.original, self.model))

@@ -198,7 +198,7 @@ class WorkTorch:
         with calls_of(both, self._inputs, self._keywords) as calls:
             return 1 / gained(calls["before"], calls["after"], seconds=seconds).ratio
 
-    def measured(self, *, sites: Sequence[float], seconds: float) -> Measured:
+    def measured(self, *, sites: Sequence[float] | None, seconds: float) -> Measured:
         """Medians of one run, in turns, and the tensors alive at the worst moment."""
         both = {"before": self.original, "after": self.model}
         with calls_of(both, self._inputs, self._keywords) as calls:
