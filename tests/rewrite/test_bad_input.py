@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tests.onnx_models import model, node
 from typer.testing import CliRunner
 
+from onnx_models import model, node
 from upstroke.cli import app
 from upstroke.rewrite.fixed import Pair
 from upstroke.rewrite.work import Measured
