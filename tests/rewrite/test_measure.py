@@ -361,3 +361,14 @@ def test_a_call_that_does_half_the_work_is_chosen():
     assert isinstance(found, Choice)
     assert found.form == "transposed"
     assert 2 < found.ratio < 4.5
+
+
+def test_a_model_that_takes_as_long_is_not_called_faster_or_slower():
+    times = [Timing(median=seconds, spread=0.0, runs=5) for seconds in (0.100, 0.101)]
+    assert (
+        words_of_gain(Gain(before=times[0], after=times[1]))
+        == "the model takes 101 ms, before 100, which is as fast"
+    )
+    # of a model in which no site was rewritten there is no part to speak of
+    moved = Gain(before=times[0], after=times[0], share=0.0)
+    assert words_of_gain(moved) == "the model takes 100 ms, before 100, which is as fast"

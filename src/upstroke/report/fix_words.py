@@ -47,6 +47,8 @@ REFUSED = re.compile(
     r"(?:\S+:\d+ .*?\) )?(?P<why>.*)"
 )
 LONGEST_REASON = 160
+# What the time of a whole model differs by from one run to the next.
+SAME_TIME = 0.015
 # What is measured by the rules that can be repaired.
 MEASURES = {
     "UP102": "Pattern of a constant",
@@ -170,7 +172,8 @@ def totals(record: Json) -> Iterator[tuple[str, str, str, str]]:
 def _meaning(key: str, pair: Json) -> str:
     before, after = pair["before"], pair["after"]
     if key == "milliseconds" and before and after:
-        return f"{before / after:.2f} times as fast"
+        ratio = before / after
+        return "as fast" if abs(ratio - 1) < SAME_TIME else f"{ratio:.2f} times as fast"
     return change(before, after)
 
 

@@ -35,6 +35,8 @@ __all__ = [
 AS_IT_IS = "as it is"
 # Medians of one run differ by a few per cent from those of the next; what gains less is not worth a change.
 LEAST_RATIO = 1.2
+# What the time of a whole model differs by from one run to the next.
+SAME = 0.015
 # Of two that are closer than this, a second run says which is the faster.
 CLOSE = 1.05
 # What gains less than so many times the least ratio is timed again.
@@ -211,7 +213,9 @@ def words_of_gain(gain: Gain) -> str:
     before, so that no more than 1.09 times was to be had: the other 92 % is elsewhere'
     """
     before, after = _milliseconds(gain.before), _milliseconds(gain.after)
-    fast = f"the model takes {after} ms, before {before}, so it is {gain.ratio:.2f} times as fast"
+    is_same = abs(gain.ratio - 1) < SAME
+    so = "which is as fast" if is_same else f"so it is {gain.ratio:.2f} times as fast"
+    fast = f"the model takes {after} ms, before {before}, {so}"
     if not gain.share or gain.limit is None:
         return fast
     part = f"{fast}; what was changed took {100 * gain.share:.0f} % of its time before"
