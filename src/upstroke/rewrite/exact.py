@@ -102,7 +102,7 @@ def rewrite_exactly(work: Work, settings: Settings, progress: Progress) -> Rewri
             if form is not None:
                 chosen.append((change, form))
         if chosen:
-            progress(f"rewriting {len(chosen)} sites", 1.0)
+            progress(f"rewriting {len(chosen)} {'site' if len(chosen) == 1 else 'sites'}", 1.0)
             _apply(work, chosen, decided)
         if not chosen or number == MOST_ROUNDS:
             break
