@@ -1,5 +1,6 @@
 """Turn a model into one that computes the same with less work, where that was measured to gain."""
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from upstroke.diagnose import cost
 from upstroke.errors import NotRepresentableError
-from upstroke.rewrite.change import Change, Form, Left
+from upstroke.graph.form import Shape
+from upstroke.rewrite.change import Change, Form, Left, Shuffled, Together
 from upstroke.rewrite.fixed import FormTime, Outcome, Pair
 from upstroke.rewrite.measure import LEAST_RATIO, choose
 from upstroke.rewrite.verify import relative_difference
@@ -98,7 +101,8 @@ def rewrite_exactly(work: Work, settings: Settings, progress: Progress) -> Rewri
         for place, change in enumerate(changes, start=1):
             progress(f"measuring {change.site}, {place} of {len(changes)}", (place - 1) / len(changes))
             form, outcome = _decided(change, work, settings)
-            decided.note(outcome, change.last)
+            cells = graph.shapes.get(change.first)
+            decided.note(_with_cost(outcome, change, cells) if form is not None else outcome, change.last)
             if form is not None:
                 chosen.append((change, form))
         if chosen:
@@ -196,6 +200,22 @@ def _decided(change: Change, work: Work, settings: Settings) -> tuple[Form | Non
         )
         return None, _left(change.site, change.codes, reason, times=times)
     return choice.form, _rewritten(change, choice.form, times, differences.get(choice.form))
+
+
+def _with_cost(outcome: Outcome, change: Change, shape: Shape | None) -> Outcome:
+    """What was done, and the multiply-adds that it leaves: none of a shuffle, and of two stages not known.
+
+    Taps that no cell needs are not among them, although one form may multiply by the zeros that they are.
+    """
+    before = change.multiply_adds
+    if isinstance(change.does, Shuffled):
+        return replace(outcome, multiply_adds=Pair(before=before, after=0))
+    if not isinstance(change.does, Together) or shape is None or None in shape:
+        return replace(outcome, multiply_adds=Pair(before=before))
+    batch, channels, *cells = (size or 1 for size in shape)
+    operator = change.does.affine.operator
+    per_cell = cost(operator, channels=channels if operator.shared else None).multiply_adds_per_input
+    return replace(outcome, multiply_adds=Pair(before=before, after=per_cell * batch * math.prod(cells)))
 
 
 def _as_known(change: Change, known: Mapping[tuple[str, str], Outcome]) -> tuple[Form | None, Outcome]:
