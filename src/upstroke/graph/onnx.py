@@ -14,6 +14,7 @@ from upstroke.graph.onnx_positions import others_of
 from upstroke.graph.onnx_shapes import constants_and_shapes, inputs_of
 from upstroke.graph.onnx_spellings import with_spelled
 from upstroke.graph.onnx_steps import step_of
+from upstroke.graph.phase_convolutions import with_phase_convolutions
 from upstroke.graph.rearrange import with_shuffles
 from upstroke.graph.steps import Concatenation, Join, Other, Product, Step, Unread
 
@@ -80,7 +81,8 @@ def read_onnx(
         loose=_loose_nodes(model, loose),
         is_fixed=is_fixed(entries),
     )
-    return with_products(with_shuffles(with_spelled(graph, model.graph.node, constants)))
+    graph = with_shuffles(with_spelled(graph, model.graph.node, constants))
+    return with_products(with_phase_convolutions(graph))
 
 
 def _loose_nodes(model: "onnx.ModelProto", loose: Mapping[str, Loose]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from upstroke.axes import times
 from upstroke.errors import OptionError, ShapeError
 from upstroke.graph.form import Graph, Node
 from upstroke.graph.grown_by_products import with_products
+from upstroke.graph.phase_convolutions import with_phase_convolutions
 from upstroke.graph.rearrange import with_shuffles
 from upstroke.graph.steps import PixelShuffle, Resize, TransposedConvolution, Unread, Upsampling
 from upstroke.graph.torch_calls import Calls
@@ -108,7 +109,7 @@ def record(
     )
     graph = with_interleaved(graph, recorder.stacked, recorder.written)
     graph = with_shuffles(with_plain_axes(with_repeats(graph, recorder.widened)))
-    graph = with_products(graph)
+    graph = with_products(with_phase_convolutions(graph))
     return _with_growers_named(graph, recorder.origins, name)
 
 
