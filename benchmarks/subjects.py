@@ -145,6 +145,6 @@ SUBJECTS: tuple[Subject, ...] = (
     ),
     Subject(name="HiFi-GAN generator", build=_hifi_gan, inputs=lambda: (_picture(1, 50, 80),)),
     Subject(name="fast style transfer", build=StyleNet, inputs=lambda: (_picture(1, 3, 256, 256),)),
-    Subject(name="RRDB super-resolution", build=RRDBNet, inputs=lambda: (_picture(1, 3, 32, 32),)),
+    Subject(name="RRDB super-resolution", build=RRDBNet, inputs=lambda: (_picture(1, 3, 16, 16),)),
     Subject(name="upscaler k4 s2 p3", build=upconv7, inputs=lambda: (_picture(1, 3, 128, 128),)),
 )
