@@ -84,4 +84,4 @@ def test_weights_that_a_caller_may_give_are_left():
 
 def test_it_is_one_site():
     (site,) = sites(record(Phases(), [X]))
-    assert "–cat–" in site.node.operator
+    assert "–aten.cat–" in site.node.operator
