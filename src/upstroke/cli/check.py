@@ -25,14 +25,18 @@ from upstroke.cli.model import (
 )
 from upstroke.cli.model_inputs import sizes_for_file, tensors_for_module
 from upstroke.cli.options import (
+    MODEL,
     Example,
     FailOn,
+    Inputs,
     Output,
     Overwrite,
     Quiet,
     ReportFormat,
     Seed,
+    Shapes,
     Verbose,
+    Weights,
     example,
     file_name,
     refuse_existing,
@@ -54,7 +58,7 @@ BY_WEIGHT = (0, ALL_SKIPPED, FINDINGS, UNREADABLE)
 
 PROBES = ("values", "geometry", "all")
 # The heads under which help lists options.
-MODEL, RULES = "Model", "Rules and findings"
+RULES = "Rules and findings"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,34 +104,9 @@ def check(
         list[str],
         typer.Argument(metavar="MODEL", help="An .onnx file, or package.module:factory; one or several."),
     ],
-    shapes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="[NAME=]1x3x64x64[:TYPE]",
-            help="An example of an input; once for each that has no size of its own.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    inputs: Annotated[
-        str | None,
-        typer.Option(
-            "--inputs",
-            metavar="MODULE:FUNCTION",
-            help="A function of yours that makes all inputs: a tensor, a tuple, a dict of keywords, or both.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights",
-            metavar="FILE",
-            parser=file_name,
-            help="Weights for what the factory builds: .safetensors, or a state dict of torch.save.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
+    shapes: Shapes = None,
+    inputs: Inputs = None,
+    weights: Weights = None,
     probe: Annotated[
         Literal["values", "geometry", "all"] | None,
         typer.Option(

@@ -21,9 +21,12 @@ from upstroke.cli.model import (
 )
 from upstroke.cli.model_inputs import sizes_for_file, tensors_for_module
 from upstroke.cli.options import (
+    Inputs,
     Quiet,
     Seed,
+    Shapes,
     Verbose,
+    Weights,
     codes,
     example,
     file_name,
@@ -38,39 +41,14 @@ if TYPE_CHECKING:
 __all__ = ["fix"]
 
 # The heads under which help lists options.
-MODEL, REWRITES, RESULT = "Model", "Rewrites and repairs", "Result"
+REWRITES, RESULT = "Rewrites and repairs", "Result"
 
 
 def fix(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="An .onnx file, or package.module:factory.")],
-    shapes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="[NAME=]1x3x64x64[:TYPE]",
-            help="An example of an input; once for each that has no size of its own.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    inputs: Annotated[
-        str | None,
-        typer.Option(
-            "--inputs",
-            metavar="MODULE:FUNCTION",
-            help="A function of yours that makes all inputs: a tensor, a tuple, a dict of keywords, or both.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights",
-            metavar="FILE",
-            parser=file_name,
-            help="Weights for what the factory builds: .safetensors, or a state dict of torch.save.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
+    shapes: Shapes = None,
+    inputs: Inputs = None,
+    weights: Weights = None,
     runtime: Annotated[
         Literal["onnxruntime", "openvino"] | None,
         typer.Option(

@@ -14,15 +14,19 @@ from upstroke.files.place import check_target
 
 __all__ = [
     "FAIL_ON",
+    "MODEL",
     "Example",
     "FailOn",
     "Format",
+    "Inputs",
     "Output",
     "Overwrite",
     "Quiet",
     "ReportFormat",
     "Seed",
+    "Shapes",
     "Verbose",
+    "Weights",
     "codes",
     "example",
     "file_name",
@@ -92,6 +96,36 @@ FailOn = Annotated[
         "--fail-on",
         help="Least severity that makes the exit code 1 (default: error).",
         rich_help_panel="Rules and findings",
+    ),
+]
+# The head under which help lists what a model is run on.
+MODEL = "Model"
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="[NAME=]1x3x64x64[:TYPE]",
+        help="An example of an input; once for each that has no size of its own.",
+        rich_help_panel=MODEL,
+    ),
+]
+Inputs = Annotated[
+    str | None,
+    typer.Option(
+        "--inputs",
+        metavar="MODULE:FUNCTION",
+        help="A function of yours that makes all inputs: a tensor, a tuple, a dict of keywords, or both.",
+        rich_help_panel=MODEL,
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        parser=file_name,
+        help="Weights for what the factory builds: .safetensors, or a state dict of torch.save.",
+        rich_help_panel=MODEL,
     ),
 ]
 Output = Annotated[
