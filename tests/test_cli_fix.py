@@ -84,7 +84,8 @@ PyTorch; for pytorch, one thread
 Rewritten
   0  UP301
     Upsample 0 and Conv2d 1 become one operator.
-    One transposed convolution; alone it differs by NUMBER of its largest value.
+    One transposed convolution; 2.7 times fewer multiply–adds; alone it differs by NUMBER of its
+      largest value.
 
 The whole model
   multiply–adds   15.1 k before, 5.6 k now, 63 % less
