@@ -208,7 +208,6 @@ def resized():
 
 
 def test_both_runtimes_give_equal_numbers(tmp_path):
-    pytest.importorskip("openvino")
     built = resized()
     path = tmp_path / "model.onnx"
     path.write_bytes(built.SerializeToString())

@@ -167,7 +167,6 @@ def test_versions_have_what_is_used(opset):
 @pytest.mark.parametrize("edge", ["zero", "edge", "uneven"])
 @pytest.mark.parametrize("case", ["1 axis", "2 axes", "square", "groups"])
 def test_openvino_computes_the_same(case, edge):
-    pytest.importorskip("openvino")
     from upstroke.rewrite.runtime_openvino import session_of
 
     old = resize_then_conv(case, edge, 18)
