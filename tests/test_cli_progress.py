@@ -24,7 +24,7 @@ def test_a_terminal_is_told_how_far_a_fix_is(monkeypatch):
     assert fixed.changed
     told = terminal.getvalue().split("\r\x1b[K")
     assert told[:2] == ["", "checking the model"]
-    assert "rewriting 1 sites (100%)" in told
+    assert "rewriting 1 site (100%)" in told
     assert told[-1] == ""
 
 
