@@ -14,31 +14,33 @@ import typer
 from upstroke.cli.model import (
     Factory,
     Origin,
-    built,
+    built_with,
     current_folder_first,
     function_of,
-    load,
     located,
     made_by,
-    notes_on,
     origin_of,
 )
 from upstroke.cli.model_inputs import sizes_for_file, tensors_for_module
 from upstroke.cli.options import (
     MODEL,
+    RULES,
     Example,
     FailOn,
+    Ignore,
     Inputs,
     Output,
     Overwrite,
     Quiet,
     ReportFormat,
     Seed,
+    Select,
     Shapes,
     Verbose,
     Weights,
     example,
     file_name,
+    refuse_both,
     refuse_existing,
 )
 from upstroke.cli.output import deliver, json_text, page_for
@@ -57,8 +59,6 @@ ALL_SKIPPED = 3
 BY_WEIGHT = (0, ALL_SKIPPED, FINDINGS, UNREADABLE)
 
 PROBES = ("values", "geometry", "all")
-# The heads under which help lists options.
-RULES = "Rules and findings"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,19 +117,8 @@ def check(
         ),
     ] = None,
     seed: Seed = 0,
-    select: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--select",
-            metavar="CODES",
-            help="Rules to ask, such as UP101,UP2 (default: all).",
-            rich_help_panel=RULES,
-        ),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option("--ignore", metavar="CODES", help="Rules not to ask.", rich_help_panel=RULES),
-    ] = None,
+    select: Select = None,
+    ignore: Ignore = None,
     conserve: Annotated[
         bool | None,
         typer.Option(
@@ -282,11 +271,7 @@ def _checked(subject: Path | Factory, given: _Input, settings: Settings, *, quie
     # what the model imports late is found there too, and weights drawn at random are the same in every run
     with current_folder_first(), torch.random.fork_rng(devices=()):
         torch.manual_seed(given.seed)
-        module = built(subject)
-        if state is not None:
-            load(module, state, words=subject.words)
-            for note in () if quiet else notes_on(state):
-                typer.echo(f"upstroke: {note}", err=True)
+        module = built_with(subject, state, quiet=quiet)
         if given.function is not None:
             return judge(module, made_by(given.function), name=subject.words)
         inputs, keywords = tensors_for_module(module, given.examples, seed=given.seed)
@@ -385,9 +370,7 @@ def _refuse_combinations(
     *,
     form: str,
 ) -> None:
-    if shapes and inputs is not None:
-        msg = f"--inputs makes all inputs; got --input {shapes[0]!r} as well; leave one of the two out"
-        raise OptionError(msg)
+    refuse_both(shapes, inputs)
     if len(models) > 1 and weights is not None:
         msg = f"--weights belongs to one model; got {len(models)} models; check them one by one"
         raise OptionError(msg)

@@ -9,27 +9,29 @@ import typer
 from upstroke.cli.check import FINDINGS, refuse_for_file, without_noise
 from upstroke.cli.model import (
     Factory,
-    built,
+    built_with,
     current_folder_first,
     function_of,
-    load,
     located,
     made_by,
-    notes_on,
 )
 from upstroke.cli.model_inputs import sizes_for_file, tensors_for_module
 from upstroke.cli.options import (
     FAIL_ON,
+    RULES,
     Example,
     FailOn,
+    Ignore,
     Output,
     Overwrite,
     Quiet,
     Seed,
+    Select,
     Verbose,
     codes,
     example,
     file_name,
+    refuse_both,
     refuse_existing,
 )
 from upstroke.cli.output import deliver, json_text, page_for
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["diff"]
 
-# The heads under which help lists options.
-MODELS, RULES = "Models", "Rules and findings"
+# The head under which help lists what is run.
+MODELS = "Models"
 
 
 def diff(
@@ -88,19 +90,8 @@ def diff(
         ),
     ] = None,
     seed: Seed = 0,
-    select: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--select",
-            metavar="CODES",
-            help="Rules to ask, such as UP101,UP2 (default: all).",
-            rich_help_panel=RULES,
-        ),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option("--ignore", metavar="CODES", help="Rules not to ask.", rich_help_panel=RULES),
-    ] = None,
+    select: Select = None,
+    ignore: Ignore = None,
     fail_on: FailOn = None,
     tolerance: Annotated[
         float | None,
@@ -129,9 +120,7 @@ def diff(
     upstroke diff nets:generator generator.onnx --weights generator.pth --input 1x100x1x1
     """
     _refuse_targets((old, new, weights, new_weights), shown=shown, output=output, overwrite=overwrite)
-    if shapes and inputs is not None:
-        msg = f"--inputs makes all inputs; got --input {shapes[0]!r} as well; leave one of the two out"
-        raise OptionError(msg)
+    refuse_both(shapes, inputs)
     if tolerance is not None and not tolerance >= 0:
         msg = f"--tolerance must be a number from 0 up, such as 1e-5; got {tolerance}"
         raise OptionError(msg)
@@ -191,12 +180,7 @@ def _loaded(subject: Path | Factory, weights: Path | None, *, seed: int, quiet: 
         return subject
     state = None if weights is None else read_state_dict(weights)
     torch.manual_seed(seed)
-    module = built(subject).eval()
-    if state is not None:
-        load(module, state, words=subject.words)
-        for note in () if quiet else notes_on(state):
-            typer.echo(f"upstroke: {note}", err=True)
-    return module
+    return built_with(subject, state, quiet=quiet).eval()
 
 
 def _rendered(found: "Diff", shown: str, output: Path | None, *, verbose: bool) -> str:

@@ -11,13 +11,11 @@ import typer
 from upstroke.cli.check import ALL_SKIPPED, FINDINGS, refuse_for_file, without_noise
 from upstroke.cli.model import (
     Factory,
-    built,
+    built_with,
     current_folder_first,
     function_of,
-    load,
     located,
     made_by,
-    notes_on,
 )
 from upstroke.cli.model_inputs import sizes_for_file, tensors_for_module
 from upstroke.cli.options import (
@@ -30,6 +28,7 @@ from upstroke.cli.options import (
     codes,
     example,
     file_name,
+    refuse_both,
     refuse_existing,
 )
 from upstroke.cli.output import deliver, json_text, page_for, printable
@@ -37,6 +36,7 @@ from upstroke.errors import FileError, OptionError
 
 if TYPE_CHECKING:
     from upstroke.rewrite import Fixed
+    from upstroke.rewrite.work import Progress
 
 __all__ = ["fix"]
 
@@ -151,9 +151,7 @@ def fix(
     upstroke fix model.onnx --for openvino --repair UP102,UP201 --output repaired.onnx
     """
     _refuse_targets(model, weights, output=output, report=report, shown=shown, overwrite=overwrite)
-    if shapes and inputs is not None:
-        msg = f"--inputs makes all inputs; got --input {shapes[0]!r} as well; leave one of the two out"
-        raise OptionError(msg)
+    refuse_both(shapes, inputs)
     subject = located(model)
     _refuse_ending(subject, output)
     settings: dict[str, Any] = {
@@ -205,11 +203,7 @@ def _fixed(
     with current_folder_first(), torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         # what is handed out is for inference, and a new module is set to train
-        module = built(subject).eval()
-        if state is not None:
-            load(module, state, words=subject.words)
-            for note in () if quiet else notes_on(state):
-                typer.echo(f"upstroke: {note}", err=True)
+        module = built_with(subject, state, quiet=quiet).eval()
         if function is not None:
             return fix_model(module, made_by(function), name=subject.words, **settings)
         given, keywords = tensors_for_module(module, examples, seed=seed)
@@ -267,7 +261,7 @@ def _refuse_ending(subject: Path | Factory, output: Path | None) -> None:
         raise OptionError(msg)
 
 
-def _teller(*, quiet: bool) -> Any:  # noqa: ANN401 - a function or None
+def _teller(*, quiet: bool) -> "Progress | None":
     """What tells how far the work is, on a terminal alone."""
     if quiet or not sys.stderr.isatty():
         return None

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from upstroke.errors import FileError, OptionError, ShapeError
 from upstroke.files.kind import Kind, holds_objects, kind_of
 
@@ -25,6 +27,7 @@ __all__ = [
     "Factory",
     "Origin",
     "built",
+    "built_with",
     "current_folder_first",
     "function_of",
     "load",
@@ -241,6 +244,21 @@ def load(model: "nn.Module", state: "StateDict", *, words: str) -> None:
             "model, or build the model that they are of"
         )
         raise ShapeError(msg) from error
+
+
+def built_with(factory: Factory, state: "StateDict | None", *, quiet: bool) -> "nn.Module":
+    """What a factory builds, with its weights; what was taken away to get at them is said on stderr.
+
+    Raises:
+        OptionError: the factory is missing, fails, or gives something else.
+        ShapeError: the weights are not those of the model.
+    """
+    model = built(factory)
+    if state is not None:
+        load(model, state, words=factory.words)
+        for note in () if quiet else notes_on(state):
+            typer.echo(f"upstroke: {note}", err=True)
+    return model
 
 
 def notes_on(state: "StateDict") -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,15 +16,18 @@ from upstroke.files.place import check_target
 __all__ = [
     "FAIL_ON",
     "MODEL",
+    "RULES",
     "Example",
     "FailOn",
     "Format",
+    "Ignore",
     "Inputs",
     "Output",
     "Overwrite",
     "Quiet",
     "ReportFormat",
     "Seed",
+    "Select",
     "Shapes",
     "Verbose",
     "Weights",
@@ -32,6 +36,7 @@ __all__ = [
     "file_name",
     "per_axis",
     "per_axis_or",
+    "refuse_both",
     "refuse_existing",
     "seed_number",
     "whole",
@@ -89,13 +94,28 @@ Format = Annotated[Literal["text", "json"], typer.Option("--format", help="How t
 ReportFormat = Annotated[
     Literal["text", "json", "html", "sarif"], typer.Option("--format", help="How the result is written.")
 ]
+# The head under which help lists what is asked of models.
+RULES = "Rules and findings"
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select",
+        metavar="CODES",
+        help="Rules to ask, such as UP101,UP2 (default: all).",
+        rich_help_panel=RULES,
+    ),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", metavar="CODES", help="Rules not to ask.", rich_help_panel=RULES),
+]
 FAIL_ON = ("error", "warning", "note", "never")
 FailOn = Annotated[
     Literal["error", "warning", "note", "never"] | None,
     typer.Option(
         "--fail-on",
         help="Least severity that makes the exit code 1 (default: error).",
-        rich_help_panel="Rules and findings",
+        rich_help_panel=RULES,
     ),
 ]
 # The head under which help lists what a model is run on.
@@ -236,6 +256,13 @@ def codes(words: list[str], *, option: str) -> tuple[str, ...]:
         message = f"{option} must be codes such as UP101,UP2; got {','.join(words)!r}"
         raise OptionError(message)
     return parts
+
+
+def refuse_both(shapes: Sequence[str] | None, inputs: str | None) -> None:
+    """Refuse single inputs beside a function that makes them all."""
+    if shapes and inputs is not None:
+        msg = f"--inputs makes all inputs; got --input {shapes[0]!r} as well; leave one of the two out"
+        raise OptionError(msg)
 
 
 def refuse_existing(*paths: Path | None, overwrite: bool) -> None:

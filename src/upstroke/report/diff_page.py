@@ -29,7 +29,7 @@ def diff_page(record: Json) -> str:
         "diff.html",
         {
             "title": f"{names[0]} and {names[1]} – upstroke diff",
-            "names": names,
+            "name": " → ".join(names),
             "verdict": findings_summary(record),
             "where": _sentence(outputs_summary(record)),
             "state": badge(state(record)),
