@@ -40,6 +40,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "files": set(),
     "report": set(),
+    "train": {"files", "report"},
+    "apps": {
+        "polyphase",
+        "grid",
+        "plan",
+        "layers",
+        "ops",
+        "nn",
+        "diagnose",
+        "timing",
+        "files",
+        "report",
+        "train",
+    },
+    "xarray": {"apps"},
     "cli": {EVERY_ROOM},
 }
 # Imports that go the other way are made late, inside the call. An Affine is callable and calling it is ops.upsample;

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from upstroke._version import __version__
-from upstroke.cli import check, diff, explain, fix, inspect, plan, rules
+from upstroke.cli import check, diff, downscale, explain, fix, inspect, plan, rules
 from upstroke.cli.bare_options import with_value
 from upstroke.errors import UpstrokeError
 from upstroke.ops.kernels import instructions
@@ -124,6 +124,7 @@ app.add_typer(plan.app, name="plan")
 app.command("check")(check.check)
 app.command("fix")(fix.fix)
 app.command("diff")(diff.diff)
+app.add_typer(downscale.app, name="downscale")
 app.command("rules")(rules.rules)
 app.command("explain")(explain.explain)
 

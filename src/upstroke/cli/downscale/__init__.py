@@ -1,0 +1,11 @@
+"""The verbs of `upstroke downscale`, one file each."""
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="downscale",
+    help="Refine coarse fields so that every coarse cell keeps its mean.",
+    no_args_is_help=True,
+)

@@ -1,0 +1,1 @@
+"""Importing this gives every xarray dataset and array the accessor `upstroke`."""
