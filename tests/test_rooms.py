@@ -2,7 +2,9 @@
 
 import ast
 import functools
+import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -160,6 +162,29 @@ def test_rooms_open_inwards(path):
             f"{each.file}:{each.line}: room {each.room or 'front door'} imports {each.target}; "
             f"it may import {', '.join(sorted(allowed - {room})) or 'nothing of ours'}"
         )
+
+
+def program_of(path: str) -> str:
+    """Name the program that a file of apps belongs to, "" outside of them."""
+    parts = Path(path).parts
+    return parts[1] if parts[0] == "apps" and len(parts) > 2 else ""
+
+
+def names_from(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Give (module, name) for each name that a statement takes from one of our modules."""
+    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("upstroke."):
+        yield from ((node.module, alias.name) for alias in node.names)
+
+
+@pytest.mark.parametrize("path", [each for each in modules() if program_of(relative(each))], ids=relative)
+def test_programs_take_what_rooms_export_and_leave_each_other_alone(path):
+    own = program_of(relative(path))
+    for module, name in (each for node in ast.walk(tree_of(path)) for each in names_from(node)):
+        parts = module.split(".")
+        if parts[1] == "apps":
+            assert parts[2:3] == [own] or own == "tour", f"{relative(path)} imports {module}"
+        else:
+            assert name in importlib.import_module(module).__all__, f"{module} does not export {name}"
 
 
 def test_each_exception_is_still_needed():
