@@ -1,5 +1,6 @@
 """Trainable upsampling layers in 1, 2 and 3 axes that know their operator and their grid."""
 
+from upstroke.nn.conserve import Conserve, ConservingInterpolation
 from upstroke.nn.constrain import constrain, project_
 from upstroke.nn.initialise import bilinear_, icnr_
 from upstroke.nn.resize import ResizeConv
@@ -9,6 +10,8 @@ from upstroke.nn.transposed import TransposedConv
 from upstroke.nn.upsampler import Upsampler
 
 __all__ = [
+    "Conserve",
+    "ConservingInterpolation",
     "ResizeConv",
     "SeparableTransposedConv",
     "SubpixelConv",
