@@ -1,8 +1,8 @@
 """Edges of uniform cells become their areas, and the edges of the finer or coarser cells they nest with.
 
-Along each axis the cells are equally long, in degrees or in a length; on a sphere their areas are not, and every
-weight here is an area: |sin n - sin s| of the two parallels that bound a row, times the length in longitude. A
-row centred on a pole reaches half a cell beyond it on paper; its weight ends at the pole.
+Along each axis the cells are equally long, in degrees or in a length. On a sphere their areas are not, and
+every weight here is an area: |sin n - sin s| of the two parallels that bound a row, times the length in
+longitude. A row centred on a pole reaches half a cell beyond it on paper; its weight ends at the pole.
 """
 
 from dataclasses import dataclass, replace
@@ -22,10 +22,12 @@ Kind: TypeAlias = Literal["latitude", "longitude", "projected"]
 
 POLE = 90.0
 ROUND = 360.0
-# What sums and products of a few numbers in float64 may have lost, counted in the last place of the largest edge.
+# What a few sums and products in float64 may have lost, in last places of the largest edge.
 LAST_PLACES = 4
 # Edges that are off by more, counted in cells, are not meant to be uniform.
 UNIFORM = 1e-6
+# Two grids are the same where their middles agree to this part of a cell.
+OFF_GRID = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,10 +44,10 @@ class CellAxis:
         name: Of the dimension.
         kind: What the edges are: latitudes or longitudes in degrees, also of a rotated pole, or lengths of a
             projection.
-        edges: Where the cells end, one more than there are cells, in storage order, rising or falling; they are
-            rounded to the simplest numbers that they can stand for. Latitudes may reach beyond +-90, by less than
-            a cell: a row of cells centred on a pole.
-        is_periodic: Whether the last cell is the first one's neighbour: longitudes that go round the globe once.
+        edges: Where the cells end, one more than there are cells, in storage order, rising or falling; they
+            are rounded to the simplest numbers that they can stand for. Latitudes may reach beyond +-90, by
+            less than a cell: a row of cells centred on a pole.
+        is_periodic: Whether the last cell is the first one's neighbour: longitudes once round the globe.
         units: Of the edges, as the source spells them; degrees where the kind is not projected.
 
     Raises:
@@ -85,7 +87,7 @@ class CellAxis:
 
     @property
     def centres(self) -> NDArray[np.float64]:
-        """Middles of the cells, in storage order; of a row that reaches beyond a pole, that of the whole row."""
+        """Middles of the cells, in storage order; of a row beyond a pole, that of the whole row."""
         return _between(self.edges[0], self.edges[-1], 2 * self.size)[1::2]
 
     @property
@@ -98,9 +100,9 @@ class CellAxis:
     def weights(self) -> NDArray[np.float64]:
         """Share of each cell in the area of a row or a column of cells.
 
-        Of latitudes |sin n - sin s|, computed as 2 sin(c) sin((n - s) / 2) with c the distance of the middle from
-        the nearer pole: what cancels in the difference would cost the polar rows digits. The part beyond a pole
-        counts nothing. Of other axes the length of a cell, in the units of the edges.
+        Of latitudes |sin n - sin s|, computed as 2 sin(c) sin((n - s) / 2) with c the distance of the middle
+        from the nearer pole: what cancels in the difference would cost the polar rows digits. The part beyond
+        a pole counts nothing. Of other axes the length of a cell, in the units of the edges.
 
         >>> rows = CellAxis(name="lat", kind="latitude", edges=np.array([92.0, 88.0]), is_periodic=False)
         >>> bool(abs(rows.weights[0] / (1 - np.sin(np.deg2rad(88))) - 1) < 1e-12)
@@ -154,10 +156,40 @@ class CellAxis:
     def flipped(self) -> "CellAxis":
         """Store the same cells in the other direction.
 
-        >>> CellAxis(name="x", kind="projected", edges=np.arange(3.0), is_periodic=False).flipped().edges.tolist()
-        [2.0, 1.0, 0.0]
+        >>> CellAxis(name="x", kind="projected", edges=np.arange(3.0), is_periodic=False).flipped()
+        <x: 2 cells of projected, 2 to 0>
         """
         return replace(self, edges=self.edges[::-1])
+
+    def places_of(self, wanted: "CellAxis") -> NDArray[np.intp]:
+        """Find where along this axis the cells of another lie, whichever way it runs and wherever it begins.
+
+        Longitudes may differ by whole turns. Both must be on the same cells, to a hundredth of one; this axis
+        may go on where the other ends. `array.take(axis.places_of(wanted), axis)` brings values in its order.
+
+        Raises:
+            ShapeError: A wanted cell is not one of this axis's.
+
+        >>> globe = CellAxis(name="lon", kind="longitude", edges=np.arange(0.0, 361, 90), is_periodic=True)
+        >>> west = CellAxis(name="lon", kind="longitude", edges=np.arange(-90.0, 91, 90), is_periodic=False)
+        >>> globe.places_of(west)
+        array([3, 0])
+        """
+        cell = abs(self.spacing)
+        ahead = (wanted.centres - self.centres[0]) * np.sign(self.spacing)
+        if self.kind == "longitude":
+            ahead = (ahead + OFF_GRID * cell) % ROUND - OFF_GRID * cell
+        places = np.round(ahead / cell)
+        off = np.abs(ahead / cell - places).max()
+        same = self.kind == wanted.kind and abs(abs(wanted.spacing) / cell - 1) * wanted.size < OFF_GRID
+        if not same or off > OFF_GRID or places.min() < 0 or places.max() >= self.size:
+            msg = (
+                f"the {_ends(wanted)} must be among the {_ends(self)}; got others; "
+                "interpolate one of the two to the grid of the other first"
+            )
+            raise ShapeError(msg)
+        found: NDArray[np.intp] = places.astype(np.intp)
+        return found
 
     def _beyond_the_poles(self, edges: NDArray[np.float64]) -> tuple[int, int]:
         if self.kind != "latitude":
@@ -261,6 +293,30 @@ class Cells:
         y, dropped = self.y.refined(rows)
         return Cells(y=y, x=self.x.refined(columns)[0]), dropped
 
+    def factor_to(self, fine: "Cells") -> tuple[int, int]:
+        """Tell by which factor these cells are refined into others, in any order of rows and columns.
+
+        Raises:
+            ShapeError: The others are not nested in these, or do not cover the same area.
+
+        >>> axes = [CellAxis(name=n, kind="projected", edges=np.arange(7.0), is_periodic=False) for n in "yx"]
+        >>> cells = Cells(y=axes[0], x=axes[1])
+        >>> cells.factor_to(cells.refined((2, 3))[0])
+        (2, 3)
+        """
+        pairs = ((self.y, fine.y), (self.x, fine.x))
+        factor = [max(1, round(abs(coarse.spacing / parts.spacing))) for coarse, parts in pairs]
+        for (coarse, parts), times in zip(pairs, factor, strict=True):
+            cut = coarse.refined(times)[0]
+            if cut.size != parts.size or not _lies_on(parts, cut):
+                msg = (
+                    f"the {_ends(parts)} must be equal parts of the {_ends(coarse)}; got cells of "
+                    f"{abs(parts.spacing):.7g} and {abs(coarse.spacing):.7g}; "
+                    "interpolate one of the two to a nested grid first"
+                )
+                raise ShapeError(msg)
+        return factor[0], factor[1]
+
     def coarsened(self, factor: int | tuple[int, int]) -> "Cells":
         """Join blocks of factor[0] x factor[1] cells into one each; both must divide.
 
@@ -290,13 +346,25 @@ def simplest_between(low: Fraction, high: Fraction) -> Fraction:
 
 
 def _between(first: float, last: float, cells: int) -> NDArray[np.float64]:
-    """Edges of so many cells, each the nearest float64 to a fraction: nested axes share edges to the last bit."""
+    """Edges of so many cells, each the float64 nearest to a fraction: nested axes share them to the last bit."""
     slack = Fraction(LAST_PLACES * float(np.spacing(max(abs(first), abs(last)))))
     a, b = (simplest_between(Fraction(float(e)) - slack, Fraction(float(e)) + slack) for e in (first, last))
     step = (b - a) / cells
     below = lcm(a.denominator, step.denominator)
     start, stride = int(a * below), int(step * below)
     return np.array([(start + k * stride) / below for k in range(cells + 1)])
+
+
+def _lies_on(own: CellAxis, wanted: CellAxis) -> bool:
+    try:
+        own.places_of(wanted)
+    except ShapeError:
+        return False
+    return True
+
+
+def _ends(axis: CellAxis) -> str:
+    return f"{axis.size} cells of {axis.name} from {axis.edges[0]:.10g} to {axis.edges[-1]:.10g}"
 
 
 def _reach(outer: float, inner: float) -> float:
