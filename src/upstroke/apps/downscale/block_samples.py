@@ -24,7 +24,7 @@ def give_means(
     samples: NDArray[np.intp],
     shares: NDArray[np.float64],
 ) -> None:
-    """Shift blocks of a fine map (y, x), in place, so that they have these means, to the rounding of the samples.
+    """Shift blocks of a fine map (y, x), in place, so that they have these means, to a sample's rounding.
 
     Args:
         fine: the map, contiguous.

@@ -1,11 +1,12 @@
 """Blocks that only a part of counts are found, and a refined field gets their means right.
 
-The prefilter of `ops.prefilter` keeps the mean over a whole block. Where a part of it is land, or counts by a
-fraction, the mean over the rest is another one. So what is missing, r = x - D T c, known in such blocks and zero
-elsewhere, goes through the prefilter once more, c += (D T)^-1 r, `STEPS` times, all at the coarse rate; what is
-left then is added to the blocks themselves. Without these steps that last correction is a plateau of up to 2 K
-with an edge round the block: they take the RMSE at coasts from 0.169 K to 0.160 K on 2021-10-25, and from
-0.188 K to 0.173 K on 2016-01-16 (the table in `fill`); more steps gain less than 0.001 K.
+The prefilter of `ops.prefilter` keeps the mean over a whole block. Where a part of it is land, or counts by
+a fraction, the mean over the rest is another one. So what is missing, r = x - D T c, known in such blocks
+and zero elsewhere, goes through the prefilter once more, c += (D T)^-1 r, `STEPS` times, all at the coarse
+rate; what is left then is added to the blocks themselves. Without these steps that last correction is a
+plateau of up to 2 K with an edge round the block: they take the RMSE at coasts from 0.169 K to 0.160 K on
+2021-10-25, and from 0.188 K to 0.173 K on 2016-01-16 (the table in `fill`); more steps gain less than 0.001
+K.
 """
 
 from collections.abc import Callable, Sequence
@@ -115,7 +116,7 @@ def coasts(
 def _read(
     operator: Polyphase, cells: NDArray[np.intp], size: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Along one axis: the cells (taps, blocks) that samples of these cells read, and the taps (phases, taps)."""
+    """Along one axis: cells (taps, blocks) that samples of these cells read, and the taps (phases, taps)."""
     taps = operator.taps[:, 0, 0].double().numpy()
     there = cells + np.arange(taps.shape[1])[:, None] - operator.origin[0]
     return there % size if operator.border[0] == "circular" else there.clip(0, size - 1), taps

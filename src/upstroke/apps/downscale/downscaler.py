@@ -1,14 +1,14 @@
 """Coarse fields become fine ones by a fixed kernel, with block means that are the coarse values.
 
-Of means, x_B = sum of a f y over the block / sum of a f, with areas a and the valid fraction f of each fine cell
-(1 where no mask is given). Of totals, x_B = sum of y: the density x / sum of a f is refined, and each fine cell
-holds its a f of it. The steps: land is filled (`fill`), the prefilter (D T)^-1 of each axis makes the kernel keep
-whole blocks, blocks with a coast are made right (`coasts`), and what has no value is NaN.
+Of means, x_B = sum of a f y over the block / sum of a f, with areas a and the valid fraction f of each fine
+cell (1 where no mask is given). Of totals, x_B = sum of y: the density x / sum of a f is refined, and each
+fine cell holds its a f of it. The steps: land is filled (`fill`), the prefilter (D T)^-1 of each axis makes
+the kernel keep whole blocks, blocks with a coast are made right (`coasts`), and what has no value is NaN.
 
-How exact: |D y - x| is at most 1e-6 in float32 and 1e-12 in float64 of max(|x|, D |y|) in every block, and the
-same of the sum of |x| for the sum of all, both weighted by what counts. D |y|, the mean absolute value in the
-block (for totals the sum), matters where positive and negative samples cancel: there no float is exact to a part
-of x alone.
+How exact: |D y - x| is at most 1e-6 in float32 and 1e-12 in float64 of max(|x|, D |y|) in every block, and
+the same of the sum of |x| for the sum of all, both weighted by what counts. D |y|, the mean absolute value
+in the block (for totals the sum), matters where positive and negative samples cancel: there no float is
+exact to a part of x alone.
 """
 
 import threading
@@ -86,8 +86,8 @@ class Downscaler:
 
     Attributes:
         coarse: The cells that fields come on.
-        fine: The cells that they go to: each coarse one in factor[0] x factor[1] equal parts, without the rows
-            of parts that lie beyond a pole.
+        fine: The cells that they go to: each coarse one in factor[0] x factor[1] equal parts, without rows of
+            parts that lie beyond a pole.
         factor: Parts along y and x.
         method: The kernel.
         conserve: Whether block means, or totals, come out as they went in.
@@ -109,8 +109,8 @@ class Downscaler:
     def __call__(self, fields: NDArray[Any]) -> NDArray[Any]:
         """Refine fields (..., y, x) to (..., fine y, fine x) of the same dtype; NaN is no value.
 
-        Each step along the leading axes has its own mask. Where a coarse cell has no value its block has none,
-        nor has any fine cell whose valid fraction is 0.
+        Each step along the leading axes has its own mask. Where a coarse cell has no value its block has
+        none, nor has any fine cell whose valid fraction is 0.
 
         Raises:
             ShapeError: The fields are not on the coarse cells.
@@ -236,7 +236,7 @@ class Downscaler:
             step[...] = new.numpy()
 
     def _logits(self, y: NDArray[Any], means: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Logarithms of what has the sign of its block's mean, so that softmax scales it and drops the rest."""
+        """Logarithms of what has the sign of its block's mean: softmax scales it and drops the rest."""
         spread = means.repeat(self.factor[0], axis=0).repeat(self.factor[1], axis=1)
         spread = np.where(np.isfinite(spread), spread, 0.0)
         size = np.maximum(y * np.sign(spread), LEAST_SHARE * np.abs(spread))
@@ -357,11 +357,11 @@ def downscaler(
         coarse: The cells that fields come on.
         factor: Parts of a cell along y and x, or one number for both.
         method: "nearest" copies, "linear" and "cubic" (the B-spline of degree 3) are smooth.
-        conserve: Keep the mean, or the total, of every block; False gives the plain kernel for comparison, and
-            then "cubic" is cubic convolution, PyTorch's bicubic (a = -0.75): a B-spline without its prefilter
-            only blurs.
-        correction: How a block is brought to its mean: "additive", "multiplicative", or "softmax", under which
-            all samples of a block have the sign of its mean: for fields that are nowhere negative.
+        conserve: Keep the mean, or the total, of every block; False gives the plain kernel for comparison,
+            and then "cubic" is cubic convolution, PyTorch's bicubic (a = -0.75): a B-spline without its
+            prefilter only blurs.
+        correction: How a block is brought to its mean: "additive", "multiplicative", or "softmax", under
+            which all samples of a block have the sign of its mean: for fields that are nowhere negative.
         quantity: Whether a value is a mean over its cell, as a temperature, or the total in it, as a mass.
         fraction: Of each fine cell, the part that is valid, from 0 to 1; None: all of it.
 

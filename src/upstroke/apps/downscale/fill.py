@@ -1,21 +1,21 @@
 """Cells without a value are given one by the valid cells around them, so that a kernel may read over a coast.
 
-Outwards from the coast, ring by ring, each cell takes the weighted mean of those of its eight neighbours that
-have a value already: a side counts 1, a corner 1/2. So what is filled lies within the range of what is beside
-it, and a sea is continued by its own shore: another sea comes in only where the two continuations meet. What
-stood in a cell without a value never matters.
+Outwards from the coast, ring by ring, each cell takes the weighted mean of those of its eight neighbours
+that have a value already: a side counts 1, a corner 1/2. So what is filled lies within the range of what is
+beside it, and a sea is continued by its own shore: another sea comes in only where the two continuations
+meet. What stood in a cell without a value never matters.
 
-Measured on two global days of SST at 0.25 degrees, coarsened by 4 and refined again by the conserving cubic:
-RMSE in K, weighted by area, over the fine cells of those coarse cells that have land within their 3 x 3
-neighbourhood; with the fine mask, in brackets without it.
+Measured on two global days of SST at 0.25 degrees, coarsened by 4 and refined again by the conserving
+cubic: RMSE in K, weighted by area, over the fine cells of those coarse cells that have land within their 3
+x 3 neighbourhood; with the fine mask, in brackets without it.
 
     fill                                   2021-10-25        2016-01-16
     nearest valid cell                     0.163 (0.190)     0.178 (0.219)
     these rings                            0.160 (0.180)     0.173 (0.208)
     harmonic, the solution of Laplace      0.159 (0.182)     0.172 (0.210)
 
-The harmonic fill gains one per cent at most where the fine mask is known and loses one where it is not; it takes
-a sparse solve for every new mask and lets every sea look at every other one. The rings take neither.
+The harmonic fill gains one per cent at most where the fine mask is known and loses one where it is not; it
+takes a sparse solve for every new mask and lets every sea look at every other one. The rings take neither.
 """
 
 from collections.abc import Iterator
