@@ -11,6 +11,7 @@ __all__ = [
     "NotRepresentableError",
     "OptionError",
     "ShapeError",
+    "TrainingError",
     "UpstrokeError",
     "first_line",
 ]
@@ -44,6 +45,10 @@ class FileError(UpstrokeError, OSError):
 
 class MissingExtraError(UpstrokeError, ImportError):
     """An optional dependency is not installed; the message names the extra."""
+
+
+class TrainingError(UpstrokeError, RuntimeError):
+    """A model cannot be trained any further; the last good weights are kept."""
 
 
 def first_line(error: BaseException, *, most: int = LONGEST_LINE) -> str:
