@@ -3,6 +3,7 @@
 #include "kernels.h"
 #include "minimal.h"
 #include "shuffle.h"
+#include "solve.h"
 #include "taps_gradient.h"
 #include "upsample.h"
 
@@ -25,6 +26,8 @@ const Kernels& UPSTROKE_JOIN(kernels_, UPSTROKE_INSTRUCTIONS)() {
         interleave_phases,
         deinterleave_samples,
         minimal_unit,
+        solve_units,
+        solve_along,
     };
     return kernels;
 }

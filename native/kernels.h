@@ -6,6 +6,7 @@
 #include "minimal_problem.h"
 #include "problem.h"
 #include "shuffle_problem.h"
+#include "solve_problem.h"
 
 namespace upstroke {
 
@@ -32,6 +33,10 @@ struct Kernels {
 
     // The weight as `prepare_minimal` lays it out; no bias: null.
     bool (*minimal)(const Minimal&, const MinimalUnit&, const float* x, const float* weight, const float* bias, float* y);
+
+    // Every panel is read whole before it is written. `false`: there was no memory.
+    std::int64_t (*solve_units)(const Solve&);
+    bool (*solve)(const Solve&, const void* x, const double* factors, void* y, std::int64_t first, std::int64_t last);
 };
 
 const Kernels& kernels_baseline();

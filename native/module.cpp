@@ -13,6 +13,7 @@
 #include "dispatch.h"
 #include "minimal_apply.h"
 #include "shuffle_apply.h"
+#include "solve_apply.h"
 
 namespace nb = nanobind;
 using namespace upstroke;
@@ -83,6 +84,16 @@ void minimal(Address x, Address prepared, Address bias, Address y, const Minimal
     }
 }
 
+void solve(Address x, Address factors, Address y, std::int64_t outer, std::int64_t size, std::int64_t inner, std::int64_t below,
+           std::int64_t above, std::int64_t border, std::int64_t number, std::int64_t threads) {
+    const Solve checked = checked_solve({outer, size, inner, below, above, border, number, threads});
+    const std::int64_t bytes = checked.number == Number::float64 ? 8 : 4;
+    if (!apply_solve(chosen_kernels(), checked, memory("x_ptr", x, bytes),
+                     static_cast<const double*>(memory("factors_ptr", factors, 8)), memory("y_ptr", y, bytes))) {
+        throw std::bad_alloc();
+    }
+}
+
 std::vector<std::string> available_instructions() {
     std::vector<std::string> names;
     for (const Kernels* kernels : available_kernels()) names.emplace_back(kernels->instructions);
@@ -134,6 +145,9 @@ NB_MODULE(_native, module) {
                nb::call_guard<nb::gil_scoped_release>(), "Write the sums of taps that the products take.");
     module.def("minimal", &minimal, nb::arg("x_ptr"), nb::arg("prepared_ptr"), nb::arg("bias_ptr"), nb::arg("y_ptr"),
                nb::arg("problem"), nb::call_guard<nb::gil_scoped_release>(), "Write y, made from x, a prepared weight and bias (or 0).");
+    module.def("solve", &solve, nb::arg("x_ptr"), nb::arg("factors_ptr"), nb::arg("y_ptr"), nb::arg("outer"), nb::arg("size"),
+               nb::arg("inner"), nb::arg("below"), nb::arg("above"), nb::arg("border"), nb::arg("number"), nb::arg("threads"),
+               nb::call_guard<nb::gil_scoped_release>(), "Write y, which the matrix in factors makes x of, along an axis.");
     module.def("instructions", [] { return std::string(chosen_kernels().instructions); },
                "The set of instructions in use.");
     module.def("available_instructions", &available_instructions, "The sets that this machine can run, the best first.");

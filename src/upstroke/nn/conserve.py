@@ -78,10 +78,10 @@ class Conserve(nn.Module):
         weighted = "" if self.weights is None else f", weights of shape {tuple(self.weights.shape)}"
         return f"scale={self.scale}, form={self.form!r}{weighted}"
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Conserve":  # noqa: FBT001, FBT002
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Conserve":
         """Move the weights, but leave their dtype: a half one would round every mean."""
         before = self.weights
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if before is not None and self.weights is not None and self.weights.dtype != before.dtype:
             self.weights = before.to(self.weights.device)
         return self

@@ -1,6 +1,8 @@
 """Turn a cyclic banded matrix into factors, and maps into what the matrix makes them of."""
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -8,13 +10,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from upstroke.errors import OptionError
+from upstroke.ops.kernels import solver
+from upstroke.ops.recorded import is_watched
 
 __all__ = ["Factors", "factorised"]
 
 Numbers = NDArray[np.float64]
 
+# What the compiled solve reads and writes, by the number it knows it by.
+_COMPILED = {torch.float32: 0, torch.float64: 1}
+
 # An inverse that leaves less than six digits of sixteen keeps no means.
 _LOST = 1e-6
+
+# Of entries that are compared with 1, the means of constants.
+_DEAD = 1e-60
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +49,37 @@ class Factors:
     corner: Numbers
 
     def solve(self, x: Tensor, dim: int) -> Tensor:
-        """Solve along an axis in float64, for every other index."""
+        """Solve along an axis in float64, for every other index; no gradient."""
+        solve = solver() if x.device.type == "cpu" and x.dtype in _COMPILED and not is_watched() else None
+        if solve is None or x.numel() == 0:
+            return self._by_rows(x, dim)
+        x = x.detach().contiguous()
+        y = torch.empty_like(x)
+        below, above, border = len(self.lower), len(self.upper), len(self.corner)
+        solve(
+            x.data_ptr(),
+            self.table.ctypes.data,
+            y.data_ptr(),
+            outer=math.prod(x.shape[:dim]),
+            size=x.shape[dim],
+            inner=math.prod(x.shape[dim + 1 :]),
+            below=below,
+            above=above,
+            border=border,
+            number=_COMPILED[x.dtype],
+            threads=torch.get_num_threads(),
+        )
+        return y
+
+    @cached_property
+    def table(self) -> Numbers:
+        """All numbers as native/solve_problem.h says: those of a row side by side, then the corner."""
+        columns = (self.lower.T, self.pivots[:, None], self.upper.T, self.across, self.down.T)
+        rows = np.concatenate(columns, axis=1)
+        return np.concatenate([rows.ravel(), self.corner.ravel(), np.zeros(1)])
+
+    def _by_rows(self, x: Tensor, dim: int) -> Tensor:
+        """The solve by PyTorch, a vector of all other indices for every row."""
         work = x.detach().movedim(dim, 0).to(torch.float64, copy=True).contiguous()
         self._sweep(work.reshape(work.shape[0], -1))
         return work.to(x.dtype).movedim(0, dim).contiguous()
@@ -96,6 +136,8 @@ def factorised(band: Numbers, below: int) -> Factors:
                 down[:, i] -= down[:, i - d] * upper[d - 1, i - d]
             down[:, i] *= pivots[i]
         corner = _inverse(border[0][m:] - down @ across)
+    # what has died away far from the ends is below every rounding, and would end in slow subnormal numbers
+    across, down = (np.where(np.abs(each) < _DEAD, 0.0, each) for each in (across, down))
     factors = Factors(lower, pivots, upper, across, down, corner)
     _check(factors, band, columns)
     return factors

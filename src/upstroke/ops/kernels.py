@@ -12,8 +12,10 @@ __all__ = [
     "MissingKernelsWarning",
     "Numbers",
     "Shuffle",
+    "Solve",
     "instructions",
     "native",
+    "solver",
 ]
 
 
@@ -90,6 +92,42 @@ class Shuffle(Protocol):
             phase_stride: numbers from one phase to the next.
             sample_strides: numbers from one channel to the next, and so for every axis but the innermost.
             bytes: of one number: 2, 4 or 8.
+            threads: at most so many work.
+        """
+
+
+@runtime_checkable
+class Solve(Protocol):
+    """The compiled solve along one axis: the addresses of x, of the factors in float64, and of the solution."""
+
+    def __call__(
+        self,
+        x: int,
+        factors: int,
+        y: int,
+        /,
+        outer: int,
+        size: int,
+        inner: int,
+        below: int,
+        above: int,
+        border: int,
+        number: int,
+        threads: int,
+    ) -> None:
+        """Write the solution, which may be x itself; ValueError for numbers that mean nothing.
+
+        Args:
+            x: address of the map (outer, size, inner), without gaps.
+            factors: address of a row of numbers for each row of the band, then the corner.
+            y: address of the solution, of the same shape.
+            outer: indices of the axes before.
+            size: of the axis.
+            inner: indices of the axes behind.
+            below: diagonals of L.
+            above: diagonals of U.
+            border: last rows and columns that are dense.
+            number: of the maps: 0 float32, 1 float64.
             threads: at most so many work.
         """
 
@@ -207,6 +245,11 @@ def native() -> Kernels | None:
             stacklevel=2,
         )
     return found
+
+
+def solver() -> Solve | None:
+    """The compiled solve, or None where there are no kernels, or those of a build before it."""
+    return getattr(native(), "solve", None)
 
 
 def instructions() -> str | None:
