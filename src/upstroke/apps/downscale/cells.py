@@ -346,7 +346,7 @@ def simplest_between(low: Fraction, high: Fraction) -> Fraction:
 
 
 def _between(first: float, last: float, cells: int) -> NDArray[np.float64]:
-    """Edges of so many cells, each the float64 nearest to a fraction: nested axes share them to the last bit."""
+    """Edges of so many cells, each the float64 nearest to a fraction, so that nested axes share theirs."""
     slack = Fraction(LAST_PLACES * float(np.spacing(max(abs(first), abs(last)))))
     a, b = (simplest_between(Fraction(float(e)) - slack, Fraction(float(e)) + slack) for e in (first, last))
     step = (b - a) / cells

@@ -66,8 +66,7 @@ def cells_of(source: "Dataset | DataArray", *, y: str | None = None, x: str | No
     their cells. Edges are rounded to the simplest even steps that the digits of the file can stand for, so
     that 0.1 in float32 means 0.1. Longitudes may be wrapped once, as 350 ... 359, 0, 1: the cells go on
     beyond 360. The grid_latitude and grid_longitude of a rotated pole are latitude and longitude where areas
-    are concerned. An array has no bounds beside it, only among its coordinates: where it names others, its
-    values are middles.
+    are concerned. An array cannot carry bounds, a dataset can: an array's values are middles.
 
     Args:
         source: What has the coordinates.
@@ -290,8 +289,8 @@ def _axis(source: "Dataset | DataArray", found: _Found) -> CellAxis:
         edges = _edges_from_middles(found, values)
     else:
         msg = (
-            f"{found.name} must have bounds where it has one value; got none, and nothing else tells how long "
-            "the cell is; add bounds, or take more rows and columns"
+            f"{found.name} must have bounds where it has one value; got none, and nothing else says how "
+            "long the cell is; take a dataset that holds them, or more rows and columns"
         )
         raise ShapeError(msg)
     length = abs(float(edges[-1] - edges[0]))
@@ -337,15 +336,22 @@ def _refuse_order(found: _Found, middles: NDArray[np.float64]) -> None:
 
 
 def _edges_from_middles(found: _Found, middles: NDArray[np.float64]) -> NDArray[np.float64]:
-    first, step = _even(found.name, found.kind, middles, middles.size, found.rounding)
-    ends = [float(first + step * (k - Fraction(1, 2))) for k in (0, middles.size)]
-    return np.linspace(ends[0], ends[1], middles.size + 1)
+    low, high, step = _even(found.name, found.kind, middles, middles.size, found.rounding)
+    return _simplest_edges(low - step / 2, high - step / 2, step, middles.size)
+
+
+def _simplest_edges(low: Fraction, high: Fraction, step: Fraction, cells: int) -> NDArray[np.float64]:
+    """Give the edges whose first lies between two numbers, so that it or the first middle is simplest."""
+    edge = simplest_between(low, high)
+    middle = simplest_between(low + step / 2, high + step / 2)
+    first = edge if edge.denominator <= middle.denominator else middle - step / 2
+    return np.linspace(float(first), float(first + step * cells), cells + 1)
 
 
 def _even(
     name: str, kind: Kind, values: NDArray[np.float64], cells: int, rounding: float
-) -> tuple[Fraction, Fraction]:
-    """Give the simplest start and step of even values, within what their digits leave open."""
+) -> tuple[Fraction, Fraction, Fraction]:
+    """Give the least and the most that the first of even values can be, and their simplest step."""
     numbers = np.arange(values.size)
     step = float(values[-1] - values[0]) / (values.size - 1)
     off = float(np.abs(values - values[0] - step * numbers).max())
@@ -362,7 +368,7 @@ def _even(
     rest = values - float(exact) * numbers
     low, high = float(rest.min()), float(rest.max())
     half = (high - low) / 2 + slack
-    return simplest_between(Fraction((low + high) / 2 - half), Fraction((low + high) / 2 + half)), exact
+    return Fraction((low + high) / 2 - half), Fraction((low + high) / 2 + half), exact
 
 
 def _simplest_step(kind: Kind, cells: int, step: float, slack: float) -> Fraction:
@@ -393,10 +399,9 @@ class _Bounds:
 def _bounds(source: "Dataset | DataArray", found: _Found) -> _Bounds | None:
     if found.bounds is None:
         return None
-    is_array = not hasattr(source, "data_vars")
-    if found.bounds not in (source.coords if is_array else source.variables):
-        if is_array:
-            return None
+    if not hasattr(source, "data_vars"):
+        return None
+    if found.bounds not in source.variables:
         msg = (
             f"the bounds that {found.name} names must be there; got no variable {found.bounds}; "
             "add it, or drop the attribute bounds to take values as middles"
@@ -455,8 +460,8 @@ def _edges_from_bounds(found: _Found, values: NDArray[np.float64], bounds: _Boun
     edges = np.concatenate([starts[:1], stops])
     if found.kind == "latitude":
         edges = _beyond_the_poles(edges)
-    first, step = _even(f"the bounds {bounds.name}", found.kind, edges, values.size, bounds.rounding)
-    return np.linspace(float(first), float(first + step * values.size), values.size + 1)
+    least, most, step = _even(f"the bounds {bounds.name}", found.kind, edges, values.size, bounds.rounding)
+    return _simplest_edges(least, most, step, values.size)
 
 
 def _turned(values: NDArray[np.float64], ends: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -519,9 +524,9 @@ def _described(axis: CellAxis, way: Way, like: "Dataset | DataArray") -> "dict[s
 
 def _name_on(axis: CellAxis, way: Way, like: "Dataset | DataArray") -> str:
     """Name the coordinate that an axis came from: the dimension's own, or another that lies on it."""
-    on_it = [str(name) for name, each in like.coords.items() if each.dims == (axis.name,)]
+    on_it = [name for name, each in _variables(like).items() if each.dims == (axis.name,)]
     for matches in (_by_standard_name, _by_units, _by_axis, _by_name):
-        names = [name for name in on_it if matches(way, name, like.coords[name].attrs)]
+        names = [name for name in on_it if matches(way, name, like[name].attrs)]
         if names:
             return axis.name if axis.name in names else names[0]
     return axis.name
@@ -529,11 +534,12 @@ def _name_on(axis: CellAxis, way: Way, like: "Dataset | DataArray") -> str:
 
 def _as_in(like: "Dataset | DataArray", name: str) -> tuple[dict[str, Any], str, str]:
     """Give a coordinate's attributes, the name of its bounds and that of the bounds' second dimension."""
-    if name not in like.coords:
+    known = _variables(like)
+    if name not in known:
         return {}, f"{name}_bnds", "bnds"
-    source = like.coords[name]
+    source = known[name]
     attrs = {str(key): value for key, value in source.attrs.items()}
     bounds = str(attrs.get("bounds") or source.encoding.get("bounds") or f"{name}_bnds")
-    holder = like.coords if bounds in like.coords else getattr(like, "data_vars", {})
-    others = [str(dim) for dim in holder[bounds].dims if dim not in source.dims] if bounds in holder else []
+    has_them = bounds in getattr(like, "variables", like.coords)
+    others = [str(dim) for dim in like[bounds].dims if dim not in source.dims] if has_them else []
     return attrs, bounds, (others or ["bnds"])[0]

@@ -87,8 +87,8 @@ def read_fraction(
 ) -> ValidFraction:
     """Read a mask on the fine cells, whichever way it runs and however far beyond them.
 
-    1. land_binary_mask, land_area_fraction, sea_binary_mask, sea_area_fraction, or a name such as lsm, sftlf or
-       sftof: the fraction of that surface; missing values are none of it; per cent by units.
+    1. land_binary_mask, land_area_fraction, sea_binary_mask, sea_area_fraction, or a name such as lsm, sftlf
+       or sftof: the fraction of that surface; missing values are none of it; per cent by units.
     2. flag_values or flag_masks with flag_meanings: the cells that are flagged as the valid surface.
     3. Another field with missing values, such as a fine sea surface temperature: valid where it has a value.
     4. Booleans, 0 and 1, fractions without a name: 1 is valid.
@@ -110,8 +110,10 @@ def read_fraction(
     >>> read.fraction.tolist(), read.reading
     ([[1.0, 0.0], [1.0, 1.0]], 'cells where sst has a value are valid')
     """
-    array = mask if not isinstance(mask, str | os.PathLike) else _from_file(os.fspath(mask))
-    own = cells_of(array)
+    if isinstance(mask, str | os.PathLike):
+        array, own = _from_file(os.fspath(mask))
+    else:
+        array, own = mask, cells_of(mask)
     array = _squeezed(array, own)
     fraction, reading = _read(array, valid)
     rows, columns = own.y.places_of(cells.y), own.x.places_of(cells.x)
@@ -122,18 +124,17 @@ def read_fraction(
     return ValidFraction(fraction=fraction, reading=reading)
 
 
-def _from_file(given: str) -> "DataArray":
+def _from_file(given: str) -> "tuple[DataArray, Cells]":
     from upstroke.files.fields import open_fields
 
     path, variable = given, ""
     if not Path(given).exists() and ":" in given:
         path, variable = given.rsplit(":", 1)
     with open_fields(Path(path)) as dataset:
-        array = dataset[_chosen(dataset, path, variable)]
-        # bounds of the mask's own coordinates go with the array, which would leave them behind
-        named = [array.coords[dim].attrs.get("bounds") for dim in array.dims if dim in array.coords]
-        array = array.assign_coords({name: dataset[name] for name in named if name in dataset})
-        return array.load()
+        name = _chosen(dataset, path, variable)
+        # the bounds of its coordinates, and no other variable that could lie on other rows and columns
+        named = {each.attrs.get("bounds") for each in dataset[name].coords.values()}
+        return dataset[name].load(), cells_of(dataset[[name, *sorted(named & set(dataset.variables))]])
 
 
 def _chosen(dataset: "Dataset", path: str, variable: str) -> str:
@@ -199,8 +200,8 @@ def _read(array: "DataArray", valid: Surface) -> tuple[NDArray[np.float64], str]
     missing = np.isnan(share)
     if missing.any() and not np.isin(share[~missing], (0.0, 1.0)).all():
         msg = (
-            f"a mask of fractions with missing values must say what it is; got {name}, which may be that or a "
-            "field of which only the missing values count; set its standard_name to sea_area_fraction or "
+            f"a mask of fractions with missing values must say what it is; got {name}, which may be that or "
+            "a field of which only the missing values count; set its standard_name to sea_area_fraction or "
             "land_area_fraction, or its units to those of the field"
         )
         raise OptionError(msg)
