@@ -130,6 +130,16 @@ def test_coarsened_is_the_inverse_of_refined(coarse, factor):
         assert fine.edges[::factor].tolist() == coarse.edges.tolist()
 
 
+@given(st.floats(-1e7, 1e7), st.floats(1e-3, 1e5), st.integers(1, 9), st.integers(1, 4))
+def test_any_edges_come_back_to_the_last_bit(first, length, size, factor):
+    coarse = axis(np.linspace(first, first + length, size + 1))
+    assert axis(coarse.edges).edges.tolist() == coarse.edges.tolist()
+    fine, _ = coarse.refined(factor)
+    assert fine.edges[::factor].tolist() == coarse.edges.tolist()
+    assert fine.coarsened(factor).edges.tolist() == coarse.edges.tolist()
+    np.testing.assert_allclose(fine.weights.sum(), coarse.weights.sum(), rtol=1e-14)
+
+
 @given(axes(), st.integers(1, 4), st.integers(1, 4))
 def test_refining_twice_is_refining_by_the_product(coarse, first, second):
     twice = coarse.refined(first)[0].refined(second)[0]

@@ -211,7 +211,8 @@ class CellAxis:
             raise OptionError(msg)
         cell = (edges[-1] - edges[0]) / (edges.size - 1)
         off = np.abs(edges - np.linspace(edges[0], edges[-1], edges.size)).max()
-        if cell == 0 or off > UNIFORM * abs(cell):
+        rounding = 2 * float(np.spacing(np.abs(edges).max()))
+        if cell == 0 or off > UNIFORM * abs(cell) + rounding:
             msg = (
                 f"the cells of {self.name} must be equally long and not empty; got edges that are off by "
                 f"{off:.3g} from even steps of {cell:.6g}; interpolate the field to a uniform grid first"
@@ -348,11 +349,18 @@ def simplest_between(low: Fraction, high: Fraction) -> Fraction:
 def _between(first: float, last: float, cells: int) -> NDArray[np.float64]:
     """Edges of so many cells, each the float64 nearest to a fraction, so that nested axes share theirs."""
     slack = Fraction(LAST_PLACES * float(np.spacing(max(abs(first), abs(last)))))
-    a, b = (simplest_between(Fraction(float(e)) - slack, Fraction(float(e)) + slack) for e in (first, last))
+    a, b = (_meant(Fraction(float(end)), slack) for end in (first, last))
     step = (b - a) / cells
     below = lcm(a.denominator, step.denominator)
     start, stride = int(a * below), int(step * below)
     return np.array([(start + k * stride) / below for k in range(cells + 1)])
+
+
+def _meant(value: Fraction, slack: Fraction) -> Fraction:
+    """Give the simple fraction that a float64 stands for, or the number itself where several are as near."""
+    simple = simplest_between(value - slack, value + slack)
+    # fractions of denominators up to q are at least 1/q^2 apart, so that no other one is meant
+    return simple if 4 * slack * simple.denominator**2 < 1 else value
 
 
 def _lies_on(own: CellAxis, wanted: CellAxis) -> bool:
