@@ -15,6 +15,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from functools import cached_property
 from typing import Any, Literal, TypeVar, get_args
 
@@ -105,6 +106,10 @@ class Downscaler:
     quantity: Quantity
     fraction: NDArray[np.float64] | None
     _masks: _Recent = field(default_factory=_Recent, init=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # what is made of these takes megabytes to send and a tenth of a second to make again
+        return {each.name: getattr(self, each.name) for each in dataclass_fields(self)}
 
     def __call__(self, fields: NDArray[Any]) -> NDArray[Any]:
         """Refine fields (..., y, x) to (..., fine y, fine x) of the same dtype; NaN is no value.
@@ -399,7 +404,7 @@ def downscaler(
         fraction=None if fraction is None else _checked_fraction(fraction, fine),
     )
     # made here and not in the first of many threads
-    _ = made._kernel, made._prefilters, made._coasts, made._is_held
+    _ = made._kernel, made._prefilters, made._coasts
     return made
 
 
