@@ -48,7 +48,7 @@ class Coasts:
         valid: NDArray[np.bool_],
         inverse: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     ) -> NDArray[np.float64]:
-        """Coefficients (steps, y, x) whose refined field comes nearer to the means x of these blocks.
+        """Coefficients (y, x, steps) whose refined field comes nearer to the means x of these blocks.
 
         Args:
             coefficients: what T would refine.
@@ -56,12 +56,13 @@ class Coasts:
             valid: (y, x) where there are any.
             inverse: (D T)^-1 of whole blocks.
         """
-        wanted = x.reshape(len(x), -1)[:, self.blocks]
-        counts = valid.ravel()[self.blocks]
+        steps = x.shape[-1]
+        wanted = x.reshape(-1, steps)[self.blocks]
+        counts = valid.ravel()[self.blocks, None]
         for _ in range(STEPS):
             missing = np.zeros_like(coefficients)
-            there = self._means_after(coefficients.reshape(len(x), -1))
-            missing.reshape(len(x), -1)[:, self.blocks] = np.where(counts, wanted - there, 0.0)
+            there = self._means_after(coefficients.reshape(-1, steps))
+            missing.reshape(-1, steps)[self.blocks] = np.where(counts, wanted - there, 0.0)
             coefficients = coefficients + inverse(missing)
         return coefficients
 
@@ -71,10 +72,10 @@ class Coasts:
             give_means(fine, wanted.ravel()[self.blocks], self.samples, self.shares)
 
     def _means_after(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-        """D T c in these blocks, straight from the coefficients (steps, cells)."""
-        means = np.zeros((len(coefficients), self.blocks.size))
+        """D T c (blocks, steps), straight from the coefficients (cells, steps)."""
+        means = np.zeros((self.blocks.size, coefficients.shape[1]))
         for cells, taps in zip(self.cells, self.taps, strict=True):
-            means += coefficients[:, cells] * taps
+            means += coefficients[cells] * taps[:, None]
         return means
 
 

@@ -194,11 +194,7 @@ class Downscaler:
         wanted = x.astype(np.float64)
         if self.quantity == "total":
             wanted = wanted / self._totals
-        filled = wanted if mask.fill is None else mask.fill(wanted)
-        coefficients = self._solved(filled)
-        if self._coasts is not None:
-            coefficients = self._coasts.improved(coefficients, wanted, valid, self._solved)
-        y = _upsampled(coefficients.astype(x.dtype), self._kernel)
+        y = _upsampled(self._coefficients(wanted, valid, mask).astype(x.dtype, order="C"), self._kernel)
         if self._is_solved:
             self._correct(y, wanted)
         if mask.finish is not None:
@@ -208,10 +204,26 @@ class Downscaler:
                 change(step, finish, out=step)
         return y[:, self._kept_rows]
 
-    def _solved(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _coefficients(
+        self, wanted: NDArray[np.float64], valid: NDArray[np.bool_], mask: _Mask
+    ) -> NDArray[np.float64]:
+        """What the kernel has to refine (steps, y, x), without a gap."""
+        if mask.fill is None and self._coasts is None:
+            return self._solved(wanted, (-2, -1))
+        # what follows reads single cells, each with all its steps
+        steps_last = np.ascontiguousarray(np.moveaxis(wanted, 0, -1))
+        filled = steps_last if mask.fill is None else mask.fill.steps_last(steps_last)
+        coefficients = self._solved(filled, (0, 1))
+        if self._coasts is not None:
+            coefficients = self._coasts.improved(
+                coefficients, steps_last, valid, lambda missing: self._solved(missing, (0, 1))
+            )
+        return np.moveaxis(coefficients, -1, 0)
+
+    def _solved(self, x: NDArray[np.float64], axes: tuple[int, int]) -> NDArray[np.float64]:
         """(D T)^-1 of whole blocks, axis by axis; x itself where nothing is to be solved."""
         solved = torch.from_numpy(x)
-        for dim, one in zip((-2, -1), self._prefilters, strict=True):
+        for dim, one in zip(axes, self._prefilters, strict=True):
             solved = solved if one is None else one(solved, dim=dim)
         array: NDArray[np.float64] = solved.numpy()
         return array

@@ -66,14 +66,20 @@ class LandFill:
         if fields.shape[-2:] != self.valid.shape:
             msg = f"the fields must end in the axes {self.valid.shape} of the mask; got shape {fields.shape}"
             raise ShapeError(msg)
-        # Cells first: a ring then gathers whole rows, one number per step side by side.
-        by_cell = np.where(self.valid, fields, 0.0).reshape(-1, self.valid.size).T.copy()
+        steps = fields.reshape(-1, *self.valid.shape)
+        filled = self.steps_last(np.moveaxis(steps, 0, -1))
+        return np.ascontiguousarray(np.moveaxis(filled, -1, 0)).reshape(fields.shape)
+
+    def steps_last(self, fields: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Fill fields (y, x, steps): a ring gathers whole rows, the numbers of all steps side by side."""
+        filled = np.where(self.valid[..., None], fields, 0.0)
+        by_cell = filled.reshape(self.valid.size, -1)
         for ring in self.rings:
             mean = ring.weights[0, :, None] * by_cell[ring.neighbours[0]]
             for neighbour, weight in zip(ring.neighbours[1:], ring.weights[1:], strict=True):
                 mean += weight[:, None] * by_cell[neighbour]
             by_cell[ring.cells] = mean
-        return np.ascontiguousarray(by_cell.T).reshape(fields.shape)
+        return filled
 
 
 def land_fill(valid: NDArray[np.bool_], *, is_periodic: tuple[bool, bool] = (False, False)) -> LandFill:

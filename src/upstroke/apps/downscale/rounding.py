@@ -6,13 +6,15 @@ its own rounding, for instance where a field crosses zero. They are few in field
 noise.
 """
 
+import functools
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from upstroke.apps.downscale.block_samples import give_means, samples_of
 from upstroke.ops import adjoint
-from upstroke.polyphase import nearest
+from upstroke.polyphase import Polyphase, nearest
 
 __all__ = ["TOLERANCE", "mend_whole_blocks"]
 
@@ -51,12 +53,18 @@ def mend_whole_blocks(
             give_means(fine, means.ravel()[blocks], samples_of(blocks, columns, scale), each)
 
 
+@functools.cache
+def _columns(scale: int) -> Polyphase:
+    """The operator whose adjoint sums the columns of a block."""
+    return nearest((1, scale))
+
+
 def _missed(
     fine: NDArray[np.float32], means: NDArray[np.float64], shares: NDArray[np.float64], scale: tuple[int, int]
 ) -> NDArray[np.bool_]:
     """Blocks (y, x) whose mean is off by more than the tolerance."""
     # what float32 loses in the sums of a block's few samples is far below it
-    in_row = adjoint(torch.from_numpy(fine)[None, None], nearest((1, scale[1])))[0, 0].numpy()
+    in_row = adjoint(torch.from_numpy(fine)[None, None], _columns(scale[1]))[0, 0].numpy()
     in_row = in_row.reshape(*shares.shape, -1)
     off = np.abs(np.einsum("isj,is->ij", in_row, shares.astype(np.float32)) - means)
     missed: NDArray[np.bool_] = off > TOLERANCE * np.abs(means)
