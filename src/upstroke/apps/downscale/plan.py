@@ -1,0 +1,336 @@
+"""A coarse dataset and what is asked of it become what refines any slab of its fields."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upstroke.apps.downscale.cells import Cells
+from upstroke.apps.downscale.cf import cells_of, coordinates_of
+from upstroke.apps.downscale.downscaler import FixedMethod, Quantity, downscaler
+from upstroke.apps.downscale.variables import Sorting, sorting
+from upstroke.axes import times, whole_per_axis
+from upstroke.errors import OptionError
+from upstroke.files.fields import holds_kinds
+from upstroke.ops import Correction
+
+if TYPE_CHECKING:
+    from xarray import DataArray, Dataset
+
+__all__ = ["Mask", "Plan", "Refiner", "Repeated", "plan_for"]
+
+Mask: TypeAlias = "str | os.PathLike[str] | DataArray | None"
+FIXED = get_args(FixedMethod)
+# Integers that float32 holds exactly.
+SMALL_INTEGER = 2
+# Encodings that describe how the coarse field lay in its file; its type and its numbers are another matter.
+PLACES = (
+    *("chunksizes", "chunks", "preferred_chunks", "contiguous", "original_shape", "source", "shards"),
+    *("scale_factor", "add_offset", "_Unsigned", "filters", "quantize_mode", "significant_digits"),
+    *("least_significant_digit", "unlimited_dims", "serializer", "endian"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Repeated:
+    """Copies every cell to its parts: for flags, of which no mean can be taken."""
+
+    coarse: Cells
+    factor: tuple[int, int]
+
+    def __call__(self, fields: NDArray[Any]) -> NDArray[Any]:
+        """Copy fields (..., y, x) to (..., fine y, fine x)."""
+        fine, dropped = self.coarse.refined(self.factor)
+        rows = np.arange(dropped[0], dropped[0] + fine.shape[0]) // self.factor[0]
+        return np.repeat(fields[..., rows, :], self.factor[1], axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Refiner:
+    """Refines one variable, whatever its type.
+
+    Attributes:
+        refine: from coarse fields to fine ones.
+        dtype: of the fine fields.
+        quantity: what a value is of its cell; None: it is copied.
+        weights: areas times valid fractions, summed over each coarse cell, for the totals.
+        token: the same for all refiners that give the same numbers.
+    """
+
+    refine: Callable[[NDArray[Any]], NDArray[Any]]
+    dtype: np.dtype[Any]
+    quantity: Quantity | None
+    weights: NDArray[np.float64]
+    token: str
+
+    def __call__(self, fields: NDArray[Any]) -> NDArray[Any]:
+        """Refine fields (..., y, x)."""
+        if self.quantity is None:
+            return self.refine(fields)
+        fine = self.refine(np.asarray(fields, dtype=self.working_dtype))
+        return fine.astype(self.dtype, copy=False)
+
+    @property
+    def working_dtype(self) -> np.dtype[Any]:
+        """What is computed in: float32, or float64 where values have more digits."""
+        return np.dtype(np.float64 if self.dtype.itemsize > np.dtype(np.float32).itemsize else np.float32)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """What refines any slab of the fields of a dataset.
+
+    Attributes:
+        coarse: the cells that fields come on.
+        fine: the cells that they go to.
+        factor: parts along y and x.
+        refiners: by name of the variable.
+        frame: the fine dataset without its fields: coordinates, bounds, what is kept, attributes.
+        sorting: what becomes of each variable.
+        notes: sentences for the user.
+        settings: all that the numbers depend on, beside the fields, as JSON.
+    """
+
+    coarse: Cells
+    fine: Cells
+    factor: tuple[int, int]
+    refiners: Mapping[str, Refiner]
+    frame: "Dataset"
+    sorting: Sorting
+    notes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def horizontal(self) -> tuple[str, str]:
+        """Names of the dimensions of rows and columns."""
+        return self.coarse.y.name, self.coarse.x.name
+
+    def dims(self, dims: Sequence[Any]) -> tuple[str, ...]:
+        """Order of a fine field's dimensions: rows and columns last."""
+        return (*(str(each) for each in dims if each not in self.horizontal), *self.horizontal)
+
+
+def plan_for(
+    dataset: "Dataset",
+    factor: int | tuple[int, int],
+    *,
+    method: str | os.PathLike[str] = "cubic",
+    conserve: bool = True,
+    correction: Correction = "additive",
+    quantity: Quantity | None = None,
+    mask: Mask = None,
+    variables: Sequence[str] | None = None,
+    y: str | None = None,
+    x: str | None = None,
+    statics: "str | os.PathLike[str] | Dataset | None" = None,
+) -> Plan:
+    """Find the cells, sort the variables, and make what refines each; arguments as for `downscale`."""
+    rows, columns = whole_per_axis(factor, 2, name="the factor", least=1)
+    coarse = cells_of(dataset, y=y, x=x)
+    fine, _ = coarse.refined((rows, columns))
+    sorted_ = sorting(dataset, coarse, variables=variables, quantity=quantity)
+    fraction = None
+    if mask is not None:
+        from upstroke.apps.downscale.masks import fraction_from
+
+        fraction = fraction_from(mask if _is_array(mask) else str(mask), fine)
+    settings = {
+        "factor": [rows, columns],
+        "method": str(method),
+        "conserve": conserve,
+        "correction": correction,
+        "coarse": [coarse.y.edges.tolist(), coarse.x.edges.tolist()],
+        "fraction": "" if fraction is None else hashlib.sha256(fraction.tobytes()).hexdigest(),
+    }
+    token = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+    make = _makers(
+        method,
+        coarse,
+        (rows, columns),
+        conserve=conserve,
+        correction=correction,
+        fraction=fraction,
+        statics=statics,
+    )
+    weights = _weights(coarse, (rows, columns), fraction)
+    refiners, without = {}, {}
+    for name, each in sorted_.refined.items():
+        try:
+            refine = make(name, each)
+        except NotTrainedError as error:
+            without[name] = str(error)
+            continue
+        refiners[name] = Refiner(
+            refine=refine,
+            dtype=_float_for(dataset[name].dtype),
+            quantity=each,
+            weights=weights if each == "mean" else np.ones(coarse.shape),
+            token=f"{token}-{name}-{each}",
+        )
+    for name in sorted_.copied:
+        refiners[name] = Refiner(
+            refine=Repeated(coarse=coarse, factor=(rows, columns)),
+            dtype=dataset[name].dtype,
+            quantity=None,
+            weights=weights,
+            token=f"{times((rows, columns))}-copied",
+        )
+    return Plan(
+        coarse=coarse,
+        fine=fine,
+        factor=(rows, columns),
+        refiners=refiners,
+        frame=_frame(dataset, fine, sorted_),
+        sorting=sorted_,
+        notes=tuple(_notes(dataset, sorted_, without)),
+        settings=settings,
+    )
+
+
+class NotTrainedError(OptionError):
+    """A learned run knows nothing of a variable."""
+
+
+def _is_array(mask: object) -> bool:
+    return hasattr(mask, "dims")
+
+
+def _makers(
+    method: str | os.PathLike[str],
+    coarse: Cells,
+    factor: tuple[int, int],
+    *,
+    conserve: bool,
+    correction: Correction,
+    fraction: NDArray[np.float64] | None,
+    statics: Any,  # noqa: ANN401 - a path, a dataset or nothing
+) -> Callable[[str, Quantity], Callable[[NDArray[Any]], NDArray[Any]]]:
+    """What makes the refiner of a variable by its name and quantity; a fixed method has one for all."""
+    if method in FIXED:
+        made: dict[Quantity, Callable[[NDArray[Any]], NDArray[Any]]] = {}
+
+        def fixed(name: str, quantity: Quantity) -> Callable[[NDArray[Any]], NDArray[Any]]:
+            if quantity not in made:
+                made[quantity] = downscaler(
+                    coarse,
+                    factor,
+                    method=method,  # type: ignore[arg-type]
+                    conserve=conserve,
+                    correction=correction,
+                    quantity=quantity,
+                    fraction=fraction,
+                )
+            return made[quantity]
+
+        return fixed
+    if not os.path.exists(method):
+        known = ", ".join(FIXED)
+        msg = f"the method must be one of {known} or the folder of a training run; got {str(method)!r}"
+        raise OptionError(msg)
+    if not conserve:
+        msg = f"only {', '.join(FIXED)} have a plain form; got the run {method}; leave the plain form out"
+        raise OptionError(msg)
+    from upstroke.apps.downscale.learned.apply import load_learned
+
+    learned = load_learned(Path(method))
+
+    def trained(name: str, quantity: Quantity) -> Callable[[NDArray[Any]], NDArray[Any]]:
+        refine: Callable[[NDArray[Any]], NDArray[Any]] = learned.downscaler(
+            coarse, variable=name, fraction=fraction, quantity=quantity, statics=statics
+        )
+        return refine
+
+    return trained
+
+
+def _float_for(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type of the fine fields: that of the coarse ones, and for whole numbers a float that holds them."""
+    if dtype.kind == "f":
+        return np.dtype(f"f{min(dtype.itemsize, np.dtype(np.float64).itemsize)}")
+    return np.dtype(np.float32 if dtype.itemsize <= SMALL_INTEGER else np.float64)
+
+
+def _weights(
+    coarse: Cells, factor: tuple[int, int], fraction: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Valid area in each coarse cell (ny, nx)."""
+    fine, dropped = coarse.refined(factor)
+    areas = fine.areas() if fraction is None else fine.areas() * fraction
+    whole = np.pad(areas, (dropped, (0, 0)))
+    (rows, columns), (sy, sx) = coarse.shape, factor
+    weights: NDArray[np.float64] = whole.reshape(rows, sy, columns, sx).sum(axis=(1, 3))
+    return weights
+
+
+def _frame(dataset: "Dataset", fine: Cells, sorted_: Sorting) -> "Dataset":
+    """The fine dataset without its fields."""
+    gone = [name for name in dataset.variables if name not in sorted_.kept]
+    frame = dataset.drop_vars(gone).drop_dims(
+        [dim for dim in (fine.y.name, fine.x.name) if dim in dataset.dims], errors="ignore"
+    )
+    frame = frame.assign_coords(coordinates_of(fine, like=dataset))
+    frame.attrs = dict(dataset.attrs)
+    frame.encoding = {
+        key: value for key, value in dataset.encoding.items() if key in ("unlimited_dims", "source")
+    }
+    for each in frame.variables.values():
+        each.encoding = {
+            key: value
+            for key, value in each.encoding.items()
+            if key not in PLACES or key in ("scale_factor", "add_offset")
+        }
+    return frame
+
+
+def field_encoding(encoding: Mapping[Any, Any], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """What stays true of a coarse field's encoding for the fine one: compression, and the number for no value.
+
+    >>> packed = {"dtype": "int16", "scale_factor": 0.1, "_FillValue": -1, "zlib": True}
+    >>> field_encoding(packed, np.dtype("f4"))
+    {'zlib': True, 'dtype': dtype('float32'), '_FillValue': nan}
+    """
+    kept = {str(key): value for key, value in encoding.items() if key not in (*PLACES, "coordinates")}
+    was_packed = any(each in encoding for each in ("scale_factor", "add_offset"))
+    was_integer = np.dtype(encoding.get("dtype", dtype)).kind not in "f"
+    kept["dtype"] = dtype
+    if dtype.kind == "f" and (was_packed or was_integer):
+        # the number stood for no value among packed ones
+        for name in ("_FillValue", "missing_value"):
+            kept.pop(name, None)
+        if "_FillValue" in encoding or "missing_value" in encoding:
+            kept["_FillValue"] = np.nan
+    return kept
+
+
+def _notes(dataset: "Dataset", sorted_: Sorting, without: Mapping[str, str]) -> list[str]:
+    notes = []
+    packed = [
+        name
+        for name in sorted_.refined
+        if any(each in dataset[name].encoding for each in ("scale_factor", "add_offset"))
+    ]
+    if packed:
+        kinds = ", ".join(sorted({str(_float_for(dataset[name].dtype)) for name in packed}))
+        notes.append(
+            f"{', '.join(packed)}: packed integers are written as {kinds}, since packing would break the means"
+        )
+    whole = [name for name in sorted_.refined if dataset[name].dtype.kind in "iu"]
+    if whole:
+        notes.append(f"{', '.join(whole)}: whole numbers are refined as numbers with a fraction")
+    flags = [name for name in sorted_.copied if holds_kinds(dataset[name].variable)]
+    if flags:
+        notes.append(
+            f"{', '.join(flags)}: flags or counts without units are copied from each cell to its parts"
+        )
+    others = [name for name in sorted_.copied if name not in flags]
+    if others:
+        notes.append(f"{', '.join(others)}: no numbers, so they are copied from each cell to its parts")
+    notes.extend(f"{name} is left out: {reason}" for name, reason in sorted_.left_out.items())
+    notes.extend(f"{name} is left out: {reason}" for name, reason in without.items())
+    return notes
