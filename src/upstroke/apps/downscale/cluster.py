@@ -1,4 +1,4 @@
-"""Pieces of fields go to the workers of a dask cluster and come back measured, written there or to be written here."""
+"""Pieces of fields go to the workers of a dask cluster and come back measured."""
 
 import functools
 import logging
@@ -19,7 +19,6 @@ from upstroke.files.fields import open_fields
 from upstroke.files.zarr_target import ZarrTarget
 
 if TYPE_CHECKING:
-    from distributed import Client
     from xarray import Dataset
 
 __all__ = ["Task", "on_cluster"]
@@ -54,10 +53,11 @@ def on_cluster(
     Raises:
         BackendError: no scheduler answers there, it has no workers, or a worker cannot do it.
     """
-    client = _connected(address)
+    client: Any = _connected(address)
     try:
-        from distributed import as_completed
+        import distributed
 
+        as_completed: Any = distributed.as_completed
         threads = sum(client.nthreads().values())
         if threads == 0:
             msg = f"the scheduler at {address} must have workers; got none; start some"
@@ -104,12 +104,13 @@ def _opened(source: Path, state: tuple[int, int]) -> "Dataset":
     return open_fields(source)
 
 
-def _connected(address: str) -> "Client":
-    from distributed import Client
+def _connected(address: str) -> Any:  # noqa: ANN401 - distributed's client, whose types are partial
+    import distributed
 
+    client: Any = distributed.Client
     try:
         with _quietly():
-            return Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
+            return client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError, RuntimeError) as error:
         msg = (
             f"no dask scheduler answers at {address}: {first_line(error)}; "

@@ -23,8 +23,8 @@ __all__ = ["downscale", "in_order", "steps_at_once", "with_history"]
 
 Fields = TypeVar("Fields", "Dataset", "DataArray")
 
-# Bytes of fine fields that are made at once: few enough for the allocator to use them again instead of giving
-# them back to the system, which costs more than the arithmetic, and enough to be worth a task's administration.
+# Bytes of fine fields that are made at once: few enough for the allocator to use them again and not to give
+# them back to the system, which costs more than the arithmetic, and enough to be worth the administration.
 AT_ONCE = 2**24
 # Bytes of fine fields in one task of dask at most.
 MOST_OF_A_TASK = 2**27
@@ -47,8 +47,8 @@ def downscale(
     """Refine every field on the horizontal cells by a whole factor, so that each coarse cell keeps its mean.
 
     Fields of dask arrays stay lazy: whole horizontal planes in tasks along the other axes. Coordinates and
-    bounds are made for the fine cells; attributes, other coordinates and what is not horizontal are kept; flags
-    are copied; what lies on one horizontal axis alone is left out. Rows and columns become the last dimensions.
+    bounds are made for the fine cells; attributes, other coordinates and what is not horizontal are kept;
+    flags are copied; what lies on one horizontal axis alone is left out. Rows and columns come last.
 
     Args:
         dataset: what is refined; of a dataset, every field, or those in `variables`.

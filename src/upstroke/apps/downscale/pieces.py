@@ -50,7 +50,7 @@ class ReadBlock:
 
 
 def steps_together(lead: Sequence[int], most: int) -> tuple[int, ...]:
-    """Steps along each leading axis of which no more than `most` are taken together: whole axes from the last on.
+    """Steps along each leading axis, no more than `most` together: whole axes from the last one on.
 
     >>> steps_together((365, 12), 30), steps_together((365, 12), 5), steps_together((), 3)
     ((2, 12), (1, 5), ())

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from upstroke.apps.downscale.cells import Cells
 from upstroke.apps.downscale.cf import cells_of, coordinates_of
 from upstroke.apps.downscale.downscaler import FixedMethod, Quantity, downscaler
+from upstroke.apps.downscale.kept import Blocks
+from upstroke.apps.downscale.masks import read_fraction
 from upstroke.apps.downscale.variables import Sorting, sorting
 from upstroke.axes import times, whole_per_axis
 from upstroke.errors import OptionError
@@ -59,14 +61,14 @@ class Refiner:
         refine: from coarse fields to fine ones.
         dtype: of the fine fields.
         quantity: what a value is of its cell; None: it is copied.
-        weights: areas times valid fractions, summed over each coarse cell, for the totals.
+        blocks: what each coarse cell holds of the fine field, to measure what was kept.
         token: the same for all refiners that give the same numbers.
     """
 
     refine: Callable[[NDArray[Any]], NDArray[Any]]
     dtype: np.dtype[Any]
     quantity: Quantity | None
-    weights: NDArray[np.float64]
+    blocks: Blocks
     token: str
 
     def __call__(self, fields: NDArray[Any]) -> NDArray[Any]:
@@ -135,11 +137,11 @@ def plan_for(
     coarse = cells_of(dataset, y=y, x=x)
     fine, _ = coarse.refined((rows, columns))
     sorted_ = sorting(dataset, coarse, variables=variables, quantity=quantity)
-    fraction = None
+    fraction: NDArray[np.float64] | None = None
+    said: tuple[str, ...] = ()
     if mask is not None:
-        from upstroke.apps.downscale.masks import fraction_from
-
-        fraction = fraction_from(mask if _is_array(mask) else str(mask), fine)
+        read = read_fraction(mask, fine)
+        fraction, said = read.fraction, (read.reading,)
     settings = {
         "factor": [rows, columns],
         "method": str(method),
@@ -158,7 +160,10 @@ def plan_for(
         fraction=fraction,
         statics=statics,
     )
-    weights = _weights(coarse, (rows, columns), fraction)
+    blocks = {
+        each: Blocks(coarse=coarse, factor=(rows, columns), quantity=each, fraction=fraction)
+        for each in get_args(Quantity)
+    }
     refiners, without = {}, {}
     for name, each in sorted_.refined.items():
         try:
@@ -170,7 +175,7 @@ def plan_for(
             refine=refine,
             dtype=_float_for(dataset[name].dtype),
             quantity=each,
-            weights=weights if each == "mean" else np.ones(coarse.shape),
+            blocks=blocks[each],
             token=f"{token}-{name}-{each}",
         )
     for name in sorted_.copied:
@@ -178,7 +183,7 @@ def plan_for(
             refine=Repeated(coarse=coarse, factor=(rows, columns)),
             dtype=dataset[name].dtype,
             quantity=None,
-            weights=weights,
+            blocks=blocks["mean"],
             token=f"{times((rows, columns))}-copied",
         )
     return Plan(
@@ -188,17 +193,13 @@ def plan_for(
         refiners=refiners,
         frame=_frame(dataset, fine, sorted_),
         sorting=sorted_,
-        notes=tuple(_notes(dataset, sorted_, without)),
+        notes=(*said, *_notes(dataset, sorted_, without)),
         settings=settings,
     )
 
 
 class NotTrainedError(OptionError):
     """A learned run knows nothing of a variable."""
-
-
-def _is_array(mask: object) -> bool:
-    return hasattr(mask, "dims")
 
 
 def _makers(
@@ -256,18 +257,6 @@ def _float_for(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if dtype.itemsize <= SMALL_INTEGER else np.float64)
 
 
-def _weights(
-    coarse: Cells, factor: tuple[int, int], fraction: NDArray[np.float64] | None
-) -> NDArray[np.float64]:
-    """Valid area in each coarse cell (ny, nx)."""
-    fine, dropped = coarse.refined(factor)
-    areas = fine.areas() if fraction is None else fine.areas() * fraction
-    whole = np.pad(areas, (dropped, (0, 0)))
-    (rows, columns), (sy, sx) = coarse.shape, factor
-    weights: NDArray[np.float64] = whole.reshape(rows, sy, columns, sx).sum(axis=(1, 3))
-    return weights
-
-
 def _frame(dataset: "Dataset", fine: Cells, sorted_: Sorting) -> "Dataset":
     """The fine dataset without its fields."""
     gone = [name for name in dataset.variables if name not in sorted_.kept]
@@ -289,7 +278,7 @@ def _frame(dataset: "Dataset", fine: Cells, sorted_: Sorting) -> "Dataset":
 
 
 def field_encoding(encoding: Mapping[Any, Any], dtype: np.dtype[Any]) -> dict[str, Any]:
-    """What stays true of a coarse field's encoding for the fine one: compression, and the number for no value.
+    """What stays true of a coarse field's encoding: compression, and the number for no value.
 
     >>> packed = {"dtype": "int16", "scale_factor": 0.1, "_FillValue": -1, "zlib": True}
     >>> field_encoding(packed, np.dtype("f4"))
@@ -318,7 +307,7 @@ def _notes(dataset: "Dataset", sorted_: Sorting, without: Mapping[str, str]) -> 
     if packed:
         kinds = ", ".join(sorted({str(_float_for(dataset[name].dtype)) for name in packed}))
         notes.append(
-            f"{', '.join(packed)}: packed integers are written as {kinds}, since packing would break the means"
+            f"{', '.join(packed)}: packed integers are written as {kinds}, since packing breaks the means"
         )
     whole = [name for name in sorted_.refined if dataset[name].dtype.kind in "iu"]
     if whole:

@@ -1,4 +1,4 @@
-"""A file of coarse fields becomes a file of fine ones, piece by piece, with what was kept measured on the way."""
+"""A file of coarse fields becomes a file of fine ones, piece by piece, and what was kept is measured."""
 
 import hashlib
 import os
@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -133,12 +134,12 @@ def run(
 ) -> RunReport:
     """Refine the fields of a file into another, a few steps at a time.
 
-    1. The target grows in a hidden folder beside its place and is moved there when it is whole; nothing that is
-       not whole ever has its name. It is not flushed to the disk.
-    2. A Zarr target whose run was killed is gone on with by the same call; one that was begun with other settings
-       is refused, or begun again where `overwrite` says so. A NetCDF target is begun again.
-    3. Steps are shared among threads, as many as there are cores, or among the workers of a dask cluster. These
-       write to Zarr themselves; NetCDF is written here.
+    1. The target grows in a hidden folder beside its place and is moved there when it is whole; nothing that
+       is not whole ever has its name. It is not flushed to the disk.
+    2. A Zarr target whose run was killed is gone on with by the same call; one that was begun with other
+       settings is refused, or begun again where `overwrite` says so. A NetCDF target is begun again.
+    3. Steps are shared among threads, as many as there are cores, or among the workers of a dask cluster.
+       These write to Zarr themselves; NetCDF is written here.
     4. The means and totals of what was written are measured on the way.
 
     Args:
@@ -187,7 +188,7 @@ def run(
             )
             command = command or _command(source, target, plan, method)
             job = _Job(source=source, target=target, kind=kind, coarse=coarse, plan=plan, chunk=chunk)
-            with growing(target, job.settings(), can_resume=kind == "zarr", overwrite=overwrite) as grown:
+            with growing(target, job.settings, can_resume=kind == "zarr", overwrite=overwrite) as grown:
                 records, resumed = job.fill(grown, command, scheduler=scheduler, progress=progress)
     except ImportError as error:
         if isinstance(error, UpstrokeError):
@@ -238,7 +239,7 @@ def refined_piece(refiner: Refiner, piece: Piece, coarse: NDArray[Any]) -> tuple
         steps = f", from step {piece.start}" if piece.start else ""
         msg = f"{piece.name}{steps}: {error}"
         raise OptionError(msg) from error
-    return fine, kept(refiner, coarse, fine)
+    return fine, Kept() if refiner.quantity is None else kept(refiner.blocks, coarse, fine)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -252,6 +253,7 @@ class _Job:
     plan: Plan
     chunk: int | None
 
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """Everything that what is written depends on."""
         fields = {
@@ -261,9 +263,9 @@ class _Job:
                 list(each.steps),
                 self.plan.refiners[each.name].token,
             ]
-            for each in self.large()
+            for each in self.large
         }
-        described = self.plan.settings | {"version": __version__, "fields": fields}
+        described: dict[str, Any] = {**self.plan.settings, "version": __version__, "fields": fields}
         grid = hashlib.sha256(repr(described.pop("coarse")).encode()).hexdigest()
         return {
             **described,
@@ -272,6 +274,7 @@ class _Job:
             "state": _state(self.source),
         }
 
+    @cached_property
     def large(self) -> list[LargeField]:
         """The fields that are written piece by piece."""
         return [
@@ -283,7 +286,7 @@ class _Job:
     @property
     def count(self) -> int:
         """Number of pieces of all fields."""
-        return sum(1 for each in self.large() for _ in pieces_of(each.name, each.shape[:-2], each.steps))
+        return sum(1 for each in self.large for _ in pieces_of(each.name, each.shape[:-2], each.steps))
 
     def notes(self) -> list[str]:
         """Sentences about what is missing in the source."""
@@ -296,8 +299,8 @@ class _Job:
     def fill(
         self, grown: Growing, command: str, *, scheduler: str | None, progress: bool
     ) -> tuple[dict[str, Kept], int]:
-        """Write everything that is not written yet; what was kept of each field, and how many pieces were there."""
-        large = self.large()
+        """Write what is not written yet; what was kept of each field, and how many pieces were there."""
+        large = self.large
         small, attributes = self._small(command)
         large = [_with_attributes(each, attributes[each.name]) for each in large]
         done = grown.done() if grown.begun() is not None else []
@@ -429,9 +432,9 @@ class _Job:
             if self._is_text(name)
             for dims in [self.plan.dims(self.coarse.variables[name].dims)]
         }
-        whole = frame.assign(text).assign({each.name: self._stand_in(each) for each in self.large()})
+        whole = frame.assign(text).assign({each.name: self._stand_in(each) for each in self.large})
         variables, attrs = xarray.conventions.encode_dataset_coordinates(whole)
-        large = {each.name: dict(variables.pop(each.name).attrs) for each in self.large()}
+        large = {each.name: dict(variables.pop(each.name).attrs) for each in self.large}
         for each in variables.values():
             # xarray would give every float a number for no value, where the source has none
             each.encoding.setdefault("_FillValue", None)
@@ -457,7 +460,7 @@ class _Job:
         largest = max(
             (
                 int(np.prod(each.steps)) * int(np.prod(each.shape[-2:])) * each.dtype.itemsize
-                for each in self.large()
+                for each in self.large
             ),
             default=1,
         )
@@ -482,15 +485,14 @@ def _single(
 
 
 def _with_attributes(field: LargeField, attrs: Mapping[str, Any]) -> LargeField:
-    from dataclasses import replace
-
     return replace(field, attrs={key: value for key, value in attrs.items() if key != "_FillValue"})
 
 
 def _target_format(target: Path) -> Literal["netcdf", "zarr"]:
     kind = ENDINGS.get(target.suffix.lower())
     if kind is None:
-        msg = f"the target must end in {', '.join(ENDINGS)}, which says what is written; got {target}; name it so"
+        endings = ", ".join(ENDINGS)
+        msg = f"the target must end in {endings}, which says what is written; got {target}; name it so"
         raise OptionError(msg)
     return "netcdf" if kind == "netcdf" else "zarr"
 
@@ -532,7 +534,7 @@ def _missing_chunks(source: Path, names: Sequence[str]) -> list[str]:
         there, all_chunks = array.nchunks_initialized, array.nchunks
         if there < all_chunks:
             notes.append(
-                f"{name}: {all_chunks - there} of {all_chunks} chunks are not in {source}; they count as {fill}"
+                f"{name}: {all_chunks - there} of {all_chunks} chunks are missing in the source, as {fill}"
             )
     return notes
 

@@ -2,6 +2,8 @@
 
 import typer
 
+from upstroke.cli.downscale import run
+
 __all__ = ["app"]
 
 app = typer.Typer(
@@ -9,3 +11,4 @@ app = typer.Typer(
     help="Refine coarse fields so that every coarse cell keeps its mean.",
     no_args_is_help=True,
 )
+app.command("run")(run.run)
