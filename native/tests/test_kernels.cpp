@@ -20,6 +20,7 @@
 #include "minimal_apply.h"
 #include "parallel.h"
 #include "shuffle_apply.h"
+#include "solve_apply.h"
 
 // Where the kernels are built to check addresses; this file is not, and stays fast.
 #ifdef UPSTROKE_SANITISE
@@ -844,6 +845,119 @@ void test_checked_minimal() {
     expect_minimal_refused(too_large, [=](MinimalNumbers& n) { n.scale[0] = most; });
 }
 
+// ---- solves ----
+
+SolveNumbers draw_solve(Random& random) {
+    SolveNumbers numbers = {};
+    numbers.outer = random.between(1, 4);
+    numbers.size = random.one_in(4) ? random.between(1, 4) : random.between(5, 40);
+    numbers.inner = random.one_in(2) ? 1 : random.between(1, 70);
+    numbers.below = random.between(0, std::min<int64_t>(3, numbers.size));
+    numbers.above = random.between(0, std::min<int64_t>(3, numbers.size));
+    numbers.border = random.one_in(3) ? 0 : random.one_in(4) ? numbers.size : random.between(0, std::min<int64_t>(4, numbers.size));
+    numbers.number = random.between(0, 1);
+    numbers.threads = random.between(1, 3);
+    return numbers;
+}
+
+// One line solved from the formula: L and U with their rows in `factors`, see solve_problem.h.
+std::vector<double> solved_line(const Solve& s, const std::vector<double>& factors, std::vector<double> line) {
+    const int64_t q = s.border, m = s.size - q, step = numbers_of_row(s);
+    const auto at = [&](int64_t row, int64_t column) { return factors[static_cast<std::size_t>(row * step + column)]; };
+    const auto value = [&](int64_t index) -> double& { return line[static_cast<std::size_t>(index)]; };
+    for (int64_t i = 0; i < m; ++i) {
+        for (int64_t d = 1; d <= std::min(s.below, i); ++d) value(i) -= at(i, d - 1) * value(i - d);
+    }
+    std::vector<double> rest(line.begin() + m, line.end());
+    for (int64_t k = 0; k < q; ++k) {
+        for (int64_t i = 0; i < m; ++i) rest[static_cast<std::size_t>(k)] -= at(i, s.below + 1 + s.above + q + k) * value(i);
+    }
+    for (int64_t k = 0; k < q; ++k) {
+        value(m + k) = 0;
+        for (int64_t j = 0; j < q; ++j) value(m + k) += at(m, k * q + j) * rest[static_cast<std::size_t>(j)];
+    }
+    for (int64_t i = m - 1; i >= 0; --i) {
+        for (int64_t k = 0; k < q; ++k) value(i) -= at(i, s.below + 1 + s.above + k) * value(m + k);
+        for (int64_t d = 1; d <= std::min(s.above, m - 1 - i); ++d) value(i) -= at(i, s.below + d) * value(i + d);
+        value(i) *= at(i, s.below);
+    }
+    return line;
+}
+
+void test_solve(std::uint64_t seed, const SolveNumbers& numbers) {
+    const Solve solve = checked_solve(numbers);
+    Random random(seed);
+    const int64_t count = solve.outer * solve.size * solve.inner;
+    Array x(solve.number, count), factors(Number::float64, numbers_of_factors(solve));
+    std::vector<double> plain;
+    // small enough that a line stays of the size of its numbers; some have died away
+    for (int64_t i = 0; i < factors.size(); ++i) {
+        factors.set(i, random.one_in(8) ? 0.0 : 0.1 * random.value());
+        plain.push_back(factors.at(i));
+    }
+    for (int64_t i = 0; i < count; ++i) x.set(i, random.value());
+    for (const Kernels* kernels : available_kernels()) {
+        Array y(solve.number, count), in_place(solve.number, count);
+        for (int64_t i = 0; i < count; ++i) in_place.set(i, x.at(i));
+        const double* const table = reinterpret_cast<const double*>(factors.data());
+        const bool done = apply_solve(*kernels, solve, x.data(), table, y.data()) &&
+                          apply_solve(*kernels, solve, in_place.data(), table, in_place.data());
+        double worst = 0;
+        for (int64_t outer = 0; outer < solve.outer; ++outer) {
+            for (int64_t inner = 0; inner < solve.inner; ++inner) {
+                const auto place = [&](int64_t i) { return (outer * solve.size + i) * solve.inner + inner; };
+                std::vector<double> line;
+                for (int64_t i = 0; i < solve.size; ++i) line.push_back(x.at(place(i)));
+                line = solved_line(solve, plain, line);
+                for (int64_t i = 0; i < solve.size; ++i) {
+                    for (Array* found : {&y, &in_place}) {
+                        const double wrong = std::fabs(found->at(place(i)) - line[static_cast<std::size_t>(i)]);
+                        worst = wrong <= worst ? worst : wrong;
+                        if (!(wrong == wrong)) worst = 1;
+                    }
+                }
+            }
+        }
+        if (done && worst <= (solve.number == Number::float64 ? 1e-14 : 1e-7) && y.guards_are_whole() && in_place.guards_are_whole()) continue;
+        ++failures;
+        std::printf("FAILED solve, %s, seed %" PRIu64 ", off by %g: outer %" PRId64 ", size %" PRId64 ", inner %" PRId64 ", below %" PRId64
+                    ", above %" PRId64 ", border %" PRId64 ", number %" PRId64 ", threads %d\n",
+                    kernels->instructions, seed, worst, solve.outer, solve.size, solve.inner, solve.below, solve.above, solve.border,
+                    numbers.number, solve.threads);
+    }
+}
+
+void expect_solve_refused(const char* message, const std::function<void(SolveNumbers&)>& spoil) {
+    SolveNumbers numbers = {2, 10, 3, 2, 2, 2, 0, 1};
+    checked_solve(numbers);
+    spoil(numbers);
+    std::string said = "nothing";
+    try {
+        checked_solve(numbers);
+    } catch (const BadNumber& error) {
+        said = error.what();
+    }
+    if (said == message) return;
+    ++failures;
+    std::printf("FAILED checked_solve: wanted \"%s\", got \"%s\"\n", message, said.c_str());
+}
+
+void test_checked_solve() {
+    const int64_t most = std::numeric_limits<int64_t>::max();
+    expect_solve_refused("outer must be at least 1; got 0", [](SolveNumbers& n) { n.outer = 0; });
+    expect_solve_refused("size must be at least 1; got -3", [](SolveNumbers& n) { n.size = -3; });
+    expect_solve_refused("inner must be at least 1; got 0", [](SolveNumbers& n) { n.inner = 0; });
+    expect_solve_refused("below must be at least 0; got -1", [](SolveNumbers& n) { n.below = -1; });
+    expect_solve_refused("above must be at most the size 10; got 11", [](SolveNumbers& n) { n.above = 11; });
+    expect_solve_refused("border must be at most the size 10; got 11", [](SolveNumbers& n) { n.border = 11; });
+    expect_solve_refused("number must be 0 (float32) or 1 (float64); got 2", [](SolveNumbers& n) { n.number = 2; });
+    expect_solve_refused("threads must be at least 1; got 0", [](SolveNumbers& n) { n.threads = 0; });
+    const char* const too_large = "the map does not fit 64 bits; use a smaller one";
+    expect_solve_refused(too_large, [=](SolveNumbers& n) { n.outer = most; });
+    expect_solve_refused(too_large, [=](SolveNumbers& n) { n.inner = most; });
+    expect_solve_refused(too_large, [=](SolveNumbers& n) { n.size = most / 4096; });
+}
+
 void test_dispatch() {
     const std::vector<const Kernels*> found = available_kernels();
     expect(std::strcmp(found.back()->instructions, "baseline") == 0, "baseline runs everywhere");
@@ -874,6 +988,11 @@ int main(int count, char** words) {
     }
     test_large_shuffles();
     test_checked_shuffle();
+    for (std::uint64_t seed = first; seed < first + problems / 4 && failures < most_failures; ++seed) {
+        Random random(seed + 700000);
+        test_solve(seed, draw_solve(random));
+    }
+    test_checked_solve();
     for (std::uint64_t seed = first; seed < first + problems / 8 && failures < most_failures; ++seed) {
         Random random(seed + 900000);
         test_minimal(seed, draw_minimal(random));

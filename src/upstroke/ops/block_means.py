@@ -36,8 +36,8 @@ def block_means(
     dtype = torch.promote_types(y.dtype, torch.float32)
     if weights is None:
         return block_sums(y.to(dtype), scale) / samples_of(scale)
-    weights = usable(weights, y)
-    summed = block_sums(blank(y, weights > 0) * weights, scale)
+    weights = usable(weights, y, scale)
+    summed = block_sums(blank(y, weights) * weights, scale)
     total = block_sums(weights, scale)
     # 0 / 0 would be the NaN that is wanted, but with a NaN for a gradient
     means = summed / torch.where(total > 0, total, 1)

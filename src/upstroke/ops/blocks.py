@@ -1,16 +1,25 @@
 """Turn maps into the sums of their blocks, and numbers of blocks into maps."""
 
 import math
+from functools import lru_cache
 from itertools import chain
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
 from upstroke.axes import times
 from upstroke.errors import OptionError, ShapeError
+from upstroke.ops import native
+from upstroke.ops.adjoint import adjoint
+from upstroke.ops.recorded import is_recorded
+from upstroke.ops.upsample import upsample
+from upstroke.polyphase import Polyphase, nearest
 
 __all__ = ["blank", "block_maxima", "block_sums", "check_blocks", "samples_of", "spread", "usable"]
+
+# The kernels add sample to sample, so that roundings add up; PyTorch makes the sums of more by halves.
+_SUMMED_IN_A_ROW = 64
 
 
 def check_blocks(y: Tensor, scale: tuple[int, ...], weights: Tensor | None) -> None:
@@ -47,20 +56,28 @@ def samples_of(scale: tuple[int, ...]) -> int:
     return math.prod(scale)
 
 
-def usable(weights: Tensor, y: Tensor) -> Tensor:
-    """The weights, over all of the last axes: 0 where they are not above 0, in float32 at least."""
-    dtype = torch.promote_types(torch.promote_types(y.dtype, weights.dtype), torch.float32)
-    weights = weights.to(dtype)
-    return torch.where(weights > 0, weights, 0).expand_as(y)
+def usable(weights: Tensor, y: Tensor, scale: tuple[int, ...]) -> Tensor:
+    """The weights, over all of the last axes: 0 where they are not above 0, as wide as y at least."""
+    weights = weights.to(torch.promote_types(torch.promote_types(y.dtype, weights.dtype), torch.float32))
+    weights = torch.where(weights > 0, weights, 0)
+    batch = weights.shape[: -len(scale)]
+    return weights.expand(*batch, *y.shape[-len(scale) :])
 
 
-def blank(y: Tensor, counted: Bool[Tensor, "*fine"]) -> Tensor:
-    """The samples with 0 for those that do not count, which no gradient enters whatever they are."""
+def blank(y: Float[Tensor, "*fine"], weights: Tensor) -> Float[Tensor, "*fine"]:
+    """The samples with 0 for those without weight, which no gradient enters whatever they are."""
+    counted = weights > 0
+    # asked only where the answer is at hand: a compiled graph serves any weights
+    if not torch.compiler.is_compiling() and bool(counted.all()):
+        return y
     return torch.where(counted, y, 0)
 
 
 def block_sums(y: Float[Tensor, "*fine"], scale: tuple[int, ...]) -> Float[Tensor, "*coarse"]:
-    """Sum over blocks of the last axes."""
+    """Sum over blocks of the last axes: the adjoint of copying a number to all samples of its block."""
+    if _has_kernels(y, scale) and samples_of(scale) <= _SUMMED_IN_A_ROW:
+        sums = adjoint(_as_maps(y, scale), _copies(scale))
+        return sums.reshape(*y.shape[: -len(scale)], *sums.shape[2:])
     return _split(y, scale).sum(dim=_inner(scale))
 
 
@@ -69,11 +86,28 @@ def block_maxima(y: Float[Tensor, "*fine"], scale: tuple[int, ...]) -> Float[Ten
     return _split(y, scale).amax(dim=_inner(scale))
 
 
-def spread(numbers: Shaped[Tensor, "*coarse"], scale: tuple[int, ...]) -> Shaped[Tensor, "*fine"]:
+def spread(numbers: Float[Tensor, "*coarse"], scale: tuple[int, ...]) -> Float[Tensor, "*fine"]:
     """Give every sample of a block the number of the block."""
+    if _has_kernels(numbers, scale):
+        fine = upsample(_as_maps(numbers, scale), _copies(scale))
+        return fine.reshape(*numbers.shape[: -len(scale)], *fine.shape[2:])
     for axis, s in enumerate(reversed(scale)):
         numbers = numbers.repeat_interleave(s, dim=-1 - axis)
     return numbers
+
+
+def _has_kernels(maps: Tensor, scale: tuple[int, ...]) -> bool:
+    """Whether blocks are summed and filled by the compiled kernels; PyTorch takes several times as long."""
+    return len(scale) <= 3 and maps.numel() > 0 and native.runs_on(maps.device) and not is_recorded()
+
+
+@lru_cache(maxsize=64)
+def _copies(scale: tuple[int, ...]) -> Polyphase:
+    return nearest(scale, ndim=len(scale))
+
+
+def _as_maps(y: Tensor, scale: tuple[int, ...]) -> Tensor:
+    return y.reshape(-1, 1, *y.shape[-len(scale) :])
 
 
 def _split(y: Tensor, scale: tuple[int, ...]) -> Tensor:

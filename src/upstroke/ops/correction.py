@@ -1,6 +1,6 @@
 """Change fine maps as little as their form allows so that their block means are the ones given."""
 
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float
@@ -8,7 +8,8 @@ from torch import Tensor
 
 from upstroke.axes import times
 from upstroke.errors import OptionError, ShapeError
-from upstroke.ops.blocks import blank, block_maxima, block_sums, check_blocks, spread, usable
+from upstroke.ops.blocks import blank, block_maxima, block_sums, check_blocks, samples_of, spread, usable
+from upstroke.ops.recorded import is_recorded
 
 __all__ = ["Correction", "corrected"]
 
@@ -17,6 +18,9 @@ Correction = Literal["additive", "multiplicative", "softmax"]
 # A mean that is so much smaller than that of the absolute values has lost as many digits: 16 roundings of
 # float32, 2^-24 each, are the 1e-6 of the mean that is promised.
 _CANCELLED = 1 / 16
+
+# Samples that are changed at a time.
+_IN_CACHE = 2**20
 
 
 def corrected(
@@ -39,8 +43,8 @@ def corrected(
 
     Gradients flow to y and means. Computed in the widest dtype of y, means and weights, float32 at least, and
     given in that of the means, float32 at least, under autocast too. Samples whose weight is not above 0 stay
-    as they came, whatever they are; a mean that is NaN makes its whole block NaN. From neither flows a
-    gradient into other samples. Derivation: docs/idea.md#downscaling.
+    as they came, whatever they are; a mean that is NaN makes all others of its block NaN. Neither spoils a
+    gradient of other samples. Derivation: docs/idea.md#downscaling.
 
     Args:
         y: fine maps (*batch, *fine), or logits.
@@ -65,48 +69,90 @@ def corrected(
         msg = f"form must be one of {', '.join(get_args(Correction))}; got {form!r}"
         raise OptionError(msg)
     given = torch.promote_types(means.dtype, torch.float32)
-    dtype = torch.promote_types(given, y.dtype)
-    y, means = y.to(dtype), means.to(dtype)
-    shares = _shares(torch.ones((), dtype=dtype, device=y.device) if weights is None else weights, y, scale)
-    counted = shares > 0
+    shares = None if weights is None else _shares(usable(weights, y, scale), scale)
+    step = _maps_at_once(y)
+    if step is None or _wants_gradient(y, means, weights):
+        return _changed(y, means, shares, scale, form).to(given)
+    result = torch.empty(y.shape, dtype=given, device=y.device)
+    for first in range(0, len(y), step):
+        some = slice(first, first + step)
+        own = shares[some] if shares is not None and shares.ndim == y.ndim and len(shares) > 1 else shares
+        result[some] = _changed(y[some], means[some], own, scale, form)
+    return result
+
+
+class _Change(NamedTuple):
+    """What the samples of a block become: gain * basis + offset, gain and offset one number a block."""
+
+    basis: Tensor
+    gain: Tensor | None
+    offset: Tensor
+
+
+def _changed(
+    y: Tensor, means: Tensor, shares: Tensor | None, scale: tuple[int, ...], form: Correction
+) -> Tensor:
+    dtype = torch.promote_types(torch.promote_types(means.dtype, y.dtype), torch.float32)
+    if shares is not None:
+        dtype = torch.promote_types(dtype, shares.dtype)
+    given, means = y.to(dtype), means.to(dtype)
+    y = given if shares is None else blank(given, shares)
     missing = means.isnan()
-    wanted = torch.where(missing, 0, means).to(shares.dtype)
-    changed = _FORMS[form](blank(y, counted).to(shares.dtype), wanted, shares, scale).to(given)
-    kept = torch.where(counted, changed, y.to(given))
-    return torch.where(spread(missing, scale), torch.nan, kept)
+    change = _FORMS[form](y, torch.where(missing, 0, means), shares, scale)
+    # added, so that the NaN is no factor of any gradient
+    offset = spread(torch.where(missing, torch.nan, change.offset), scale)
+    basis = change.basis if change.gain is None else change.basis * spread(change.gain, scale)
+    changed = basis + offset
+    return changed if y is given or shares is None else torch.where(shares > 0, changed, given)
 
 
-def _additive(y: Tensor, means: Tensor, shares: Tensor, scale: tuple[int, ...]) -> Tensor:
-    return y + spread(means - block_sums(y * shares, scale), scale)
+def _additive(y: Tensor, means: Tensor, shares: Tensor | None, scale: tuple[int, ...]) -> _Change:
+    return _Change(y, None, means - _weighed(y, shares, scale))
 
 
-def _multiplicative(y: Tensor, means: Tensor, shares: Tensor, scale: tuple[int, ...]) -> Tensor:
-    there = block_sums(y * shares, scale)
-    fair = there.abs() > _CANCELLED * block_sums(y.abs() * shares, scale)
+def _multiplicative(y: Tensor, means: Tensor, shares: Tensor | None, scale: tuple[int, ...]) -> _Change:
+    there = _weighed(y, shares, scale)
+    fair = there.abs() > _CANCELLED * _weighed(y.abs(), shares, scale)
     ratio = means / torch.where(fair, there, 1)
     fair = fair & ratio.isfinite()
-    return torch.where(
-        spread(fair, scale), y * spread(torch.where(fair, ratio, 0), scale), spread(means, scale)
-    )
+    return _Change(y, torch.where(fair, ratio, 0), torch.where(fair, 0, means))
 
 
-def _softmax(y: Tensor, means: Tensor, shares: Tensor, scale: tuple[int, ...]) -> Tensor:
+def _softmax(y: Tensor, means: Tensor, shares: Tensor | None, scale: tuple[int, ...]) -> _Change:
     # the largest logit of those that count; it cancels, so no gradient is missed
-    logits = block_maxima(torch.where(shares > 0, y.detach(), -torch.inf), scale)
-    largest = torch.where(logits.isfinite(), logits, 0)
+    logits = y.detach()
+    counted = logits if shares is None else torch.where(shares > 0, logits, -torch.inf)
+    largest = block_maxima(counted, scale)
+    largest = torch.where(largest.isfinite(), largest, 0)
     powers = torch.exp((y - spread(largest, scale)).clamp(max=0))
-    total = block_sums(powers * shares, scale)
-    return powers * spread(means / torch.where(total > 0, total, 1), scale)
+    total = _weighed(powers, shares, scale)
+    return _Change(powers, means / torch.where(total > 0, total, 1), torch.zeros_like(means))
 
 
 _FORMS = {"additive": _additive, "multiplicative": _multiplicative, "softmax": _softmax}
 
 
-def _shares(weights: Tensor, y: Tensor, scale: tuple[int, ...]) -> Tensor:
+def _shares(weights: Tensor, scale: tuple[int, ...]) -> Tensor:
     """The weights as parts of the block's."""
-    weights = usable(weights, y)
     total = block_sums(weights, scale)
     return weights / spread(torch.where(total > 0, total, 1), scale)
+
+
+def _weighed(y: Tensor, shares: Tensor | None, scale: tuple[int, ...]) -> Tensor:
+    """The block means."""
+    return block_sums(y, scale) / samples_of(scale) if shares is None else block_sums(y * shares, scale)
+
+
+def _maps_at_once(y: Tensor) -> int | None:
+    """Indices of the first axis to change at a time, so that what is in between stays in the cache."""
+    if y.ndim < 3 or y.device.type != "cpu" or torch.compiler.is_compiling() or is_recorded():
+        return None
+    step = max(1, _IN_CACHE * len(y) // max(1, y.numel()))
+    return step if step < len(y) else None
+
+
+def _wants_gradient(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in tensors)
 
 
 def _check_means(y: Tensor, means: Tensor, scale: tuple[int, ...]) -> None:

@@ -98,7 +98,7 @@ class Shuffle(Protocol):
 
 @runtime_checkable
 class Solve(Protocol):
-    """The compiled solve along one axis: the addresses of x, of the factors in float64, and of the solution."""
+    """The compiled solve along one axis: the addresses of x, of the factors and of the solution."""
 
     def __call__(
         self,
