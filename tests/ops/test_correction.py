@@ -5,12 +5,12 @@ from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blocks_by_hand import blocks, seeded
 from upstroke.errors import OptionError, ShapeError
-from upstroke.ops import Correction, block_means, corrected
+from upstroke.ops import Correction, block_means, corrected, native
 
 FORMS = get_args(Correction)
 # to rounding: what is promised of means, relative to the largest
@@ -145,6 +145,7 @@ def test_a_missing_mean_makes_its_block_missing_and_no_other(form):
 
 
 @pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=4)
 @given(case=blocks(), seed=st.integers(0, 2**20))
 def test_gradients_are_those_of_the_formula(form, case, seed):
     y, scale, weights = case
@@ -172,13 +173,25 @@ def test_a_half_model_is_corrected_in_float32(form, half):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_totals_of_a_million_cells_are_kept_in_float32(form):
-    y = torch.rand(2, 500, 1000, generator=seeded(11))
-    means = torch.rand(2, 125, 200, generator=seeded(12)) + 280
+    # so many that they are corrected map by map
+    y = torch.rand(3, 500, 1000, generator=seeded(11))
+    means = torch.rand(3, 125, 200, generator=seeded(12)) + 280
     weights = torch.linspace(0.1, 1, 500)[:, None]
     result = corrected(y, means, (4, 5), weights=weights, form=form)
+    own = weights * torch.ones(3, 1, 1)
+    assert torch.equal(corrected(y, means, (4, 5), weights=own, form=form), result)
     total = (result.double() * weights).sum()
     wanted = (means.double() * (weights.reshape(125, 4).sum(1)[:, None] * 5)).sum()
     assert abs(total / wanted - 1) <= 1e-6
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_without_kernels_it_is_the_same(form, monkeypatch):
+    y, means = torch.rand(2, 4, 6, generator=seeded(16)), torch.rand(2, 2, 2, generator=seeded(17))
+    weights = torch.rand(4, 1, generator=seeded(18))
+    result = corrected(y, means, (2, 3), weights=weights, form=form)
+    monkeypatch.setattr(native, "runs_on", lambda device: False)
+    torch.testing.assert_close(corrected(y, means, (2, 3), weights=weights, form=form), result)
 
 
 @pytest.mark.parametrize("form", FORMS)
