@@ -14,7 +14,8 @@ from upstroke.files.place import write_atomically
 __all__ = ["read_safetensors", "safetensors_bytes", "write_safetensors"]
 
 WANTED = "weights must be tensors by name, in a .safetensors file"
-# The format's metadata are strings by name, in no order; ours stand as JSON under one, so that equal files are equal bytes.
+# The format's metadata are strings by name, in no order; ours stand as JSON under one name, so that the same
+# content is the same bytes.
 KEY = "upstroke"
 EXTRA = "weights are kept in the package safetensors; pip install 'upstroke[train]'"
 
@@ -31,7 +32,7 @@ def write_safetensors(
     Args:
         path: where to.
         tensors: on any device, of any layout; those that share memory are written one by one.
-        metadata: anything that JSON can hold; NaN and infinity are refused, because JSON has no word for them.
+        metadata: anything that JSON can hold; NaN and infinity are refused, JSON has no word for them.
         overwrite: whether a file that is there may be replaced.
 
     Raises:
@@ -58,7 +59,7 @@ def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
     try:
         words = json.dumps(dict(metadata or {}), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        msg = f"metadata must be numbers, words, lists and dicts, as JSON holds them; {error}; leave the rest out"
+        msg = f"metadata must be what JSON can hold: numbers, words, lists and dicts; {error}; leave it out"
         raise OptionError(msg) from error
     # the format refuses tensors that share memory, and those with gaps
     apart = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}

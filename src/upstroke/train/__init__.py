@@ -2,14 +2,28 @@
 
 from typing import TYPE_CHECKING, Any
 
+from upstroke.errors import MissingExtraError
+from upstroke.train.average import MovingAverage
 from upstroke.train.batches import Batches
-from upstroke.train.fit import Fitted, fit
+from upstroke.train.fit import fit
+from upstroke.train.fitted import Fitted
+from upstroke.train.plan import Mode, Precision
 from upstroke.train.randomness import derived_seed, seeded
 
 if TYPE_CHECKING:
     from upstroke.train.task import Task
 
-__all__ = ["Batches", "Fitted", "Task", "derived_seed", "fit", "seeded"]
+__all__ = [
+    "Batches",
+    "Fitted",
+    "Mode",
+    "MovingAverage",
+    "Precision",
+    "Task",
+    "derived_seed",
+    "fit",
+    "seeded",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - as Python asks for it
@@ -17,7 +31,13 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - as Python asks for it
     if name != "Task":
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    from upstroke.train.task import Task
+    try:
+        from upstroke.train.task import Task
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "lightning":
+            raise
+        msg = "training needs the package lightning; pip install 'upstroke[train]'"
+        raise MissingExtraError(msg) from error
 
     globals()[name] = Task
     return Task

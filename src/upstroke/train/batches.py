@@ -14,8 +14,8 @@ __all__ = ["Batches", "FixedBatches", "Stream"]
 class Batches(Protocol):
     """What a model is trained on: one batch for each step.
 
-    `batch(step)` follows from the step, and from a seed that the object holds, alone. Then the order of the data is
-    no state, a resumed run sees what the unbroken one would have seen, and workers may fetch ahead.
+    `batch(step)` follows from the step, and from a seed that the object holds, alone. Then the order of the
+    data is no state, a resumed run sees what the unbroken one would have seen, and workers may fetch ahead.
     """
 
     def batch(self, step: int) -> Any:  # noqa: ANN401 - what a task takes is its own business
@@ -24,7 +24,7 @@ class Batches(Protocol):
 
 
 class _Numbered(Dataset[Any]):
-    """Batches by number; with the generators set for each, so that one that draws from them is a function of it too."""
+    """Batches by number; the generators are set for each, so that all that is drawn follows from it."""
 
     def __init__(self, batches: Batches, *, seed: int, rank: int, processes: int) -> None:
         self.batches, self.seed, self.rank, self.processes = batches, seed, rank, processes

@@ -1,4 +1,4 @@
-"""Turn the state of a run into the bytes of a checkpoint that holds tensors and plain data alone, and back."""
+"""Turn the state of a run into a checkpoint that holds tensors and plain data alone, and back."""
 
 import io
 import pickle
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from upstroke.errors import FileError, OptionError
+from upstroke.errors import FileError, OptionError, first_line
 
 __all__ = ["InMemory", "read_checkpoint"]
 
@@ -23,7 +23,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        msg = f"{path} cannot be read as a checkpoint; start a new run, from its model.safetensors if that is whole"
+        msg = f"{path} cannot be read as a checkpoint; take best.ckpt in its place, or start a new run"
         raise FileError(msg) from error
     return found
 
@@ -51,8 +51,8 @@ class InMemory(CheckpointIO):
                 torch.load(io.BytesIO(self.written), map_location="cpu", weights_only=True)
             except pickle.UnpicklingError as error:
                 msg = (
-                    "what a task keeps in a checkpoint must be tensors and plain data, because nothing else is read "
-                    f"again; {str(error).splitlines()[0]}; change on_save_checkpoint or the optimizer's state"
+                    "what a task keeps in a checkpoint must be tensors and plain data, because nothing else "
+                    f"is read again; {first_line(error)}; change on_save_checkpoint"
                 )
                 raise OptionError(msg) from error
             self.is_checked = True
@@ -63,8 +63,8 @@ class InMemory(CheckpointIO):
         map_location: Callable[..., Any] | None = None,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """What was read, without the loops' own counters: the harness keeps the one that matters, the step."""
-        checkpoint = dict(self.restored or {})
+        """What was read, without the loops' counters: the harness keeps the one that matters, the step."""
+        checkpoint, self.restored = dict(self.restored or {}), None
         checkpoint.pop("loops", None)
         return checkpoint
 

@@ -12,7 +12,7 @@ from typing import Any
 from upstroke.errors import FileError, OptionError
 from upstroke.files import write_atomically
 
-__all__ = ["RunFolder", "make_folder", "read_config", "reopen_folder"]
+__all__ = ["SCHEMA", "RunFolder", "make_folder", "read_config", "reopen_folder"]
 
 SCHEMA = "upstroke.train/1"
 ABSENT = "nothing"
@@ -131,7 +131,7 @@ def _clear(path: Path, *, overwrite: bool) -> None:
 
 def _is_run(path: Path) -> bool:
     try:
-        return json.loads((path / "config.json").read_text(encoding="utf-8")).get("schema") == SCHEMA
+        return bool(json.loads((path / "config.json").read_text(encoding="utf-8")).get("schema") == SCHEMA)
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -186,8 +186,8 @@ def _compare(path: Path, old: Any, new: Any, *, name: str) -> None:  # noqa: ANN
     elif old != new:
         was, now = (ABSENT if each is None else json.dumps(each) for each in (old, new))
         msg = (
-            f"a resumed run must have the settings it was started with; {name} was {was} in {path} and is {now} "
-            "now; give the same, or start a new run"
+            f"a resumed run must have the settings it was started with; {name} was {was} in {path} and is "
+            f"{now} now; give the same, or start a new run"
         )
         raise OptionError(msg)
 
@@ -196,6 +196,6 @@ def _write_config(folder: RunFolder, config: Mapping[str, Any]) -> None:
     try:
         text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
-        msg = f"settings must be numbers, words, lists and dicts, as JSON holds them; {error}; leave the rest out"
+        msg = f"settings must be what JSON can hold: numbers, words, lists and dicts; {error}; leave it out"
         raise OptionError(msg) from error
     write_atomically(folder.config, text, overwrite=True)

@@ -10,8 +10,8 @@ from types import FrameType
 __all__ = ["Interrupts", "Stop", "held_back"]
 
 
-class Stop(BaseException):  # noqa: N818 - no error
-    """Training ends here because the user wishes it; no error, so that nothing on the way takes it for one."""
+class Stop(BaseException):
+    """Training ends here because the user wishes it; no error, and not to be taken for one on its way."""
 
 
 @dataclass

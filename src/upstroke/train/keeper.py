@@ -1,54 +1,37 @@
 """Turn the events of a training loop into checkpoints, numbers and the decision to stop."""
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from numpy import ndarray
 from torch import Tensor
 
 from upstroke.errors import OptionError, TrainingError
+from upstroke.files import write_atomically
 from upstroke.files.place import write_together
+from upstroke.files.png import png_bytes
 from upstroke.files.safetensors import safetensors_bytes
 from upstroke.train.checkpoints import InMemory
 from upstroke.train.folder import RunFolder
 from upstroke.train.interrupt import Interrupts, Stop
 from upstroke.train.log import RunLog
+from upstroke.train.plan import Plan
 from upstroke.train.randomness import seed_all
 from upstroke.train.task import Task
 
-__all__ = ["Keeper", "Mode", "Plan", "Told"]
+__all__ = ["Keeper", "Told"]
 
-Mode = Literal["min", "max"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a run is to do, and when.
-
-    Attributes:
-        steps: of the whole run.
-        every: steps between validations, and between checkpoints.
-        patience: validations without a new best after which training stops, or None.
-        monitor: the number that says which validation is best, or None without validation.
-        mode: whether it is best when least or largest.
-        log_every: steps between rows of numbers.
-        seed: of everything that is drawn.
-    """
-
-    steps: int
-    every: int
-    patience: int | None
-    monitor: str | None
-    mode: Mode
-    log_every: int
-    seed: int
+# Digits of the step in the name of a picture, so that names are in order.
+DIGITS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +49,12 @@ class Told:
 class Keeper(Callback):
     """Counts steps, looks for NaN, saves, and stops early; all of it survives in a checkpoint."""
 
-    def __init__(
-        self,
-        *,
-        folder: RunFolder,
-        plan: Plan,
-        numbers: RunLog,
-        checkpoints: InMemory,
-        interrupts: Interrupts,
-        tell: Callable[[Told], None],
-    ) -> None:
-        self.folder, self.plan, self.numbers, self.checkpoints = folder, plan, numbers, checkpoints
-        self.interrupts, self.tell = interrupts, tell
+    numbers: RunLog
+    interrupts: Interrupts
+    tell: Callable[[Told], None]
+
+    def __init__(self, *, folder: RunFolder, plan: Plan, checkpoints: InMemory) -> None:
+        self.folder, self.plan, self.checkpoints = folder, plan, checkpoints
         self.step = self.start = 0
         self.value: float | None = None
         self.best: float | None = None
@@ -90,7 +67,7 @@ class Keeper(Callback):
         # losses of steps since the last row, as tensors where reading them would make a device wait
         self.pending: list[tuple[int, dict[str, Tensor]]] = []
         self.totals: dict[str, tuple[float, int]] = {}
-        self.clock = time.monotonic()
+        self.clock: float | None = None
 
     @property
     def state_key(self) -> str:
@@ -119,7 +96,11 @@ class Keeper(Callback):
 
     def elapsed(self) -> float:
         """Seconds of training, those before a resume as well."""
-        return self.seconds + time.monotonic() - self.clock
+        return self.seconds + (0.0 if self.clock is None else time.monotonic() - self.clock)
+
+    def stop_clock(self) -> None:
+        """Training is over."""
+        self.seconds, self.clock = self.elapsed(), None
 
     @property
     def is_out_of_patience(self) -> bool:
@@ -145,7 +126,7 @@ class Keeper(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
-        """Between two steps: everything of the one before is done, its validation and its learning rates too."""
+        """Between two steps: all of the one before is done, its validation and learning rates too."""
         self._between(trainer, pl_module)
         if trainer.strategy.reduce_boolean_decision(self.interrupts.is_asked, all=False):
             self.save(trainer, pl_module)
@@ -190,27 +171,40 @@ class Keeper(Callback):
         found = trainer.callback_metrics.get(name)
         if found is None:
             known = ", ".join(sorted(trainer.callback_metrics)) or "nothing"
-            msg = f"validation must log {name!r}, by which the best is chosen; it logs {known}; name one as monitor"
+            msg = f"validation must log {name!r}, by which the best is chosen; it logs {known}; monitor one"
             raise OptionError(msg)
         self.value = float(found)
-        # NaN is no gain, in either direction
-        is_gain = self.best is None or (
+        if math.isnan(self.value):
+            self._refuse(f"{name} became NaN in the validation after step {self.step}")
+        if self.best is None or (
             self.value < self.best if self.plan.mode == "min" else self.value > self.best
-        )
-        if is_gain and not math.isnan(self.value):
+        ):
             self.best, self.best_step, self.without_gain = self.value, self.step, 0
             self.is_best_unsaved = True
         else:
             self.without_gain += 1
         if self.is_out_of_patience:
             trainer.should_stop = True
+        if trainer.is_global_zero:
+            self._keep_pictures(_task(pl_module).pictures())
         self._tell()
+
+    def _keep_pictures(self, pictures: Mapping[str, ndarray]) -> None:
+        if pictures:
+            self.folder.pictures.mkdir(exist_ok=True)
+        for name, picture in pictures.items():
+            if not re.fullmatch(r"\w[\w. -]*", name):
+                msg = f"a picture is named in letters, digits and dashes, for it is a file; got {name!r}"
+                raise OptionError(msg)
+            path = self.folder.pictures / f"{name}-{self.step:0{DIGITS}d}.png"
+            write_atomically(path, png_bytes(picture), overwrite=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """After the last step."""
         self._between(trainer, pl_module)
         if self.saved != self.step:
             self.save(trainer, pl_module)
+        self.stop_clock()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """A termination that was asked for comes between two steps: save, to go on later."""
@@ -243,6 +237,7 @@ class Keeper(Callback):
             # last, so that a run that is killed in between goes on from before and writes the others again
             files[self.folder.last] = [state]
             write_together(files, overwrite=True)
+            self.checkpoints.written = b""
         self.is_best_unsaved = False
         self.saved = self.step
 

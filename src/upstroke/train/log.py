@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from upstroke.errors import FileError
 from upstroke.files import write_atomically
@@ -30,15 +29,16 @@ class RunLog(Logger):
         path: of metrics.csv; rows after `start`, of a run that was killed later, are taken away.
         start: the step from which the run goes on.
         tensorboard: the folder for TensorBoard, or None.
+        is_first: whether this is the process that writes.
     """
 
-    def __init__(self, path: Path, *, start: int, tensorboard: Path | None) -> None:
+    def __init__(self, path: Path, *, start: int, tensorboard: Path | None, is_first: bool) -> None:
         super().__init__()
-        self.path, self.step = path, start
+        self.path, self.step, self.is_first = path, start, is_first
         self.columns: list[str] = [STEP]
         self.row: dict[str, float] = {}
         self.writer: SummaryWriter | None = None
-        if rank_zero_only.rank == 0:
+        if is_first:
             self._go_on(start)
             if tensorboard is not None:
                 self.writer = _writer(tensorboard, start)
@@ -63,11 +63,8 @@ class RunLog(Logger):
     def flush(self) -> None:
         """Write the row of the present step, if there is one."""
         row, self.row = self.row, {}
-        if not row or rank_zero_only.rank != 0:
+        if not row or not self.is_first:
             return
-        if self.writer is not None:
-            for name, value in row.items():
-                self.writer.add_scalar(name, value, self.step)
         new = [name for name in row if name not in self.columns]
         if new:
             self.columns += new
@@ -77,6 +74,9 @@ class RunLog(Logger):
                 csv.DictWriter(file, self.columns, lineterminator="\n").writerow(
                     _words({STEP: self.step, **row})
                 )
+            if self.writer is not None:
+                for name, value in row.items():
+                    self.writer.add_scalar(name, value, self.step)
         except OSError as error:
             msg = f"cannot write {self.path}: {error.strerror}; free some space, then resume the run"
             raise FileError(msg) from error
@@ -100,7 +100,7 @@ class RunLog(Logger):
         write_atomically(self.path, text.getvalue(), overwrite=True)
 
 
-def _words(row: Mapping[str, float]) -> dict[str, str]:
+def _words(row: Mapping[str, int | float]) -> dict[str, str]:
     """Numbers as they are read back exactly; whole numbers without a point."""
     return {name: str(value) if isinstance(value, int) else f"{value:.9g}" for name, value in row.items()}
 
@@ -116,12 +116,12 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """The numbers of a run by name, each with its step; what a row does not say is left out.
+    r"""The numbers of a run by name, each with its step; what a row does not say is left out.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "metrics.csv"
-    ...     _ = path.write_text("step,loss,val_loss\\n5,0.5,\\n10,0.25,0.3\\n")
+    ...     _ = path.write_text("step,loss,val_loss\n5,0.5,\n10,0.25,0.3\n")
     ...     read_metrics(path)
     {'loss': [(5, 0.5), (10, 0.25)], 'val_loss': [(10, 0.3)]}
     """
@@ -134,9 +134,9 @@ def read_metrics(path: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def _writer(folder: Path, start: int) -> "SummaryWriter | None":
-    """TensorBoard's writer where the package is there; what a killed run wrote after the start is passed over."""
+    """TensorBoard's writer where the package is there; what a killed run wrote later is passed over."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder), purge_step=start + 1 if start else None)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder), purge_step=start + 1 if start else None)

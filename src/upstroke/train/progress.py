@@ -1,4 +1,4 @@
-"""Turn what there is to tell of a run into a line on a terminal that changes, or a line of a log now and then."""
+"""Turn what there is to tell of a run into a line that changes on a terminal, or a line now and then."""
 
 import sys
 import time

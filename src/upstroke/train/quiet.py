@@ -40,6 +40,8 @@ ADVERTS = (
 
 # Message, category: the reason.
 WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
+    # validation is asked for by giving batches for it
+    ("You defined a `validation_step` but have no `val_dataloader`", UserWarning),
     # the harness writes its own loggers' files
     ("The `srun` command is available on your system", UserWarning),
     # devices are asked for by `device`

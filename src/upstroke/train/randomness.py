@@ -22,11 +22,16 @@ def derived_seed(*parts: int | str) -> int:
 
 
 def seed_all(*parts: int | str) -> None:
-    """Set the generators of Python, NumPy and PyTorch, on all devices, from `derived_seed` of the parts."""
+    """Set the generators of Python, NumPy and PyTorch, on devices in use, from `derived_seed`."""
     seed = derived_seed(*parts)
     random.seed(seed)
     numpy.random.seed([seed & 0xFFFFFFFF, seed >> 32])
-    torch.manual_seed(seed)
+    # not torch.manual_seed: for devices not in use it keeps a call for later, with a traceback, every time
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
 
 
 @contextmanager
@@ -41,8 +46,7 @@ def seeded(*parts: int | str) -> Iterator[None]:
     True
     """
     python, legacy, cpu = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
-    has_devices = torch.cuda.is_available() and torch.cuda.is_initialized()
-    devices = torch.cuda.get_rng_state_all() if has_devices else []
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
         seed_all(*parts)
         yield

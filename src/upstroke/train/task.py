@@ -14,11 +14,13 @@ __all__ = ["Task"]
 class Task(lightning.pytorch.LightningModule):
     """A network with its losses and optimizers.
 
-    A program writes `training_step(batch)`, `configure_optimizers()` and, where it validates, `validation_step(batch)`
-    with `self.log("val_loss", ...)`, as for Lightning, with or without automatic optimisation. Three things differ:
+    A program writes `training_step(batch)`, `configure_optimizers()` and, where it validates,
+    `validation_step(batch)` with `self.log("val_loss", ...)`, as for Lightning, with or without automatic
+    optimisation. Three things differ:
 
-    1. `training_step` takes no number of the batch: `global_step` says how many steps are done, after a resume as
-       well. It returns the loss, or a dict of them by name; these are looked at for NaN, shown and written.
+    1. `training_step` takes no number of the batch: `global_step` says how many steps are done, after a
+       resume as well. It returns the loss, or a dict of losses by name, with automatic optimisation one of
+       them "loss"; these are looked at for NaN, shown and written.
     2. Learning rates change by steps (`"interval": "step"`), because a run has no epochs.
     3. What must survive a resume is in parameters, in buffers, or in `on_save_checkpoint` as plain data.
 
@@ -33,9 +35,9 @@ class Task(lightning.pytorch.LightningModule):
         return self.finished_steps
 
     def export(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
-        """What a finished model consists of, for model.safetensors: tensors by name, and metadata as JSON holds them."""
+        """What a finished model consists of, for model.safetensors: tensors by name, and metadata."""
         return self.state_dict(), {}
 
-    def pictures(self) -> Mapping[str, UInt8[ndarray, "height width channels"]]:
-        """Pictures by name that show how far training is, asked for after a validation; none unless overridden."""
+    def pictures(self) -> Mapping[str, UInt8[ndarray, "height width *channels"]]:
+        """Pictures by name that show how far training is, asked for after a validation."""
         return {}

@@ -3,6 +3,7 @@
 Run as a program of its own: it loads Lightning once and then forks a process for every run that dies.
 """
 
+import json
 import os
 import random
 import signal
@@ -14,8 +15,7 @@ import numpy
 import torch
 from torch import nn
 
-from upstroke.files import write_atomically
-from upstroke.train import Task, fit, seeded
+from upstroke.train import MovingAverage, Task, fit, seeded
 
 STEPS, EVERY = 13, 4
 
@@ -26,7 +26,7 @@ class Line(Task):
     def __init__(self, dies=None):
         super().__init__()
         self.net = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Dropout(0.3), nn.Linear(5, 1))
-        self.register_buffer("average", self.net[3].weight.detach().clone())
+        self.average = MovingAverage(self.net, decay=0.9)
         self.dies = dies
 
     def loss(self, batch):
@@ -40,7 +40,7 @@ class Line(Task):
         return self.loss(batch) * (1 + 0.1 * noise)
 
     def on_train_batch_end(self, *_):
-        self.average.lerp_(self.net[3].weight.detach(), 0.1)
+        self.average.update(self.net)
 
     def validation_step(self, batch):
         if self.dies == ("validation", self.global_step):
@@ -106,15 +106,15 @@ class Drawn:
         return x, x.sum(1, keepdim=True)
 
 
-def train(kind, out, **options):
+def train(kind, out, *, held_out=None, steps=STEPS, **options):
     dies = options.pop("dies", None)
     with seeded(3):
         task = kind(dies)
     numbers = torch.Generator().manual_seed(5)
-    held_out = [(x := torch.randn(4, 3, generator=numbers), x.sum(1, keepdim=True)) for _ in range(2)]
-    validation = held_out if kind is Line else None
+    pairs = [(x := torch.randn(4, 3, generator=numbers), x.sum(1, keepdim=True)) for _ in range(2)]
+    validation = pairs if (kind is Line if held_out is None else held_out) else None
     return fit(
-        task, out, steps=STEPS, batches=Drawn(), validation=validation, every=EVERY, seed=11, log_every=3,
+        task, out, steps=steps, batches=Drawn(), validation=validation, every=EVERY, seed=11, log_every=3,
         progress=False, tensorboard=False, command=["test"], **options,
     )  # fmt: skip
 
@@ -189,48 +189,56 @@ def dying_mover(at):
     place.os = type("Os", (), {**vars(os), "replace": staticmethod(move)})
 
 
+def places_of(kind):
+    """Where to die: at each step, in a validation, between two optimizers, and around each file."""
+    if "--all" in sys.argv:
+        yield from (("step", step) for step in range(STEPS))
+        yield from (("validation" if kind is Line else "between", step) for step in range(STEPS + 1))
+        yield from ((what, at) for at in range(1, 14) for what in ("write", "move"))
+    elif kind is Line:
+        yield from (("step", 2), ("step", 9), ("validation", 8), ("validation", STEPS))
+        # the first file is config.json, the second metrics.csv; then come best, model and last together
+        yield from (("write", 1), ("write", 6), ("write", 9), ("move", 4), ("move", 7), ("move", 8))
+    else:
+        yield from (("step", 4), ("step", 12), ("between", 7), ("write", 6), ("move", 6))
+
+
+def killed_and_resumed(kind, out, what, at):
+    """How the first process ended, and the second; each checkpoint that the first left loads."""
+
+    def dies():
+        if what == "write":
+            dying_writer(at)
+        elif what == "move":
+            dying_mover(at)
+        train(kind, out, dies=(what, at))
+
+    killed = forked(dies)
+    for path in out.glob("checkpoints/*.ckpt"):
+        torch.load(path, weights_only=True)
+    left = list(out.rglob("*.tmp"))
+    resumed = forked(lambda: train(kind, out, resume=(out / "config.json").exists()))
+    swept = not list(out.rglob("*.tmp"))
+    return {"killed": killed, "resumed": resumed, "left": len(left), "swept": swept}
+
+
 def main():
     torch.set_num_threads(1)
-    folder = Path(tempfile.mkdtemp())
-    for kind in (Line, Pair):
-        whole = folder / f"{kind.__name__}-whole"
-        train(kind, whole)
-        unbroken = state_of(whole)
-        places = [("step", step) for step in (*range(STEPS),)]
-        places += (
-            [("validation", EVERY), ("validation", 2 * EVERY), ("validation", STEPS)] if kind is Line else []
-        )
-        places += [("between", 0), ("between", EVERY), ("between", 7)] if kind is Pair else []
-        places += [("write", at) for at in range(1, 12)] + [("move", at) for at in range(1, 12)]
-        for what, at in places:
-            out = folder / f"{kind.__name__}-{what}-{at}"
-
-            def dies(what=what, at=at, out=out, kind=kind):
-                if what == "write":
-                    dying_writer(at)
-                elif what == "move":
-                    dying_mover(at)
-                train(kind, out, dies=(what, at))
-
-            code = forked(dies)
-            left = sorted(path.name for path in out.rglob("*")) if out.exists() else []
-            for name in ("last.ckpt", "best.ckpt"):
-                if (out / "checkpoints" / name).exists():
-                    torch.load(out / "checkpoints" / name, weights_only=True)
-            again = forked(lambda out=out, kind=kind: train(kind, out, resume=(out / "config.json").exists()))
-            is_same = again == 0 and same(state_of(out), unbroken)
-            print(
-                kind.__name__,
-                what,
-                at,
-                code,
-                again,
-                "same" if is_same else "OTHER",
-                any(".tmp" in each for each in left),
-            )
-            if not is_same and again == 0:
-                new = state_of(out)
-                print({key: same(new[key], unbroken[key]) for key in new}, file=sys.stderr)
+    told = []
+    # in memory where that can be, because every file is flushed to the disk
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        for kind in (Line, Pair):
+            whole = Path(folder, kind.__name__)
+            train(kind, whole)
+            unbroken = state_of(whole)
+            for what, at in places_of(kind):
+                out = Path(folder, f"{kind.__name__}-{what}-{at}")
+                ends = killed_and_resumed(kind, out, what, at)
+                new = state_of(out) if ends["resumed"] == 0 else {}
+                other = [key for key in unbroken if not same(new.get(key), unbroken[key])]
+                told.append({"run": out.name, **ends, "other": other})
+    sys.stdout.write(json.dumps(told))
 
 
 if __name__ == "__main__":
