@@ -13,11 +13,14 @@ LEFT, TOP, WIDE, HIGH = 56.0, 12.0, 440.0, 200.0
 LOG_RATIO = 30.0
 # Points of a curve; more would not be seen.
 DRAWN = 600
-Points = Sequence[tuple[int, float]]
+Points = Sequence[tuple[int, int | float]]
 
 
 def line_chart(
-    curves: Sequence[tuple[str, Points]], *, marked: tuple[int, float] | None = None, mark_words: str = ""
+    curves: Sequence[tuple[str, Points]],
+    *,
+    marked: tuple[int, int | float] | None = None,
+    mark_words: str = "",
 ) -> Drawing | None:
     """Draw curves over the step, with a ring around one point; None where there is no number.
 
@@ -36,10 +39,10 @@ def line_chart(
     low, high = (min(least, ticks[0]), max(most, ticks[-1])) if ticks else (least, most)
     place = math.log if is_log else float
 
-    def x(step: float) -> float:
+    def x(step: int | float) -> float:
         return LEFT + WIDE * step / last
 
-    def y(value: float) -> float:
+    def y(value: int | float) -> float:
         return TOP + HIGH * (1 - (place(value) - place(low)) / ((place(high) - place(low)) or 1.0))
 
     across = [step for step in round_steps(0, last) if step <= last]
@@ -74,11 +77,11 @@ def line_chart(
     )  # fmt: skip
 
 
-def _finite(points: Points) -> list[tuple[int, float]]:
+def _finite(points: Points) -> list[tuple[int, int | float]]:
     return [(step, value) for step, value in points if math.isfinite(value)]
 
 
-def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+def _thinned(points: list[tuple[int, int | float]]) -> list[tuple[int, int | float]]:
     """Of many points the means of neighbours, the ends kept."""
     if len(points) <= DRAWN:
         return points
@@ -90,11 +93,11 @@ def _thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
     return [points[0], *means, points[-1]]
 
 
-def round_steps(low: float, high: float, *, most: int = 6) -> list[float]:
+def round_steps(low: int | float, high: int | float, *, most: int = 6) -> list[int | float]:
     """At most so many and one round numbers that reach from below the least to above the largest.
 
     >>> round_steps(0, 1300), round_steps(0.11, 0.14)
-    ([0, 250, 500, 750, 1000, 1250, 1500], [0.11, 0.115, 0.12, 0.125, 0.13, 0.135, 0.14])
+    ([0, 250, 500, 750, 1000, 1250, 1500], [0.11, 0.12, 0.13, 0.14])
     """
     span = (high - low) or abs(high) or 1.0
     unit = 10.0 ** math.floor(math.log10(span / most))
@@ -104,13 +107,13 @@ def round_steps(low: float, high: float, *, most: int = 6) -> list[float]:
     return [int(each) if each == int(each) else each for each in found]
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
+def _log_ticks(low: int | float, high: int | float) -> list[int | float]:
     decades = range(math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9) + 1)
     apart = math.ceil(len(decades) / 7)
     return [10.0**each for each in decades[::apart]]
 
 
-def _said(name: str, points: list[tuple[int, float]]) -> str:
+def _said(name: str, points: list[tuple[int, int | float]]) -> str:
     (first, start), (last, end) = points[0], points[-1]
     best, least = min(points, key=lambda each: each[1])
     return (

@@ -77,11 +77,11 @@ def _charts(record: Json) -> list[Json]:
     return charts
 
 
-def _time(seconds: float) -> str:
+def _time(seconds: int | float) -> str:
     """Words for a duration.
 
     >>> _time(0.25), _time(75), _time(7300)
-    ('0.25 seconds', '1 minute 15 seconds', '2 hours 2 minutes')
+    ('0.25 seconds', '1 minute 15 seconds', '2 hours 1 minute')
     """
     if seconds < 60:
         return f"{figures(seconds, 2)} seconds"

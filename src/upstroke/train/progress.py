@@ -78,7 +78,7 @@ def _words(told: Told, start: int, began: float) -> str:
     return ", ".join(words)
 
 
-def _clock(seconds: float) -> str:
+def _clock(seconds: int | float) -> str:
     """Hours, minutes and seconds.
 
     >>> _clock(59.6), _clock(61), _clock(3661)
