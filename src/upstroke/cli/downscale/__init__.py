@@ -2,7 +2,7 @@
 
 import typer
 
-from upstroke.cli.downscale import run
+from upstroke.cli.downscale import evaluate, run
 
 __all__ = ["app"]
 
@@ -12,3 +12,4 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("run")(run.run)
+app.command("evaluate")(evaluate.evaluate)
