@@ -19,7 +19,7 @@ Map = NDArray[np.float64]
 LAND = 0.29
 # Sea water freezes here, in degrees Celsius.
 FREEZING = -1.8
-# Nodes of the lattice along each axis, after which its noise repeats; in the coarse octaves the planet is smaller.
+# Nodes of the lattice along each axis, after which its noise repeats.
 NODES = 48
 # Of the variance of the nodes, what the quadratic B-spline leaves along an axis: the quintic one at 0.
 LEFT = 66 / 120
@@ -43,9 +43,9 @@ def synthetic_sst(
        which fades with the distance from that coast and meanders, and one of 4 K round the south.
     4. Eddies: noise with a red spectrum, the stronger the nearer a front is, which drifts to the west.
 
-    Noise on the sphere is noise on a cubic lattice in space, smoothed by the quadratic B-spline and read where
-    the sphere is, octave by octave. So it has neither a seam nor poles, and the same seed gives the same planet
-    on every grid.
+    Noise on the sphere is noise on a cubic lattice in space, smoothed by the quadratic B-spline and read
+    where the sphere is, octave by octave. So it has neither a seam nor poles, and the same seed gives the
+    same planet on every grid.
 
     Args:
         size: cells in latitude and in longitude.
