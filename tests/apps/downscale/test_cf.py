@@ -130,6 +130,14 @@ def test_longitudes_round_the_globe_are_periodic(columns, first):
         assert not cells_of(field(LAT, values[:-1])).x.is_periodic
 
 
+@pytest.mark.parametrize("columns", [1153, 50021, 65537])
+def test_steps_over_the_globe_are_exact_however_they_are_written(columns):
+    values = (np.arange(columns) + 0.5) * 360 / columns
+    for written in (values.astype(np.float32), np.round(values, 6)):
+        axis = cells_of(field(LAT, written)).x
+        assert axis.edges.tolist() == [k * 360 / columns for k in range(columns + 1)]
+
+
 @pytest.mark.parametrize("cut", [1, 7, 100, 359])
 @pytest.mark.parametrize("first", [0.0, -179.5])
 def test_wrapped_longitudes_go_on(cut, first):
@@ -219,6 +227,13 @@ def test_one_of_several_is_chosen_by_name():
     refuses(
         OptionError, "y must name a coordinate; got 'lats', and there are lat, lon, lat_2", source, y="lats"
     )
+
+
+def test_the_coordinate_of_a_dimension_comes_before_others():
+    source = field(LAT, LON).to_dataset()
+    source["station_lat"] = ("station", LAT, {"units": "degrees_north"})
+    source["lat"].attrs["units"] = "degrees_north"
+    assert cells_of(source).y.name == "lat"
 
 
 # bounds
