@@ -95,7 +95,7 @@ def coasts(
     fraction = np.where(whole > 0, _by_block(counted, scale), np.nan)
     total = part.sum(axis=-1)
     uneven = np.nanmax(fraction, axis=-1) != np.nanmin(fraction, axis=-1)
-    blocks = np.flatnonzero(uneven & (total > 0))
+    blocks = np.flatnonzero(uneven)
     if not blocks.size:
         return None
     shape = total.shape
