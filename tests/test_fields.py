@@ -1,11 +1,11 @@
 """Hold the reading of fields: kinds of files, packed numbers, times as they are, and one sentence for bad files."""
 
 import re
-import shutil
 
 import numpy as np
 import pytest
 
+from grib_messages import first_messages
 from upstroke.errors import FileError
 from upstroke.files.fields import field_format, holds_kinds, open_fields
 
@@ -83,9 +83,10 @@ def test_flags_stay_integers_and_whole_metres_do_not(tmp_path):
 def test_grib_is_read_and_no_index_stays_beside_it(tmp_path, data_dir):
     pytest.importorskip("cfgrib")
     path = tmp_path / "era5.grib"
-    shutil.copy(data_dir / "climate" / "era5_t2m_uk" / "era5-2mt-2019-03-uk.grib", path)
+    whole = data_dir / "climate" / "era5_t2m_uk" / "era5-2mt-2019-03-uk.grib"
+    path.write_bytes(first_messages(whole, 6))
     with open_fields(path) as got:
-        assert got.t2m.shape == (744, 33, 49)
+        assert got.t2m.shape == (6, 33, 49)
         assert got.time.attrs["units"] == "seconds since 1970-01-01T00:00:00"
         assert 260 < float(got.t2m[0].mean()) < 300
     assert [each.name for each in tmp_path.iterdir()] == ["era5.grib"]

@@ -57,7 +57,7 @@ class DatasetAccessor:
     ) -> "Dataset":
         """Refine every field on the horizontal cells, so that each coarse cell keeps its mean.
 
-        Arguments and errors as for `upstroke.apps.downscale.downscale`; lazy where arrays are of dask.
+        Arguments and errors as for `apps.downscale.dataset.downscale`; lazy where arrays are of dask.
         """
         return downscale(
             self._dataset,
@@ -104,7 +104,7 @@ class ArrayAccessor:
     ) -> "DataArray":
         """Refine the array, so that each coarse cell keeps its mean.
 
-        Arguments and errors as for `upstroke.apps.downscale.downscale`; lazy where the array is of dask.
+        Arguments and errors as for `apps.downscale.dataset.downscale`; lazy where the array is of dask.
         """
         return downscale(
             self._array,

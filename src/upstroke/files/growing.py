@@ -16,6 +16,8 @@ from upstroke.files.place import REMEDIES
 
 __all__ = ["Growing", "growing", "refuse_target"]
 
+# Bytes that fit on any disk that is not full.
+SMALL_FILE = 2**16
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # HDF5 and others say the system's number inside their own words.
 NUMBER_OF_ERROR = re.compile(r"errno = (\d+)|\[Errno (\d+)\]")
@@ -158,7 +160,7 @@ def growing(
         _go_on_or_clear(grown, target, overwrite=overwrite)
         keep = False
         try:
-            with _said(target):
+            with _said(target, grown.folder):
                 yield grown
                 grown.finish()
         except (KeyboardInterrupt, SystemExit):
@@ -186,6 +188,23 @@ def _go_on_or_clear(grown: Growing, target: Path, *, overwrite: bool) -> None:
         grown.clear()
 
 
+def _quoted(words: str) -> int | None:
+    """The system's number in a library's words."""
+    found = NUMBER_OF_ERROR.search(words)
+    return None if found is None else int(found.group(1) or found.group(2))
+
+
+def _tried(folder: Path | None) -> int | None:
+    """What the system says of another file in a folder, where a library did not hand on what it said."""
+    if folder is None:
+        return None
+    try:
+        (folder / "tried").write_bytes(bytes(SMALL_FILE))
+    except OSError as error:
+        return error.errno
+    return None
+
+
 def _lock(descriptor: int, target: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -198,17 +217,14 @@ def _lock(descriptor: int, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _said(target: Path) -> Iterator[None]:
-    """Turn what the system says, or a library that quotes it, into one sentence."""
+def _said(target: Path, folder: Path | None = None) -> Iterator[None]:
+    """Turn what the system says, or a library that quotes or hides it, into one sentence."""
     try:
         yield
     except FileError:
         raise
     except OSError as error:
-        number = error.errno
-        quoted = NUMBER_OF_ERROR.search(str(error))
-        if number is None and quoted is not None:
-            number = int(quoted.group(1) or quoted.group(2))
+        number = error.errno or _quoted(str(error)) or _tried(folder)
         reason = os.strerror(number) if number else " ".join(str(error).split()) or type(error).__name__
         usual = REMEDIES[errno.ENOSPC] if number in FULL else "choose another place"
         msg = f"cannot write {target}: {reason}; {REMEDIES.get(number or 0, usual)}"

@@ -10,7 +10,8 @@ import math
 import os
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from upstroke.files.field_target import LargeField
 from upstroke.files.fields import without_noise
+from upstroke.files.space import check_room
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -56,7 +58,10 @@ class NetcdfTarget:
         self._lock = threading.Lock()
         self._file: Any = None
         self._descriptor: int | None = None
-        self._describe(path, small, unlimited)
+        check_room(path.parent, sum(_bytes(each) for each in large if not _level(each.encoding)), tries=True)
+        self._folder = path.parent
+        with _as_system_says():
+            self._describe(path, small, unlimited)
         file = File(path, "r+")
         try:
             self._learn_places(file)
@@ -86,7 +91,8 @@ class NetcdfTarget:
         if descriptor is not None:
             os.close(descriptor)
         if file is not None:
-            file.close()
+            with _as_system_says():
+                file.close()
 
     def _describe(self, path: Path, small: "Dataset", unlimited: Sequence[str]) -> None:
         """Write what is small, and what the fields are."""
@@ -155,7 +161,17 @@ class NetcdfTarget:
             data = _compressed(part, level) if level else np.ascontiguousarray(part).tobytes()
             at = tuple(f + c for f, c in zip(first, corner, strict=True))
             with self._lock:
+                check_room(self._folder, len(data))
                 self._file[field.name].id.write_direct_chunk(at, data)
+
+
+@contextmanager
+def _as_system_says() -> Iterator[None]:
+    """Let what the libraries cannot write be an error of the system, which is what it is."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
 
 
 def _is_whole(field: LargeField, block: NDArray[Any], lead: int) -> bool:
@@ -174,6 +190,10 @@ def _compressed(part: NDArray[Any], level: int) -> bytes:
     """Do what HDF5's filters shuffle and deflate do."""
     shuffled = np.ascontiguousarray(part.reshape(-1).view(np.uint8).reshape(-1, part.itemsize).T)
     return zlib.compress(shuffled.data, level)
+
+
+def _bytes(field: LargeField) -> int:
+    return math.prod(field.shape) * field.dtype.itemsize
 
 
 def _level(encoding: Any) -> int:  # noqa: ANN401 - a mapping of anything

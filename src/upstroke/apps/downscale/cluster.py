@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ __all__ = ["Task", "on_cluster"]
 SECONDS_TO_CONNECT = 5
 # Pieces for each thread of a worker that are under way: one that is computed and one that waits.
 UNDER_WAY = 2
+# The library of NetCDF opens and reads in one thread of a process at a time.
+READING = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +69,8 @@ def on_cluster(
             shared = client.scatter(task, broadcast=True)
             waiting = (client.submit(_work, shared, block, pure=False) for block in blocks)
             running = as_completed(
-                [future for _, future in zip(range(threads * UNDER_WAY), waiting, strict=False)]
+                [future for _, future in zip(range(threads * UNDER_WAY), waiting, strict=False)],
+                loop=client.loop,
             )
             for future in running:
                 result: tuple[Piece, Kept, NDArray[Any] | None] = future.result()
@@ -85,10 +89,11 @@ def _work(task: Task, block: ReadBlock) -> tuple[Piece, Kept, NDArray[Any] | Non
     # late, because run imports this module
     from upstroke.apps.downscale.run import read_steps, refined_piece
 
-    stat = task.source.stat()
-    coarse = _opened(task.source, (stat.st_size, stat.st_mtime_ns))
     (piece,) = block.pieces
-    values = read_steps(coarse, task.plan, block, task.source)
+    stat = task.source.stat()
+    with READING:
+        coarse = _opened(task.source, (stat.st_size, stat.st_mtime_ns))
+        values = read_steps(coarse, task.plan, block, task.source)
     fine, measured = refined_piece(task.plan.refiners[piece.name], piece, values)
     if task.store is None:
         return piece, measured, fine

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["downscale", "in_order", "steps_at_once", "with_history"]
 
-Fields = TypeVar("Fields", "Dataset", "DataArray")
+# A Dataset or a DataArray, and what comes out is what came in.
+Fields = TypeVar("Fields")
 
 # Bytes of fine fields that are made at once: few enough for the allocator to use them again and not to give
 # them back to the system, which costs more than the arithmetic, and enough to be worth the administration.
@@ -31,7 +32,7 @@ MOST_OF_A_TASK = 2**27
 
 
 def downscale(
-    dataset: "Fields",
+    dataset: Fields,
     factor: int | tuple[int, int],
     *,
     method: str | os.PathLike[str] = "cubic",
@@ -43,7 +44,7 @@ def downscale(
     y: str | None = None,
     x: str | None = None,
     statics: "str | os.PathLike[str] | Dataset | None" = None,
-) -> "Fields":
+) -> Fields:
     """Refine every field on the horizontal cells by a whole factor, so that each coarse cell keeps its mean.
 
     Fields of dask arrays stay lazy: whole horizontal planes in tasks along the other axes. Coordinates and
@@ -94,13 +95,13 @@ def downscale(
             msg = f"an array is one variable; got variables={list(variables)}; leave that out"
             raise OptionError(msg)
         made = _of_array(given, factor, settings)
-        return cast("Fields", made)
+        return cast(Fields, made)
     plan = plan_for(given, factor, variables=variables, **settings)
     fields = {name: _refined(plan, given.variables[name], each) for name, each in plan.refiners.items()}
     words = f"downscale(factor={times(plan.factor)}, method={str(method)!r})"
     attrs = with_history(plan.frame.attrs, f"upstroke {__version__} {words}")
     made = in_order(plan.frame.assign(fields), like=given).assign_attrs(attrs)
-    return cast("Fields", made)
+    return cast(Fields, made)
 
 
 def in_order(made: "Dataset", *, like: "Dataset") -> "Dataset":

@@ -282,7 +282,7 @@ def field_encoding(encoding: Mapping[Any, Any], dtype: np.dtype[Any]) -> dict[st
 
     >>> packed = {"dtype": "int16", "scale_factor": 0.1, "_FillValue": -1, "zlib": True}
     >>> field_encoding(packed, np.dtype("f4"))
-    {'zlib': True, 'dtype': dtype('float32'), '_FillValue': nan}
+    {'dtype': dtype('float32'), 'zlib': True, '_FillValue': nan}
     """
     kept = {str(key): value for key, value in encoding.items() if key not in (*PLACES, "coordinates")}
     was_packed = any(each in encoding for each in ("scale_factor", "add_offset"))

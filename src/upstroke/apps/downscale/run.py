@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -329,8 +329,12 @@ class _Job:
                     self._locally(blocks, target, add)
                 else:
                     self._on_cluster(scheduler, blocks, target, grown.data, large, add)
-        finally:
-            target.close()
+        except BaseException:
+            # what is wrong already matters more than what goes wrong now
+            with suppress(Exception):
+                target.close()
+            raise
+        target.close()
         if self.kind == "zarr":
             finish_zarr(grown.data, version=self._zarr())
         return records, len(done)
