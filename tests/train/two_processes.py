@@ -51,8 +51,5 @@ def train(out, *, steps, devices=2, **options):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    folder = Path(sys.argv[1])
-    if sys.argv[2] == "one":
-        train(folder / "one", steps=6, devices=1)
-    else:
-        train(folder / "two", steps=int(sys.argv[3]), resume=sys.argv[2] == "resumed")
+    train(Path(sys.argv[1], "two"), steps=3)
+    train(Path(sys.argv[1], "two"), steps=6, resume=True)

@@ -238,6 +238,8 @@ class Keeper(Callback):
             files[self.folder.last] = [state]
             write_together(files, overwrite=True)
             self.checkpoints.written = b""
+        # no process goes on, or returns, before the files are there
+        trainer.strategy.barrier("saved")
         self.is_best_unsaved = False
         self.saved = self.step
 

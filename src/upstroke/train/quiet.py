@@ -11,6 +11,7 @@ __all__ = ["quiet"]
 LOGGERS = (
     "lightning.pytorch.utilities.rank_zero",
     "lightning.fabric.utilities.rank_zero",
+    "lightning.fabric.utilities.distributed",
     "lightning.pytorch",
     "lightning.fabric",
 )

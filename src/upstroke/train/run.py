@@ -48,6 +48,9 @@ def run(
     if restored is not None:
         keeper.load_state_dict(restored["callbacks"][keeper.state_key])
     start = keeper.step
+    if plan.precision == "64-true":
+        # Lightning would do so after it has loaded the checkpoint, into weights of 32 bits
+        task.double()
     trainer = _trainer(folder, plan, keeper, checkpoints, is_manual=not task.automatic_optimization)
     is_first = trainer.global_rank == 0
     with ExitStack() as stack:
