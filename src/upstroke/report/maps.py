@@ -330,7 +330,7 @@ def draw_curves(
             )
             # the first is the one to look at, so it lies on top
             axes.plot(
-                curve.x, values, color=colour, ls=dashes, lw=1.3, label=curve.name, zorder=3 - order / 100
+                places, values, color=colour, ls=dashes, lw=1.3, label=curve.name, zorder=3 - order / 100
             )
         axes.set_xscale(scales[0])
         axes.set_yscale(scales[1])

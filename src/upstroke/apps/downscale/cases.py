@@ -54,7 +54,7 @@ class Grids:
     @property
     def poles(self) -> tuple[bool, bool]:
         """Whether the rows begin and whether they end at a pole."""
-        first, last = self.fine.y.edges[[0, -1]]
+        first, last = self.fine.y.edges[[0, -1]].tolist()
         is_latitude = self.fine.y.kind == "latitude"
         return is_latitude and abs(first) >= POLE, is_latitude and abs(last) >= POLE
 
@@ -130,12 +130,13 @@ def maps_of(
     """
     cells = cells_of(source, y=y, x=x)
     dimensions = (cells.y.name, cells.x.name)
+    array: DataArray
     if hasattr(source, "data_vars"):
         known = [str(name) for name, each in source.data_vars.items() if set(dimensions) <= set(each.dims)]
         name = _chosen(known, variable, called)
-        array = cast("DataArray", source[name])
+        array = source[name]
     else:
-        array, name = source, str(source.name or variable or "field")
+        array, name = cast("DataArray", source), str(source.name or variable or "field")
         if variable not in (None, name):
             msg = f"{called} must be the variable {variable!r}; got an array named {name!r}; pass that one"
             raise OptionError(msg)

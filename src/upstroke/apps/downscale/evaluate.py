@@ -178,7 +178,7 @@ def evaluate(
     ...             "x": ("x", np.arange(24.0), {"units": "km", "axis": "X"})},
     ... )
     >>> result = evaluate(field, 2)
-    >>> result.rmse("cubic") < result.rmse("linear") < result.rmse("nearest")
+    >>> result.rmse("cubic") < result.rmse("bilinear") < result.rmse("nearest")
     True
     """
     truth = maps_of(fine, variable, y=y, x=x)
@@ -239,13 +239,12 @@ def _learned(runs: Sequence[str | os.PathLike[str]]) -> tuple[Method, ...]:
         if str(run) in fixed:
             continue
         path = Path(run)
-        name = path.name or str(path)
-        taken = fixed | {each.name for each in found}
-        if name in taken:
-            name = str(path)
-        if name in taken:
-            msg = f"each run must be named once; got {name!r} again; leave it out"
+        if path in {each.run for each in found}:
+            msg = f"each run must be named once; got {str(path)!r} again; leave it out"
             raise OptionError(msg)
+        # of two runs in folders of one name the second has its path
+        taken = fixed | {each.name for each in found}
+        name = str(path) if path.name in taken or not path.name else path.name
         found.append(Method(name=name, words="learned", kind="learned", run=path))
     return tuple(found)
 
