@@ -106,6 +106,7 @@ bench: setup  ## time everything against everybody, each checked first (some 40 
 	@$(BIN)/python -m pip install --quiet --quiet -c constraints.txt --group bench
 	$(BIN)/python -m benchmarks.run $(BENCH)
 	$(if $(BENCH),,$(BIN)/python -m benchmarks.fix)
+	$(if $(BENCH),,$(BIN)/python -m benchmarks.downscale)
 
 evidence: setup  ## the training comparisons
 	@echo "There are no training comparisons yet."
