@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "report",
         "train",
     },
-    "xarray": {"apps"},
+    "xarray": {"ops", "apps"},
     "cli": {EVERY_ROOM},
 }
 # Imports that go the other way are made late, inside the call. An Affine is callable and calling it is ops.upsample;
@@ -183,7 +183,7 @@ def test_programs_take_what_rooms_export_and_leave_each_other_alone(path):
         parts = module.split(".")
         if parts[1] == "apps":
             assert parts[2:3] == [own] or own == "tour", f"{relative(path)} imports {module}"
-        else:
+        elif parts[1] not in OPEN_TO_ALL:
             assert name in importlib.import_module(module).__all__, f"{module} does not export {name}"
 
 
