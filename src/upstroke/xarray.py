@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from upstroke.apps.downscale.dataset import downscale
-from upstroke.apps.downscale.downscaler import Quantity
-from upstroke.apps.downscale.plan import Mask
+from upstroke.apps.downscale.plan import Correction, Mask, Quantity
 from upstroke.errors import MissingExtraError
-from upstroke.ops import Correction
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset

@@ -25,7 +25,7 @@ from upstroke.ops import Correction
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
-__all__ = ["Mask", "Plan", "Refiner", "Repeated", "plan_for"]
+__all__ = ["Correction", "Mask", "Plan", "Quantity", "Refiner", "Repeated", "plan_for"]
 
 Mask: TypeAlias = "str | os.PathLike[str] | DataArray | None"
 FIXED = get_args(FixedMethod)
