@@ -3,11 +3,14 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import xarray
 from torch import nn
 
 from upstroke import fix
+from upstroke.apps.downscale.evaluate import evaluate
 from upstroke.audit import Suppression, check, since
 from upstroke.rewrite.diff import diff
 
@@ -92,6 +95,13 @@ def fixed():
 
 
 @pytest.fixture(scope="module")
+def evaluated():
+    y, x = (xarray.Variable(name, np.arange(24.0), {"units": "km"}) for name in ("y", "x"))
+    height = xarray.DataArray(np.random.default_rng(0).random((24, 24)), {"y": y, "x": x}, name="height")
+    return evaluate(height, coarse=height.coarsen(y=2, x=2).mean()), evaluate(height[:12, :12], 3)
+
+
+@pytest.fixture(scope="module")
 def records():
     torch.manual_seed(0)
     net, x = Net().eval(), torch.rand(1, 3, 24, 32)
@@ -103,7 +113,7 @@ def records():
     return record, since(record, earlier), check(rounds, torch.rand(1, 1, 8, 12)).as_json()
 
 
-def test_the_page_has_every_key_of_a_record_and_no_other(records, fixed):
+def test_the_page_has_every_key_of_a_record_and_no_other(records, fixed, evaluated):
     page, seen = sections(), set()
     for record in records:
         walk(record, "check", page, seen)
@@ -111,6 +121,8 @@ def test_the_page_has_every_key_of_a_record_and_no_other(records, fixed):
     walk(repaired.as_json(), "fix", page, seen)
     walk(timed.as_json(), "fix", page, seen)
     walk(diff(net, repaired.model, x).as_json(), "diff", page, seen)
+    for each in evaluated:
+        walk(each.as_json(), "downscale-evaluate", page, seen)
     assert {(heading, key) for heading, rows in page.items() for key in rows} - seen == set()
 
 

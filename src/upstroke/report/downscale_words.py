@@ -194,11 +194,13 @@ def pair_words(record: Json) -> str | None:
     region, unit = record["verdict"]["region"], difference_unit(record)
     far = f"{figures(pair['rms'][region], 3)} {unit}".strip()
     most = f"{figures(pair['largest'], 3)} {unit}".strip()
-    return (
-        f"The coarse field is a model's own: block means of the fine one differ from it by {far} in "
-        "root mean square, "
-        f"{most} at most. No method that keeps the coarse values can have a lower RMSE than that."
+    words = (
+        "The coarse field is a model's own: block means of the fine one differ from it by "
+        f"{far} in root mean square, {most} at most. No method that keeps the coarse values can have a lower "
+        "RMSE than that."
     )
+    without = pair["without_truth"]
+    return f"{words} {without:,} coarse cells have no true value." if without else words
 
 
 def resolved_words(record: Json, method: Json, way: str) -> str:

@@ -257,7 +257,7 @@ def _ticks(axes: "Axes", frame: Frame, *, most: float) -> None:
         if not len(places):
             places = np.array([round((low + high) / 2, 2)])
         axis.set_ticks(
-            places, [_degrees(each, letters if frame.is_compass else "") for each in places.tolist()]
+            places, [_degrees(float(each), letters if frame.is_compass else "") for each in places.tolist()]
         )
 
 

@@ -244,7 +244,8 @@ def _learned(runs: Sequence[str | os.PathLike[str]]) -> tuple[Method, ...]:
             raise OptionError(msg)
         # of two runs in folders of one name the second has its path
         taken = fixed | {each.name for each in found}
-        name = str(path) if path.name in taken or not path.name else path.name
+        name = path.parent.name if path.name == "model.safetensors" else path.name
+        name = str(path) if name in taken or not name else name
         found.append(Method(name=name, words="learned", kind="learned", run=path))
     return tuple(found)
 
