@@ -88,6 +88,16 @@ def test_the_additive_form_moves_every_sample_of_a_block_alike():
             torch.testing.assert_close(block, block[:1, :1].expand_as(block))
 
 
+def test_the_additive_form_loses_no_digits_of_a_block_that_stood_far_from_its_mean():
+    y = 3333.0 + torch.rand(5, 6, generator=seeded(3))
+    weights = torch.zeros(5, 6)
+    weights[:, ::3] = 1
+    means = torch.full((5, 2), 1e-3)
+    result = corrected(y, means, (1, 3), weights=weights)
+    # one sample of each block counts, so it is the mean
+    torch.testing.assert_close(result[:, ::3], means, rtol=1e-6, atol=0)
+
+
 def test_the_multiplicative_form_keeps_zeros_and_falls_back_where_nothing_can_be_scaled():
     y = torch.tensor([[0.0, 4.0, 0.0, 0.0, 1.0, -1.0, 1e-40, 1e-40, 1.0, -0.99]])
     means = torch.tensor([[3.0, 5.0, 2.0, 1.0, 2.0]])

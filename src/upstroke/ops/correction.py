@@ -107,7 +107,9 @@ def _changed(
 
 
 def _additive(y: Tensor, means: Tensor, shares: Tensor | None, scale: tuple[int, ...]) -> _Change:
-    return _Change(y, None, means - _weighed(y, shares, scale))
+    # in two steps: of a block far from its mean, the first difference has lost what the second one finds
+    deviation = y - spread(_weighed(y, shares, scale), scale)
+    return _Change(deviation, None, means - _weighed(deviation, shares, scale))
 
 
 def _multiplicative(y: Tensor, means: Tensor, shares: Tensor | None, scale: tuple[int, ...]) -> _Change:
