@@ -87,6 +87,21 @@ def test_scores_follow_from_the_fields(judged):
         )
 
 
+def test_the_interior_has_a_value_in_every_fine_cell_around(judged):
+    """Counted by a loop: rows end at the poles, columns go round."""
+    valid = np.isfinite(judged.pictures["truth"])
+    count = 0
+    for row in range(24):
+        for column in range(24):
+            near = [
+                (i, j % 24)
+                for i in range(max(row - 1, 0), min(row + 2, 24))
+                for j in range(column - 1, column + 2)
+            ]
+            count += all(valid[2 * i : 2 * i + 2, 4 * j : 4 * j + 4].all() for i, j in near)
+    assert judged.as_json()["regions"][0]["coarse_cells"] == count < 24 * 24
+
+
 def test_interior_and_coast_are_all(judged):
     inner, coast, whole = judged.as_json()["regions"]
     assert [each["name"] for each in (inner, coast, whole)] == ["interior", "coast", "all"]
