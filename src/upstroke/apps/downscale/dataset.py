@@ -119,7 +119,7 @@ def with_history(attrs: dict[Any, Any], command: str) -> dict[Any, Any]:
     r"""Put a line about a command in front of a file's history, as CF has it: time stamp, then what was done.
 
     >>> with_history({"title": "SST", "history": "made"}, "upstroke")["history"].split(": ", 1)[1]
-    'upstroke\\nmade'
+    'upstroke\nmade'
     """
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     line = f"{stamp}: {command}"

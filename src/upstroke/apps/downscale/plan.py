@@ -19,13 +19,13 @@ from upstroke.apps.downscale.masks import read_fraction
 from upstroke.apps.downscale.variables import Sorting, sorting
 from upstroke.axes import times, whole_per_axis
 from upstroke.errors import OptionError
-from upstroke.files.fields import holds_kinds
+from upstroke.files.fields import holds_kinds, open_fields
 from upstroke.ops import Correction
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
-__all__ = ["Correction", "Mask", "Plan", "Quantity", "Refiner", "Repeated", "plan_for"]
+__all__ = ["FIXED", "Correction", "Mask", "Plan", "Quantity", "Refiner", "Repeated", "plan_for"]
 
 Mask: TypeAlias = "str | os.PathLike[str] | DataArray | None"
 FIXED = get_args(FixedMethod)
@@ -164,11 +164,15 @@ def plan_for(
         each: Blocks(coarse=coarse, factor=(rows, columns), quantity=each, fraction=fraction)
         for each in get_args(Quantity)
     }
-    refiners, without = {}, {}
+    refiners: dict[str, Refiner] = {}
+    without: dict[str, str] = {}
     for name, each in sorted_.refined.items():
         try:
             refine = make(name, each)
         except NotTrainedError as error:
+            if variables is not None or len(without) + 1 == len(sorted_.refined):
+                msg = f"{name} cannot be refined: {error}; rename it, or train on it"
+                raise OptionError(msg) from error
             without[name] = str(error)
             continue
         refiners[name] = Refiner(
@@ -234,20 +238,45 @@ def _makers(
         known = ", ".join(FIXED)
         msg = f"the method must be one of {known} or the folder of a training run; got {str(method)!r}"
         raise OptionError(msg)
-    if not conserve:
-        msg = f"only {', '.join(FIXED)} have a plain form; got the run {method}; leave the plain form out"
-        raise OptionError(msg)
     from upstroke.apps.downscale.learned.apply import load_learned
 
     learned = load_learned(Path(method))
+    if learned.factor != factor:
+        msg = f"{method} was trained for a factor of {times(learned.factor)}; got {times(factor)}; take that"
+        raise OptionError(msg)
+    given = None if statics is None else _statics_on(coarse.refined(factor)[0], statics)
 
     def trained(name: str, quantity: Quantity) -> Callable[[NDArray[Any]], NDArray[Any]]:
+        if name not in learned.variables:
+            msg = f"{method} was trained on {', '.join(learned.variables)} alone"
+            raise NotTrainedError(msg)
         refine: Callable[[NDArray[Any]], NDArray[Any]] = learned.downscaler(
-            coarse, variable=name, fraction=fraction, quantity=quantity, statics=statics
+            coarse, variable=name, fraction=fraction, quantity=quantity, statics=given, conserve=conserve
         )
         return refine
 
     return trained
+
+
+def _statics_on(fine: Cells, statics: Any) -> dict[str, NDArray[Any]]:  # noqa: ANN401 - a path or a dataset
+    """Static fields by name, which must lie on the fine cells."""
+    opened = open_fields(statics) if isinstance(statics, str | os.PathLike) else statics
+    cells = cells_of(opened)
+    for wanted, got in ((fine.y, cells.y), (fine.x, cells.x)):
+        if got.size != wanted.size or not np.allclose(
+            got.edges, wanted.edges, atol=1e-6 * abs(wanted.spacing)
+        ):
+            msg = f"static fields must lie on the fine cells, {wanted!r}; got {got!r}; interpolate them first"
+            raise OptionError(msg)
+    names = [
+        name for name, each in opened.data_vars.items() if {cells.y.name, cells.x.name} <= set(each.dims)
+    ]
+    squeezed = {str(name): opened[name].squeeze() for name in names}
+    return {
+        name: each.transpose(cells.y.name, cells.x.name).values
+        for name, each in squeezed.items()
+        if each.ndim == 2
+    }
 
 
 def _float_for(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -24,7 +24,7 @@ from upstroke.apps.downscale.dataset import steps_at_once, with_history
 from upstroke.apps.downscale.downscaler import Quantity
 from upstroke.apps.downscale.kept import Kept, kept
 from upstroke.apps.downscale.pieces import Piece, ReadBlock, pieces_of, read_blocks, steps_together
-from upstroke.apps.downscale.plan import Plan, Refiner, field_encoding, plan_for
+from upstroke.apps.downscale.plan import FIXED, Plan, Refiner, field_encoding, plan_for
 from upstroke.errors import FileError, OptionError, UpstrokeError, first_line
 from upstroke.files.field_target import FieldTarget, LargeField
 from upstroke.files.fields import field_format, missing_climate, open_fields
@@ -269,6 +269,9 @@ class _Job:
         grid = hashlib.sha256(repr(described.pop("coarse")).encode()).hexdigest()
         return {
             **described,
+            "trained": []
+            if self.plan.settings["method"] in FIXED
+            else _state(Path(self.plan.settings["method"])),
             "grid": grid,
             "source": os.path.realpath(self.source),
             "state": _state(self.source),
