@@ -231,3 +231,69 @@ def test_packed_fields_are_not_packed_again():
 
 def test_a_history_begins_where_there_was_none():
     assert re.fullmatch(r"\S+Z: upstroke", with_history({}, "upstroke")["history"])
+
+
+class Learned:
+    """What a training run gives, with the nearest cell for a network."""
+
+    factor = FACTOR
+    variables = ("t",)
+
+    def downscaler(self, coarse, **settings):
+        from upstroke.apps.downscale.downscaler import downscaler
+
+        self.settings = settings
+        return downscaler(coarse, FACTOR, method="nearest", quantity=settings["quantity"])
+
+
+@pytest.fixture
+def trained(monkeypatch, tmp_path):
+    """A folder that reads as a training run."""
+    import sys
+    from types import SimpleNamespace
+
+    learned = Learned()
+    name = "upstroke.apps.downscale.learned.apply"
+    monkeypatch.setitem(sys.modules, name.rpartition(".")[0], SimpleNamespace())
+    monkeypatch.setitem(sys.modules, name, SimpleNamespace(load_learned=lambda path: learned))
+    learned.path = tmp_path
+    return learned
+
+
+def test_a_training_run_refines_what_it_knows(trained):
+    dataset = coarse().assign(u=lambda each: each.t * 2)
+    fine = downscale(dataset, FACTOR, method=trained.path, conserve=False)
+    np.testing.assert_array_equal(fine.t, downscale(dataset, FACTOR, method="nearest").t)
+    assert list(fine.data_vars) == ["t"]
+    wanted = {"variable": "t", "fraction": None, "quantity": "mean", "statics": None, "conserve": False}
+    assert trained.settings == wanted
+    notes = plan_for(dataset, FACTOR, method=trained.path).notes
+    assert notes == (f"u is left out: {trained.path} was trained on t alone",)
+
+
+def test_a_training_run_gets_its_statics_on_the_fine_cells(trained):
+    dataset = coarse()
+    fine = downscale(dataset, FACTOR).isel(time=0, lev=0, drop=True).rename(t="orog")
+    downscale(dataset, FACTOR, method=trained.path, statics=fine.transpose("lon", ...))
+    np.testing.assert_array_equal(trained.settings["statics"]["orog"], fine.orog)
+    with pytest.raises(
+        OptionError, match=r"^static fields must lie on the fine cells, <lat: 12 .*; got <lat: 6 "
+    ):
+        downscale(dataset, FACTOR, method=trained.path, statics=dataset.isel(time=0, lev=0))
+
+
+@pytest.mark.parametrize(
+    ("factor", "settings", "message"),
+    [
+        (2, {}, "{path} was trained for a factor of 2x3; got 2x2; take that"),
+        (
+            FACTOR,
+            {"variables": ["t", "u"]},
+            "u cannot be refined: {path} was trained on t alone; rename it, or train on it",
+        ),
+    ],
+)
+def test_what_a_training_run_cannot_do_is_refused(trained, factor, settings, message):
+    dataset = coarse().assign(u=lambda each: each.t * 2)
+    with pytest.raises(OptionError, match=f"^{re.escape(message.format(path=trained.path))}$"):
+        downscale(dataset, factor, method=trained.path, **settings)
