@@ -11,12 +11,13 @@ from torch import nn
 
 from upstroke import fix
 from upstroke.apps.downscale.evaluate import evaluate
+from upstroke.apps.downscale.run import run
 from upstroke.audit import Suppression, check, since
 from upstroke.rewrite.diff import diff
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "record.md"
 ROW = re.compile(r"^\| `(?P<key>\w+)` \| (?P<holds>.+) \|$", re.MULTILINE)
-LINK = re.compile(r"^(?P<how>by code, |list of |)\[[\w ]+\]\(#(?P<section>[\w-]+)\)")
+LINK = re.compile(r"^(?P<how>by code, |by name, |list of |)\[[\w ]+\]\(#(?P<section>[\w-]+)\)")
 COUNTED = "by code, how many"
 
 
@@ -48,7 +49,7 @@ def walk(value, heading, page, seen):
         parts = {
             "": [held],
             "list of ": held,
-            "by code, ": held.values() if link["how"] == "by code, " else (),
+            **dict.fromkeys(("by code, ", "by name, "), held.values() if "by" in link["how"] else ()),
         }
         for part in parts[link["how"]]:
             if part is not None:
@@ -95,6 +96,15 @@ def fixed():
 
 
 @pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("refined")
+    y, x = (xarray.Variable(name, np.arange(n), {"units": "km"}) for name, n in (("y", 3), ("x", 5)))
+    height = xarray.DataArray(np.arange(15.0).reshape(3, 5), {"y": y, "x": x}, name="height")
+    height.to_netcdf(folder / "coarse.nc")
+    return run(folder / "coarse.nc", folder / "fine.nc", factor=(2, 3), progress=False)
+
+
+@pytest.fixture(scope="module")
 def evaluated():
     y, x = (xarray.Variable(name, np.arange(24.0), {"units": "km"}) for name in ("y", "x"))
     height = xarray.DataArray(np.random.default_rng(0).random((24, 24)), {"y": y, "x": x}, name="height")
@@ -113,7 +123,7 @@ def records():
     return record, since(record, earlier), check(rounds, torch.rand(1, 1, 8, 12)).as_json()
 
 
-def test_the_page_has_every_key_of_a_record_and_no_other(records, fixed, evaluated):
+def test_the_page_has_every_key_of_a_record_and_no_other(records, fixed, written, evaluated):
     page, seen = sections(), set()
     for record in records:
         walk(record, "check", page, seen)
@@ -121,6 +131,7 @@ def test_the_page_has_every_key_of_a_record_and_no_other(records, fixed, evaluat
     walk(repaired.as_json(), "fix", page, seen)
     walk(timed.as_json(), "fix", page, seen)
     walk(diff(net, repaired.model, x).as_json(), "diff", page, seen)
+    walk(written.as_json(), "downscale-run", page, seen)
     for each in evaluated:
         walk(each.as_json(), "downscale-evaluate", page, seen)
     assert {(heading, key) for heading, rows in page.items() for key in rows} - seen == set()
