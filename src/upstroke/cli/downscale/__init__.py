@@ -2,7 +2,7 @@
 
 import typer
 
-from upstroke.cli.downscale import evaluate, run
+from upstroke.cli.downscale import evaluate, run, train
 
 __all__ = ["app"]
 
@@ -13,3 +13,4 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("evaluate")(evaluate.evaluate)
+app.command("train")(train.train)

@@ -1,0 +1,1 @@
+"""Fine fields become a trained network in one file, and that file refines coarse fields."""
