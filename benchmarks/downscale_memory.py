@@ -23,6 +23,12 @@ FACTOR = 2
 SIZE = (720, 1440)
 # steps that are stored, to which all others are links
 STORED = 4
+START = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
 LAZILY = """
 import sys, numpy, xarray, upstroke.xarray
 coarse = xarray.open_zarr(sys.argv[1], decode_times=False, consolidated=False)
@@ -81,14 +87,16 @@ def large_store(path: Path, gigabytes: float) -> int:
 def peak(words: list[str]) -> dict[str, float | int]:
     """Run a program to its end: the most memory that it held, and how long it took."""
     began = time.perf_counter()
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        msg = f"{' '.join(words)} ended with {process.returncode}; its message is above"
+    # what starts a program is counted with it, so a small one does
+    done = subprocess.run([sys.executable, "-S", "-c", START, *words], stdout=subprocess.PIPE, check=False)
+    if done.returncode:
+        msg = f"{' '.join(words)} ended with {done.returncode}; its message is above"
         raise SystemExit(msg)
     # the kernel counts in KiB
-    return {"peak bytes": 1024 * used.ru_maxrss, "s": round(time.perf_counter() - began, 1)}
+    return {
+        "peak bytes": 1024 * int(done.stdout.split()[-1]),
+        "s": round(time.perf_counter() - began, 1),
+    }
 
 
 class emptied:  # noqa: N801

@@ -76,7 +76,7 @@ def synthetic_sst(
     at_sea = [each[~is_land] for each in np.broadcast_arrays(latitude, longitude)]
     climate = _climate(latitude, is_land)[~is_land]
     # a boundary current has land to its west, and is the stronger the nearer
-    strength = _decaying(is_land, 45)[~is_land]
+    strength = _decaying(is_land, 45.0)[~is_land]
     fields = np.full((steps, *size), np.nan, np.float32)
     for step in range(steps):
         drifted = at_sea[1] + np.radians(DRIFT * step)
@@ -95,7 +95,7 @@ def _centres(size: tuple[int, int]) -> tuple[Map, Map]:
 
 def _is_land(latitude: Map, longitude: Map, *, part: float, seed: int) -> NDArray[np.bool_]:
     height = _noise(latitude, longitude, octaves=range(1, 8), fall=0.9, seed=(seed, 1))
-    height += 4 * _step(-72 - np.degrees(latitude), 4) - 2 * _step(np.degrees(latitude) - 74, 6)
+    height += 4 * _step(-72 - np.degrees(latitude), 4.0) - 2 * _step(np.degrees(latitude) - 74, 6.0)
     return height > _quantile(height, np.cos(latitude), 1 - part)
 
 
@@ -104,10 +104,10 @@ def _climate(latitude: Map, is_land: NDArray[np.bool_]) -> Map:
     degrees = np.degrees(latitude)
     mean = 30.5 * np.exp(-((np.abs(degrees - 4) / 43) ** 2.6)) - 2.2
     # trade winds lift cold water along the equator and at the western coasts of continents
-    upwelling = 1.8 * np.exp(-((degrees / 2.5) ** 2)) * (1 - _decaying(is_land, 60))
+    upwelling = 1.8 * np.exp(-((degrees / 2.5) ** 2)) * (1 - _decaying(is_land, 60.0))
     upwelling = (
         upwelling
-        + 4 * np.exp(-(((np.abs(degrees) - 22) / 11) ** 2)) * _decaying(is_land[:, ::-1], 12)[:, ::-1]
+        + 4 * np.exp(-(((np.abs(degrees) - 22) / 11) ** 2)) * _decaying(is_land[:, ::-1], 12.0)[:, ::-1]
     )
     return mean - upwelling
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from upstroke.cli.downscale import evaluate, run, train
+from upstroke.cli.downscale import demo, evaluate, run, train
 
 __all__ = ["app"]
 
@@ -14,3 +14,4 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
+app.command("demo")(demo.demo)
