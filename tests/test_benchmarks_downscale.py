@@ -84,6 +84,8 @@ def test_the_most_memory_of_a_process_is_read():
 def test_a_run_holds_no_more_of_a_longer_input(tmp_path, monkeypatch):
     """Peaks of the resident memory of two runs in this process, the second over four times the steps."""
     monkeypatch.setattr(downscale_memory, "SIZE", (360, 720))
+    # a tenth of what is read together else, so that several blocks are read
+    monkeypatch.setattr("upstroke.apps.downscale.run.MOST_READ", 2**23)
     peaks, steps = [], []
     for place, gigabytes in enumerate((0.02, 0.02, 0.08)):
         source, target = tmp_path / f"{place}.zarr", tmp_path / f"fine{place}.zarr"

@@ -109,7 +109,8 @@ def _climate(latitude: Map, is_land: NDArray[np.bool_]) -> Map:
         upwelling
         + 4 * np.exp(-(((np.abs(degrees) - 22) / 11) ** 2)) * _decaying(is_land[:, ::-1], 12.0)[:, ::-1]
     )
-    return mean - upwelling
+    temperature: Map = mean - upwelling
+    return temperature
 
 
 def _fronts_and_eddies(latitude: Map, longitude: Map, strength: Map, *, seed: int) -> Map:
@@ -183,7 +184,8 @@ def _noise(latitude: Map, longitude: Map, *, octaves: range, fall: float, seed: 
             nodes, place * 2.0**octave, order=2, mode="grid-wrap", prefilter=False
         )
         power += 4.0 ** (-fall * octave)
-    return total / np.sqrt(power)
+    noise: Map = total / np.sqrt(power)
+    return noise
 
 
 def _turn(seed: tuple[int, ...]) -> Map:
