@@ -29,7 +29,7 @@ class Block(NamedTuple):
 
 
 class Command(NamedTuple):
-    """One `$ upstroke ...` line, the output shown under it, and the exit code it must have."""
+    """One `$ upstroke ...` or `$ python ...` line, the output shown under it, and the exit code it must have."""
 
     words: list[str]
     shown: str
@@ -56,7 +56,7 @@ def commands(page: Path) -> list[Command]:
         for session in re.split(r"^\$ ", joined, flags=re.MULTILINE)[1:]:
             typed, _, shown = session.partition("\n")
             words = shlex.split(typed, comments=True)
-            if words[:1] == ["upstroke"]:
+            if words[:1] in (["upstroke"], ["python"]):
                 found.append(Command(words, shown, exit_code, block.line))
     return found
 
@@ -99,14 +99,14 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=page_name)
 def test_commands_do_what_the_page_shows(page, tmp_path):
-    program = Path(sys.executable).with_name("upstroke")
+    programs = {"upstroke": Path(sys.executable).with_name("upstroke"), "python": sys.executable}
     surroundings = os.environ | {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
     checker = doctest.OutputChecker()
     write_files(page, tmp_path)
     for command in commands(page):
         where = f"{page_name(page)}:{command.line}: {shlex.join(command.words)}"
         done = subprocess.run(
-            [program, *command.words[1:]],
+            [programs[command.words[0]], *command.words[1:]],
             cwd=tmp_path, env=surroundings, capture_output=True, text=True, check=False,
         )  # fmt: skip
         said = done.stdout + done.stderr
