@@ -64,10 +64,9 @@ class Row:
 
 def rows() -> list[Row]:
     """The rows of the table."""
-    residual = {"network": "residual", "steps": 1500, "width": 24, "depth": 4}
+    residual = {"network": "residual", "steps": 2500, "width": 24, "depth": 4}
     # another seed, and another quarter of every map held out
     runs = [{**residual, "seed": seed, "fold": (seed + 1) % 4} for seed in SEEDS]
-    with_day = [{**run, "statics": [f"{SEEN[0]}:sst"]} for run in runs]
     return [
         *(Row(name=name, kind="fixed", settings={"method": name}) for name in ("nearest", "linear", "cubic")),
         *(
@@ -80,11 +79,11 @@ def rows() -> list[Row]:
         ),
         *(Row(name=f"residual, seed {run['seed']}", kind="trained", settings=run) for run in runs),
         Row(name="residual, mean of three", kind="mean", settings={"of": runs}),
-        *(
-            Row(name=f"residual and another day, seed {run['seed']}", kind="trained", settings=run)
-            for run in with_day
+        Row(
+            name="residual and another day, seed 0",
+            kind="trained",
+            settings={**runs[0], "statics": [f"{SEEN[0]}:sst"]},
         ),
-        Row(name="residual and another day, mean of three", kind="mean", settings={"of": with_day}),
     ]
 
 

@@ -3,27 +3,12 @@
 import numpy as np
 import pytest
 import torch
-import xarray
 
+from fine_fields import a_field
 from upstroke.apps.downscale.learned.reference import open_references, open_static
 from upstroke.apps.downscale.learned.samples import Patches, Samples
 from upstroke.errors import FileError, OptionError
 from upstroke.ops import block_means
-
-
-def a_field(steps=1, rows=72, columns=96, *, seed=0, land=True, step=2.5, first=-90.0):
-    draw = np.random.default_rng(seed)
-    values = draw.standard_normal((steps, rows, columns)).cumsum(axis=1).cumsum(axis=2).astype(np.float32)
-    if land:
-        values[:, 20:31, 40:47] = np.nan
-    turn = 360 / columns
-    return xarray.Dataset(
-        {"sst": (("time", "lat", "lon"), values), "ice": (("time", "lat", "lon"), values[:, ::-1].copy())},
-        coords={
-            "lat": ("lat", first + step * (np.arange(rows) + 0.5), {"units": "degrees_north"}),
-            "lon": ("lon", turn * (np.arange(columns) + 0.5), {"units": "degrees_east"}),
-        },
-    )
 
 
 @pytest.fixture
@@ -118,7 +103,7 @@ def test_refusals(file, tmp_path):
         "a map must have at least 16 coarse cells along each axis to learn from, 64 fine ones along lat; got 60 in "
         "short.nc; use larger maps"
     )
-    with pytest.raises(OptionError, match="must lie on cells of one size; fine.nc has .* finer.nc has"):
+    with pytest.raises(OptionError, match=r"must lie on cells of one size; fine.nc has .* finer.nc has"):
         open_references([file, tmp_path / "finer.nc"], (4, 4), ["sst"])
     with pytest.raises(FileError) as raised:
         Samples(references=open_references([tmp_path / "empty.nc"], (4, 4), ["sst"]), factor=(4, 4)).example(

@@ -157,8 +157,8 @@ def _words(trained: "Trained", factor: str) -> str:
         f"Trained for {trained.steps} steps; step {trained.best_step} is kept, the best on what is held out."
     )
     use = (
-        f"Everything needed to apply it is in {trained.weights}: upstroke downscale run IN OUT --factor {factor} "
-        f"--method {trained.out}"
+        f"Everything needed to apply it is in {trained.weights}: upstroke downscale run IN OUT "
+        f"--factor {factor} --method {trained.out}"
     )
     return "\n".join([kept, *map(_judged, trained.held_out), use])
 

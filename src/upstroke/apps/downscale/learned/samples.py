@@ -5,7 +5,7 @@ found. What keeps a small network from learning a map by heart:
 
 - the coarse grid is laid anew: it begins at any of the factor[0] x factor[1] fine cells, so that one map
   gives as many different coarse maps;
-- patches are mirrored and change their sign;
+- patches are mirrored, turned (where both factors are alike) and change their sign;
 - a static field is left out where it is itself what is to be found, and now and then elsewhere;
 - stripes of every map, and the last days, are never learnt from; training stops when it gets no better there.
 """
@@ -268,16 +268,20 @@ class Patches:
             starts.append(start % size if periodic else min(max(start, 0), size - side))
         rows, columns = (range(start, start + side) for start in starts)
         sample = example.sample(rows, columns, halo=self.halo, held=False)
-        return altered(sample, draw)
+        return altered(sample, draw, can_turn=len(set(self.samples.factor)) == 1)
 
 
-def altered(sample: Sample, draw: np.random.Generator) -> Sample:
-    """A patch mirrored, of another sign, and with less known of it, as drawn."""
+def altered(sample: Sample, draw: np.random.Generator, *, can_turn: bool) -> Sample:
+    """A patch mirrored, turned, of another sign, and with less known of it, as drawn."""
     inputs, target, counted = sample
     tensors = [*inputs, target, counted]
     for axis in (-2, -1):
         if draw.random() < 0.5:
             tensors = [each.flip(axis) for each in tensors]
+    if can_turn and draw.random() < 0.5:
+        tensors = [each.transpose(-2, -1) for each in tensors]
+        aspect = Inputs._fields.index("aspect")
+        tensors[aspect] = -tensors[aspect]
     inputs, target, counted = Inputs(*tensors[:-2]), tensors[-2], tensors[-1]
     variables = target.shape[1]
     sign = torch.from_numpy(draw.choice([-1.0, 1.0], variables)).to(target.dtype)[:, None, None]
