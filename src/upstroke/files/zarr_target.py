@@ -105,9 +105,12 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - attributes may be anything
 
 def _compressors(encoding: Any, version: int) -> Any:  # noqa: ANN401 - what zarr has
     """The source's own compression where it is of the same format, which is told by the codecs' types."""
-    given = encoding.get("compressors")
-    if not given:
+    given = encoding.get("compressors", "auto")
+    if given == "auto" or given is None:
         return "auto"
+    if len(given) == 0:
+        # a store that was not compressed stays so
+        return None
     from numcodecs.abc import Codec as OldCodec  # type: ignore[import-untyped]
 
     are_old = all(isinstance(each, OldCodec) for each in given)

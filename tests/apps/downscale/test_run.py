@@ -138,6 +138,17 @@ def test_compression_and_growing_axes_are_kept(tmp_path, unlimited, packing):
         np.testing.assert_array_equal(values, downscale(coarse, FACTOR).t.values)
 
 
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("is_compressed", [True, False])
+def test_a_store_is_compressed_as_its_source_was(tmp_path, version, is_compressed):
+    zarr = pytest.importorskip("zarr")
+    made = fields()[["t"]]
+    made.t.encoding = {} if is_compressed else {"compressors": ()}
+    made.to_zarr(tmp_path / "in.zarr", zarr_format=version, consolidated=False)
+    run(tmp_path / "in.zarr", tmp_path / "out.zarr", factor=FACTOR)
+    assert bool(zarr.open_group(tmp_path / "out.zarr", mode="r")["t"].compressors) == is_compressed
+
+
 def test_packed_integers_are_written_as_numbers(tmp_path):
     made = fields()
     made.t.attrs.pop("valid_max")

@@ -40,7 +40,7 @@ __all__ = ["RunReport", "read_steps", "refined_piece", "run"]
 
 ENDINGS = {".nc": "netcdf", ".nc4": "netcdf", ".zarr": "zarr"}
 # Bytes of coarse fields that are read together at most, and of what all threads hold.
-MOST_READ = 2**27
+MOST_READ = 2**26
 MOST_HELD = 2**30
 # What a thread holds beside the fine fields of a piece, in multiples of them.
 BESIDE = 6
