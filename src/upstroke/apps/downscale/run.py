@@ -165,6 +165,15 @@ def run(
         FileError: the source cannot be read, or the target cannot be written.
         OptionError: an argument has no meaning here, or a field is infinite somewhere.
         ShapeError: the grid is not made of uniform rows and columns.
+
+    >>> import tempfile, xarray
+    >>> axes = {"lat": [45.0, 15.0], "lon": [15.0, 45.0, 75.0]}
+    >>> sst = xarray.DataArray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], axes, name="sst")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sst.to_netcdf(f"{folder}/coarse.nc")
+    ...     report = run(f"{folder}/coarse.nc", f"{folder}/fine.nc", factor=(2, 3), progress=False)
+    >>> report.fine.shape, report.fields["sst"].error < 1e-12
+    ((4, 9), True)
     """
     started = time.perf_counter()
     source, target = Path(source), Path(target)
