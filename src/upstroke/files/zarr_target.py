@@ -73,12 +73,11 @@ def create_zarr(
 
 
 def finish_zarr(path: Path, *, version: Literal[2, 3]) -> None:
-    """Gather a store's metadata in one place, where the format has one."""
+    """Gather a store's metadata in one place, as xarray does and looks for it, in version 3 as well."""
     import zarr
 
-    if version == 2:
-        with without_noise():
-            zarr.consolidate_metadata(path, zarr_format=2)
+    with without_noise():
+        zarr.consolidate_metadata(path, zarr_format=version)
 
 
 def _fill(field: LargeField) -> Any:  # noqa: ANN401 - of the field's own type

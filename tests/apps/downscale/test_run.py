@@ -177,6 +177,24 @@ def test_a_store_becomes_one_of_its_own_version(tmp_path, version):
         assert got.kind.dtype == np.int8
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_xarray_opens_the_store_without_a_warning(tmp_path, version):
+    run(source(tmp_path, "in.zarr", zarr_format=version), tmp_path / "out.zarr", factor=FACTOR)
+    with xarray.open_zarr(tmp_path / "out.zarr", decode_times=False) as fine:
+        assert {"t", "kind", "crs", "lat_bnds"} <= set(fine.variables)
+
+
+@pytest.mark.parametrize("ending", [".nc", ".zarr"])
+@pytest.mark.parametrize("unlimited", [[], ["time"]])
+def test_no_step_at_all_is_a_file_without_steps(tmp_path, ending, unlimited):
+    made = fields().drop_vars("kind").isel(time=slice(0, 0))
+    made.encoding["unlimited_dims"] = unlimited
+    report = run(source(tmp_path, made=made), tmp_path / f"out{ending}", factor=FACTOR)
+    assert report.pieces == 0
+    with open_fields(tmp_path / f"out{ending}") as fine:
+        assert fine.t.shape == (0, 2, 12, 24)
+
+
 def test_chunks_that_are_missing_are_said(tmp_path):
     made = fields().fillna(1.0)
     path = source(tmp_path, "in.zarr", made=made, encoding={"t": {"fill_value": 0.0, "chunks": (1, 2, 6, 8)}})
@@ -473,7 +491,8 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("lead", "most"), [((7,), 3), ((4, 5), 7), ((4, 5), 3), ((2, 3, 4), 12), ((), 5), ((0, 3), 4)]
+    ("lead", "most"),
+    [((7,), 3), ((4, 5), 7), ((4, 5), 3), ((2, 3, 4), 12), ((), 5), ((0, 3), 4), ((0,), 3), ((3, 0), 4)],
 )
 @pytest.mark.parametrize("stored", [1, 3])
 def test_blocks_and_pieces_cover_every_step_once(lead, most, stored):

@@ -89,6 +89,8 @@ def read_blocks(
         stored: steps of a chunk in the file; 1 where it has none.
         most: steps that may be held at once.
     """
+    if 0 in lead:
+        return
     read = list(together)
     for axis in reversed(range(len(lead))):
         others = math.prod(read) // read[axis]
