@@ -156,3 +156,22 @@ def test_a_store_whose_metadata_is_no_json_is_refused(tmp_path):
 def test_a_list_without_files_is_refused():
     with pytest.raises(FileError, match=f"^{WANTED}; got an empty list; name at least one$"):
         open_fields([])
+
+
+@pytest.mark.parametrize(
+    ("name", "groups", "remedy"),
+    [
+        ("a.nc", "model/ocean", "bring one to the root, as ncks -G : does"),
+        ("a.zarr", "model", "name one as {path}/model"),
+    ],
+)
+def test_variables_in_groups_are_not_taken_for_none(tmp_path, name, groups, remedy):
+    path = tmp_path / name
+    made = xarray.Dataset({"sst": (("lat", "lon"), np.ones((2, 3)))})
+    if name.endswith(".nc"):
+        made.to_netcdf(path, group="model/ocean", engine="netcdf4")
+    else:
+        made.to_zarr(path, group="model", zarr_format=3, consolidated=False)
+    message = f"{WANTED} with its variables at the root; {path} has them in {groups}; {remedy}"
+    with pytest.raises(FileError, match=f"^{re.escape(message.format(path=path))}$"):
+        open_fields(path)

@@ -130,6 +130,7 @@ def _opened(path: Path, chunks: Mapping[Any, int | str | None] | Literal["auto"]
         with without_noise(), _said(path, kind):
             raw = _raw(path, kind, chunks)
             try:
+                _refuse_groups(path, kind, raw)
                 return _decoded(raw)
             except BaseException:
                 raw.close()
@@ -149,6 +150,39 @@ def _raw(path: Path, kind: FieldFormat, chunks: Any) -> "Dataset":  # noqa: ANN4
     if kind == "zarr":
         return xarray.open_dataset(path, engine="zarr", **usual)
     return xarray.open_dataset(path, engine="netcdf4", **usual)
+
+
+def _refuse_groups(path: Path, kind: FieldFormat, raw: "Dataset") -> None:
+    """Refuse a file whose variables are all in groups below its root, and name these."""
+    if raw.variables or kind == "grib":
+        return
+    groups = _groups_of_netcdf(path) if kind == "netcdf" else _groups_of_zarr(path)
+    if not groups:
+        return
+    remedy = (
+        "bring one to the root, as ncks -G : does" if kind == "netcdf" else f"name one as {path}/{groups[0]}"
+    )
+    msg = f"{WANTED} with its variables at the root; {path} has them in {', '.join(groups)}; {remedy}"
+    raise FileError(msg)
+
+
+def _groups_of_netcdf(path: Path) -> list[str]:
+    import netCDF4
+
+    def below(group: Any, name: str) -> Iterator[str]:  # noqa: ANN401 - netCDF4 has no types
+        for key, each in group.groups.items():
+            if each.variables:
+                yield f"{name}{key}"
+            yield from below(each, f"{name}{key}/")
+
+    with netCDF4.Dataset(path) as file:
+        return list(below(file, ""))
+
+
+def _groups_of_zarr(path: Path) -> list[str]:
+    import zarr
+
+    return sorted(name for name, _ in zarr.open_group(path, mode="r").groups())
 
 
 def _decoded(raw: "Dataset") -> "Dataset":
