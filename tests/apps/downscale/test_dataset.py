@@ -200,11 +200,30 @@ def test_an_array_comes_back_as_an_array():
             {"method": "sinc"},
             "the method must be one of nearest, linear, cubic or the folder of a training run; got 'sinc'",
         ),
+        (
+            {"statics": "orography.nc"},
+            "static fields are for a training run; got them with the method cubic; leave them out",
+        ),
+        (
+            {"conserve": False, "correction": "softmax"},
+            "the plain form has no correction; got softmax; leave out one of the two",
+        ),
     ],
 )
 def test_what_has_no_meaning_is_refused(settings, message):
     with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
         downscale(coarse(), FACTOR, **settings)
+
+
+def test_more_cells_than_can_be_held_are_refused():
+    made = coarse()
+    rows, columns = made.sizes["lat"] * 100_000, made.sizes["lon"] * 200_000
+    message = (
+        f"a step must have at most {2**31} fine cells, which are held together; got {rows} x {columns}; "
+        "take a smaller factor or a part of the globe"
+    )
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        downscale(made, (100_000, 200_000))
 
 
 def test_a_dataset_without_fields_is_refused():

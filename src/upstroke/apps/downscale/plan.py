@@ -31,6 +31,8 @@ Mask: TypeAlias = "str | os.PathLike[str] | DataArray | None"
 FIXED = get_args(FixedMethod)
 # Integers that float32 holds exactly.
 SMALL_INTEGER = 2
+# A step is refined as a whole; the globe at 0.01 degrees has a third of these cells.
+MOST_CELLS = 2**31
 # Encodings that describe how the coarse field lay in its file; its type and its numbers are another matter.
 PLACES = (
     *("chunksizes", "chunks", "preferred_chunks", "contiguous", "original_shape", "source", "shards"),
@@ -134,7 +136,9 @@ def plan_for(
 ) -> Plan:
     """Find the cells, sort the variables, and make what refines each; arguments as for `downscale`."""
     rows, columns = whole_per_axis(factor, 2, name="the factor", least=1)
+    _refuse_without_effect(method, conserve=conserve, correction=correction, statics=statics)
     coarse = cells_of(dataset, y=y, x=x)
+    _refuse_too_fine(coarse, (rows, columns))
     fine, _ = coarse.refined((rows, columns))
     sorted_ = sorting(dataset, coarse, variables=variables, quantity=quantity)
     fraction: NDArray[np.float64] | None = None
@@ -200,6 +204,31 @@ def plan_for(
         notes=(*said, *_notes(dataset, sorted_, without)),
         settings=settings,
     )
+
+
+def _refuse_without_effect(
+    method: str | os.PathLike[str],
+    *,
+    conserve: bool,
+    correction: Correction,
+    statics: Any,  # noqa: ANN401 - a path, a dataset or nothing
+) -> None:
+    if statics is not None and method in FIXED:
+        msg = f"static fields are for a training run; got them with the method {method}; leave them out"
+        raise OptionError(msg)
+    if not conserve and correction != "additive":
+        msg = f"the plain form has no correction; got {correction}; leave out one of the two"
+        raise OptionError(msg)
+
+
+def _refuse_too_fine(coarse: Cells, factor: tuple[int, int]) -> None:
+    rows, columns = (size * parts for size, parts in zip(coarse.shape, factor, strict=True))
+    if rows * columns > MOST_CELLS:
+        msg = (
+            f"a step must have at most {MOST_CELLS} fine cells, which are held together; got {rows} x "
+            f"{columns}; take a smaller factor or a part of the globe"
+        )
+        raise OptionError(msg)
 
 
 class NotTrainedError(OptionError):
