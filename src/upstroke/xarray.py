@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from upstroke.apps.downscale.dataset import downscale
-from upstroke.apps.downscale.plan import Correction, Mask, Quantity
+from upstroke.apps.downscale.plan import Correction, Mask, Quantity, Surface
 from upstroke.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class DatasetAccessor:
         correction: Correction = "additive",
         quantity: Quantity | None = None,
         mask: Mask = None,
+        valid: Surface = "sea",
         variables: Sequence[str] | None = None,
         y: str | None = None,
         x: str | None = None,
@@ -65,6 +66,7 @@ class DatasetAccessor:
             correction=correction,
             quantity=quantity,
             mask=mask,
+            valid=valid,
             variables=variables,
             y=y,
             x=x,
@@ -96,6 +98,7 @@ class ArrayAccessor:
         correction: Correction = "additive",
         quantity: Quantity | None = None,
         mask: Mask = None,
+        valid: Surface = "sea",
         y: str | None = None,
         x: str | None = None,
         statics: "str | os.PathLike[str] | Dataset | None" = None,
@@ -112,6 +115,7 @@ class ArrayAccessor:
             correction=correction,
             quantity=quantity,
             mask=mask,
+            valid=valid,
             y=y,
             x=x,
             statics=statics,

@@ -152,6 +152,15 @@ def test_a_mask_says_where_the_fine_field_is():
     assert int(np.isnan(got).sum()) == 1
 
 
+def test_fields_of_the_land_are_valid_where_a_mask_says_land():
+    dataset = coarse(dtype="float64").isel(time=0, lev=0, drop=True)
+    land = xarray.zeros_like(downscale(dataset, FACTOR).t).rename("lsm")
+    land[3:, 2:] = 1.0
+    for valid, wanted in (("land", land == 1), ("sea", land == 0)):
+        fine = downscale(dataset, FACTOR, mask=land, valid=valid).t
+        np.testing.assert_array_equal(np.isfinite(fine), wanted)
+
+
 def test_lazy_and_eager_give_the_same_numbers():
     dask = pytest.importorskip("dask.array")
     dataset = coarse(steps=4)

@@ -153,6 +153,8 @@ def test_a_mask_says_how_much_of_a_cell_counts():
     assert of(result.as_json(), "cubic")["block_means"]["relative"] < 1e-12
     given = xarray.DataArray(mask, dims=("lat", "lon"), coords=field.coords)
     assert evaluate(field, 2, mask=given).as_json() == result.as_json()
+    land = (1 - given).assign_attrs(standard_name="sea_area_fraction")
+    assert evaluate(field, 2, mask=land, valid="land").as_json() == result.as_json()
 
 
 def test_several_maps_of_which_one_is_empty_are_summed_up():

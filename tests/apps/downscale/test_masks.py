@@ -197,13 +197,13 @@ def test_what_is_no_mask_is_refused(mask, message):
 def test_a_mask_sits_on_the_fine_cells():
     refuses(
         ShapeError,
-        "the 3 cells of lat from 9.75 to 11.25 must be among the 3 cells of lat from 9.875 to 11.375; got others; "
+        "a mask must lie on the fine cells: the 3 cells of lat from 9.75 to 11.25 must be among the 3 cells of lat from 9.875 to 11.375; got others; "
         "interpolate one of the two to the grid of the other first",
         array(SEA).assign_coords(lat=LAT + 0.125),
     )
     refuses(
         ShapeError,
-        "the 6 cells of lat from 9.75 to 11.25 must be among the 3 cells of lat from 9.75 to 11.25; got others; "
+        "a mask must lie on the fine cells: the 6 cells of lat from 9.75 to 11.25 must be among the 3 cells of lat from 9.75 to 11.25; got others; "
         "interpolate one of the two to the grid of the other first",
         array(SEA),
         cells=CELLS.refined(2)[0],

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from upstroke._version import __version__
 from upstroke.apps.downscale.downscaler import Quantity
-from upstroke.apps.downscale.plan import Mask, Plan, Refiner, field_encoding, plan_for
+from upstroke.apps.downscale.plan import Mask, Plan, Refiner, Surface, field_encoding, plan_for
 from upstroke.axes import times
 from upstroke.errors import OptionError
 from upstroke.ops import Correction
@@ -40,6 +40,7 @@ def downscale(
     correction: Correction = "additive",
     quantity: Quantity | None = None,
     mask: Mask = None,
+    valid: Surface = "sea",
     variables: Sequence[str] | None = None,
     y: str | None = None,
     x: str | None = None,
@@ -60,6 +61,7 @@ def downscale(
         quantity: whether values are means over cells or totals in them; by default totals where the cell
             methods say `area: sum`, and means elsewhere.
         mask: the valid fraction of each fine cell: an array, or a file, or file:variable.
+        valid: the surface that the fields have values on, for masks that say where land or sea is.
         variables: names of the fields to refine; by default all.
         y: name of the coordinate of rows, where its attributes do not tell.
         x: name of the coordinate of columns, likewise.
@@ -85,6 +87,7 @@ def downscale(
         "correction": correction,
         "quantity": quantity,
         "mask": mask,
+        "valid": valid,
         "y": y,
         "x": x,
         "statics": statics,

@@ -19,7 +19,7 @@ from upstroke.apps.downscale.accounts import REGIONS, Account, Books, Refine, Re
 from upstroke.apps.downscale.cases import Grids, cases, maps_of, nested, own_grids
 from upstroke.apps.downscale.cells import CellAxis
 from upstroke.apps.downscale.downscaler import FixedMethod, Quantity, downscaler
-from upstroke.apps.downscale.masks import fraction_from
+from upstroke.apps.downscale.masks import Surface, fraction_from
 from upstroke.apps.downscale.scores import finished
 from upstroke.apps.downscale.spectra import resolved
 from upstroke.axes import times
@@ -140,6 +140,7 @@ def evaluate(
     methods: Sequence[str | os.PathLike[str]] = (),
     coarse: "Dataset | DataArray | None" = None,
     mask: "DataArray | NDArray[np.floating] | str | os.PathLike[str] | None" = None,
+    valid: Surface = "sea",
     step: int | None = None,
     quantity: Quantity = "mean",
     y: str | None = None,
@@ -158,6 +159,7 @@ def evaluate(
             means.
         mask: valid part of each fine cell: an array (y, x) from 0 to 1, or what `fraction_from` reads, an
             array with coordinates or a file; by default a cell is valid where it has a value.
+        valid: the surface that the field has values on, for masks that say where land or sea is.
         step: which of the maps, counted over all leading axes; by default all.
         quantity: "mean" where a block has the mean of its cells, "total" where it has their sum.
         y: name of the coordinate of the rows, where it is not to be found by its attributes.
@@ -189,7 +191,7 @@ def evaluate(
         grids = nested(truth.cells, given.cells, factor)
     asked = (*FIXED, *_learned(methods))
     books = judged(
-        cases(truth, grids, coarse=given, mask=_fraction(mask, grids), step=step, quantity=quantity),
+        cases(truth, grids, coarse=given, mask=_fraction(mask, grids, valid), step=step, quantity=quantity),
         grids,
         [each.name for each in asked],
         lambda fraction: {each.name: _refine(each, grids, fraction, truth.name, quantity) for each in asked},
@@ -219,12 +221,12 @@ def evaluate(
 
 
 def _fraction(
-    mask: "DataArray | NDArray[np.floating] | str | os.PathLike[str] | None", grids: Grids
+    mask: "DataArray | NDArray[np.floating] | str | os.PathLike[str] | None", grids: Grids, valid: Surface
 ) -> NDArray[np.float64] | None:
     if mask is None:
         return None
     if not isinstance(mask, np.ndarray):
-        return fraction_from(mask, grids.fine)
+        return fraction_from(mask, grids.fine, valid=valid)
     if mask.shape != grids.fine.shape:
         msg = f"the mask must be on the fine cells, {times(grids.fine.shape)}; got {times(mask.shape)}"
         raise ShapeError(msg)

@@ -116,7 +116,11 @@ def read_fraction(
         array, own = mask, cells_of(mask)
     array = _squeezed(array, own)
     fraction, reading = _read(array, valid)
-    rows, columns = own.y.places_of(cells.y), own.x.places_of(cells.x)
+    try:
+        rows, columns = own.y.places_of(cells.y), own.x.places_of(cells.x)
+    except ShapeError as error:
+        msg = f"a mask must lie on the fine cells: {error}"
+        raise ShapeError(msg) from error
     fraction = np.ascontiguousarray(fraction[np.ix_(rows, columns)])
     if not fraction.any():
         msg = f"a mask must leave at least one cell valid; got none of {fraction.size}, where {reading}"

@@ -15,7 +15,7 @@ from upstroke.apps.downscale.cells import Cells
 from upstroke.apps.downscale.cf import cells_of, coordinates_of
 from upstroke.apps.downscale.downscaler import FixedMethod, Quantity, downscaler
 from upstroke.apps.downscale.kept import Blocks
-from upstroke.apps.downscale.masks import read_fraction
+from upstroke.apps.downscale.masks import Surface, read_fraction
 from upstroke.apps.downscale.variables import Sorting, sorting
 from upstroke.axes import times, whole_per_axis
 from upstroke.errors import OptionError
@@ -25,7 +25,7 @@ from upstroke.ops import Correction
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
-__all__ = ["FIXED", "Correction", "Mask", "Plan", "Quantity", "Refiner", "Repeated", "plan_for"]
+__all__ = ["FIXED", "Correction", "Mask", "Plan", "Quantity", "Refiner", "Repeated", "Surface", "plan_for"]
 
 Mask: TypeAlias = "str | os.PathLike[str] | DataArray | None"
 FIXED = get_args(FixedMethod)
@@ -129,6 +129,7 @@ def plan_for(
     correction: Correction = "additive",
     quantity: Quantity | None = None,
     mask: Mask = None,
+    valid: Surface = "sea",
     variables: Sequence[str] | None = None,
     y: str | None = None,
     x: str | None = None,
@@ -144,7 +145,7 @@ def plan_for(
     fraction: NDArray[np.float64] | None = None
     said: tuple[str, ...] = ()
     if mask is not None:
-        read = read_fraction(mask, fine)
+        read = read_fraction(mask, fine, valid=valid)
         fraction, said = read.fraction, (read.reading,)
     settings = {
         "factor": [rows, columns],

@@ -24,7 +24,7 @@ from upstroke.apps.downscale.dataset import steps_at_once, with_history
 from upstroke.apps.downscale.downscaler import Quantity
 from upstroke.apps.downscale.kept import Kept, kept
 from upstroke.apps.downscale.pieces import Piece, ReadBlock, pieces_of, read_blocks, steps_together
-from upstroke.apps.downscale.plan import FIXED, Plan, Refiner, field_encoding, plan_for
+from upstroke.apps.downscale.plan import FIXED, Plan, Refiner, Surface, field_encoding, plan_for
 from upstroke.errors import FileError, OptionError, UpstrokeError, first_line
 from upstroke.files.field_target import FieldTarget, LargeField
 from upstroke.files.fields import field_format, missing_climate, open_fields
@@ -122,6 +122,7 @@ def run(
     correction: Correction = "additive",
     quantity: Quantity | None = None,
     mask: str | os.PathLike[str] | None = None,
+    valid: Surface = "sea",
     variables: Sequence[str] | None = None,
     y: str | None = None,
     x: str | None = None,
@@ -151,6 +152,7 @@ def run(
         correction: how the last correction changes a block: "additive", "multiplicative" or "softmax".
         quantity: whether values are means over cells or totals in them; by default as each variable says.
         mask: file, or file:variable, with the valid fraction of each fine cell.
+        valid: the surface that the fields have values on, for masks that say where land or sea is.
         variables: names of the fields to refine; by default all.
         y: name of the coordinate of rows, where its attributes do not tell.
         x: name of the coordinate of columns, likewise.
@@ -190,6 +192,7 @@ def run(
                 correction=correction,
                 quantity=quantity,
                 mask=mask,
+                valid=valid,
                 variables=variables,
                 y=y,
                 x=x,

@@ -76,6 +76,14 @@ def evaluate(
             rich_help_panel=FIELDS,
         ),
     ] = None,
+    valid: Annotated[
+        Literal["sea", "land"],
+        typer.Option(
+            "--valid",
+            help="Where FINE has values, for a mask that says where land or sea is.",
+            rich_help_panel=FIELDS,
+        ),
+    ] = "sea",
     step: Annotated[
         str,
         typer.Option(
@@ -114,6 +122,7 @@ def evaluate(
         variable=variable,
         methods=methods or [],
         mask=mask,
+        valid=valid,
         step=_step(step),
         quantity=quantity,
     )
@@ -128,6 +137,7 @@ def _found(
     variable: str | None,
     methods: list[str],
     mask: str | None,
+    valid: Literal["sea", "land"],
     step: int | None,
     quantity: Literal["mean", "total"],
 ) -> "Evaluation":
@@ -142,6 +152,7 @@ def _found(
         methods=methods,
         coarse=given,
         mask=mask,
+        valid=valid,
         step=step,
         quantity=quantity,
         source=fine.name,

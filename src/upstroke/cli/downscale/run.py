@@ -60,6 +60,14 @@ def run(
             "--mask", metavar="FILE[:VAR]", help="Valid fraction of each fine cell.", rich_help_panel=FIELDS
         ),
     ] = None,
+    valid: Annotated[
+        Literal["sea", "land"],
+        typer.Option(
+            "--valid",
+            help="Where the fields have values, for a mask that says where land or sea is.",
+            rich_help_panel=FIELDS,
+        ),
+    ] = "sea",
     variables: Annotated[
         list[str] | None,
         typer.Option(
@@ -130,6 +138,7 @@ def run(
         correction=correction,
         quantity=quantity,
         mask=mask,
+        valid=valid,
         variables=variables,
         y=y,
         x=x,
