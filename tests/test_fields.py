@@ -66,16 +66,25 @@ def test_flags_stay_integers_and_whole_metres_do_not(tmp_path):
             "kind": ("x", np.array([1, 2], np.int8), {"flag_values": [1, 2], "units": "1"}),
             "height": (("y", "x"), np.array([[7, -1]], np.int16), {"units": "m"}),
             "number": (("y", "x"), np.array([[7, -1]], np.int16)),
+            "people": (
+                ("y", "x"),
+                np.array([[7, -1]], np.int32),
+                {"units": "1", "cell_methods": "area: sum"},
+            ),
         }
     )
     fields.height.encoding["_FillValue"] = np.int16(-1)
     fields.number.encoding["_FillValue"] = np.int16(-1)
+    fields.people.encoding["_FillValue"] = np.int32(-1)
     with open_fields(written(tmp_path, "kinds.nc", fields)) as got:
         assert got.kind.dtype == np.int8
         assert got.number.dtype == np.int16
         assert got.number.values.tolist() == [[7, -1]]
         assert got.height.dtype == np.float32
         assert np.isnan(got.height.values[0, 1])
+        assert got.people.dtype == np.float64
+        assert got.people.values[0, 0] == 7
+        assert np.isnan(got.people.values[0, 1])
         assert holds_kinds(got.kind.variable)
         assert not holds_kinds(got.height.variable)
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ GRIB, LOOKED_AT = b"GRIB", 512
 ZARR_GROUPS = ("zarr.json", ".zgroup", ".zmetadata")
 # Integers that stand for kinds of things, where a mean of two of them has no meaning.
 FLAGS = ("flag_values", "flag_masks", "flag_meanings")
+MEASURED = re.compile(r": (mean|sum)\b")
 NO_UNITS = {"", "1", "none", "unitless", "-", "flag", "category", "code", "index"}
 # Small integers, and scale and offset with them, have fewer digits than float32.
 SMALL_INTEGER = 2
@@ -201,7 +203,8 @@ def _decoded(raw: "Dataset") -> "Dataset":
 def holds_kinds(variable: "Variable") -> bool:
     """Whether numbers stand for kinds of things, such as flags, so that no mean of two has a meaning.
 
-    Flags say so in their attributes; of other integers those without units are taken for kinds.
+    Flags say so in their attributes; of other integers those without units are taken for kinds, unless their
+    cell methods say that they are means or sums.
 
     >>> import xarray
     >>> holds_kinds(xarray.Variable("x", [1, 2])), holds_kinds(xarray.Variable("x", [1, 2], {"units": "m"}))
@@ -209,7 +212,9 @@ def holds_kinds(variable: "Variable") -> bool:
     """
     if any(each in variable.attrs for each in FLAGS) or variable.dtype.kind == "b":
         return True
-    return variable.dtype.kind in "iu" and str(variable.attrs.get("units", "")).strip().lower() in NO_UNITS
+    if variable.dtype.kind not in "iu" or MEASURED.search(str(variable.attrs.get("cell_methods", ""))):
+        return False
+    return str(variable.attrs.get("units", "")).strip().lower() in NO_UNITS
 
 
 def _is_packed(variable: "Variable") -> bool:

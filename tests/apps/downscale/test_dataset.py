@@ -82,6 +82,18 @@ def test_coordinates_attributes_and_what_is_not_horizontal_are_kept():
     assert dataset.attrs["history"] == "made"
 
 
+def test_what_attributes_say_of_the_coarse_field_alone_is_left_out():
+    dataset = coarse()
+    of_all = {"units": "K", "GRIB_shortName": "t", "GRIB_typeOfLevel": "surface"}
+    of_grid = {"GRIB_Nx": 8, "GRIB_iDirectionIncrementInDegrees": 45.0, "GRIB_numberOfPoints": 32}
+    dataset.t.attrs = {**of_all, **of_grid, "GRIB_latitudeOfFirstGridPointInDegrees": 1.0, "valid_max": 3.0}
+    dataset.lat.attrs["actual_range"] = [-67.5, 67.5]
+    fine = downscale(dataset, FACTOR)
+    assert fine.t.attrs == of_all
+    assert "actual_range" not in fine.lat.attrs
+    assert downscale(dataset, FACTOR, method="nearest").t.attrs == {**of_all, "valid_max": 3.0}
+
+
 def test_what_is_left_out_is_said():
     dataset = coarse().assign(zonal=("lat", np.ones(6)))
     dataset = dataset.assign_coords(geo=(("lat", "lon"), np.ones((6, 8))))
@@ -116,6 +128,20 @@ def test_flags_are_copied_and_whole_numbers_with_units_refined():
         "orog: whole numbers are refined as numbers with a fraction",
         "kind, is_land, count: flags or counts without units are copied from each cell to its parts",
     )
+
+
+def test_counts_are_totals_once_they_say_so_and_never_copied_as_totals():
+    people = np.arange(48, dtype=np.int32).reshape(6, 8)
+    dataset = coarse().assign(people=(("lat", "lon"), people))
+    message = (
+        "a total must be of numbers; got people, whole numbers without units, which are taken for kinds; give "
+        "it units, or cell_methods such as 'area: sum'"
+    )
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        downscale(dataset, FACTOR, variables=["people"], quantity="total")
+    dataset.people.attrs["cell_methods"] = "area: sum"
+    fine = downscale(dataset, FACTOR, variables=["people"]).people.values
+    np.testing.assert_allclose(fine.reshape(6, 2, 8, 3).sum((1, 3)), people, rtol=1e-12, atol=1e-12)
 
 
 def test_rows_beyond_a_pole_are_copied_to_those_that_are_there():

@@ -52,6 +52,8 @@ GEOGRAPHIC: dict[Way, tuple[str, ...]] = {
 SPHERE: dict[Way, Kind] = {"y": "latitude", "x": "longitude"}
 ROUND = 360.0
 POLE = 90.0
+# Attributes that the finer coordinate does not share: its outermost values are others.
+OF_THE_COARSE = ("actual_range", "valid_range", "valid_min", "valid_max")
 # Latitudes may be beyond +-90 by what a float32 loses.
 PAST_POLE = 1e-4
 # A regular Gaussian grid of any size is off by 1 % of a row at its poles; decimals in files are off by less.
@@ -538,7 +540,7 @@ def _as_in(like: "Dataset | DataArray", name: str) -> tuple[dict[str, Any], str,
     if name not in known:
         return {}, f"{name}_bnds", "bnds"
     source = known[name]
-    attrs = {str(key): value for key, value in source.attrs.items()}
+    attrs = {str(key): value for key, value in source.attrs.items() if key not in OF_THE_COARSE}
     bounds = str(attrs.get("bounds") or source.encoding.get("bounds") or f"{name}_bnds")
     has_them = bounds in getattr(like, "variables", like.coords)
     others = [str(dim) for dim in like[bounds].dims if dim not in source.dims] if has_them else []

@@ -100,7 +100,7 @@ def downscale(
         made = _of_array(given, factor, settings)
         return cast(Fields, made)
     plan = plan_for(given, factor, variables=variables, **settings)
-    fields = {name: _refined(plan, given.variables[name], each) for name, each in plan.refiners.items()}
+    fields = {name: _refined(plan, name, given.variables[name]) for name in plan.refiners}
     words = f"downscale(factor={times(plan.factor)}, method={str(method)!r})"
     attrs = with_history(plan.frame.attrs, f"upstroke {__version__} {words}")
     made = in_order(plan.frame.assign(fields), like=given).assign_attrs(attrs)
@@ -135,23 +135,24 @@ def _of_array(array: "DataArray", factor: int | tuple[int, int], settings: dict[
     name = "field" if array.name is None else str(array.name)
     dataset = array.to_dataset(name=name)
     plan = plan_for(dataset, factor, variables=[name], **settings)
-    fine = plan.frame.assign({name: _refined(plan, array.variable, plan.refiners[name])})[name]
+    fine = plan.frame.assign({name: _refined(plan, name, array.variable)})[name]
     for each in plan.horizontal:
         if each in fine.coords:
             fine[each].attrs.pop("bounds", None)
     return fine.rename(array.name)
 
 
-def _refined(plan: Plan, variable: "Variable", refiner: Refiner) -> "Variable":
+def _refined(plan: Plan, name: str, variable: "Variable") -> "Variable":
     import xarray
 
+    refiner = plan.refiners[name]
     dims = plan.dims(variable.dims)
     data = variable.transpose(*dims).data
     fine = (
         _lazily(data, refiner, plan) if hasattr(data, "dask") else in_slabs(np.asarray(data), refiner, plan)
     )
     encoding = field_encoding(variable.encoding, refiner.dtype)
-    return xarray.Variable(dims, fine, dict(variable.attrs), encoding)
+    return xarray.Variable(dims, fine, plan.attributes(name, variable), encoding)
 
 
 def in_slabs(fields: NDArray[Any], refiner: Refiner, plan: Plan) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from upstroke.files.fields import holds_kinds, open_fields
 from upstroke.ops import Correction
 
 if TYPE_CHECKING:
-    from xarray import DataArray, Dataset
+    from xarray import DataArray, Dataset, Variable
 
 __all__ = ["FIXED", "Correction", "Mask", "Plan", "Quantity", "Refiner", "Repeated", "Surface", "plan_for"]
 
@@ -31,6 +32,12 @@ Mask: TypeAlias = "str | os.PathLike[str] | DataArray | None"
 FIXED = get_args(FixedMethod)
 # Integers that float32 holds exactly.
 SMALL_INTEGER = 2
+# Ranges that were true of the coarse field; a smooth field goes beyond them, and some readers hide what does.
+RANGES = ("valid_min", "valid_max", "valid_range", "actual_range")
+# What cfgrib notes of the coarse grid, beside its coordinates.
+GRID_OF_GRIB = re.compile(
+    r"GRIB_(N[xyij]|numberOfPoints|latitudeOf\w+|longitudeOf\w+|[ij]DirectionIncrement\w*|D[xy]\w*)"
+)
 # A step is refined as a whole; the globe at 0.01 degrees has a third of these cells.
 MOST_CELLS = 2**31
 # Encodings that describe how the coarse field lay in its file; its type and its numbers are another matter.
@@ -114,6 +121,15 @@ class Plan:
     def horizontal(self) -> tuple[str, str]:
         """Names of the dimensions of rows and columns."""
         return self.coarse.y.name, self.coarse.x.name
+
+    def attributes(self, name: str, variable: "Variable") -> dict[str, Any]:
+        """What a coarse field's attributes say that is true of the fine one as well."""
+        attrs = {
+            str(key): value for key, value in variable.attrs.items() if not GRID_OF_GRIB.fullmatch(str(key))
+        }
+        if self.refiners[name].quantity is None or self.settings["method"] == "nearest":
+            return attrs
+        return {key: value for key, value in attrs.items() if key not in RANGES}
 
     def dims(self, dims: Sequence[Any]) -> tuple[str, ...]:
         """Order of a fine field's dimensions: rows and columns last."""

@@ -44,8 +44,6 @@ MOST_READ = 2**26
 MOST_HELD = 2**30
 # What a thread holds beside the fine fields of a piece, in multiples of them.
 BESIDE = 6
-# Ranges that were true of the coarse field; a smooth field goes beyond them, and some readers hide what does.
-RANGES = ("valid_min", "valid_max", "valid_range", "actual_range")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -466,9 +464,7 @@ class _Job:
         """A variable of the field's shape that takes no memory."""
         import xarray
 
-        attrs = dict(self.coarse.variables[field.name].attrs)
-        if self.plan.refiners[field.name].quantity is not None and self.plan.settings["method"] != "nearest":
-            attrs = {key: value for key, value in attrs.items() if key not in RANGES}
+        attrs = self.plan.attributes(field.name, self.coarse.variables[field.name])
         return xarray.Variable(field.dims, np.broadcast_to(field.dtype.type(0), field.shape), attrs)
 
     def _is_text(self, name: str) -> bool:

@@ -57,7 +57,8 @@ def sorting(
         quantity: what a value is of its cell; None: as each variable says.
 
     Raises:
-        OptionError: A name is not one of a variable on the cells, or there is no such variable.
+        OptionError: A name is not one of a variable on the cells, or there is no such variable, or one that
+            is named holds kinds, which are no quantity.
     """
     y, x = cells.y.name, cells.x.name
     own = _own_coordinates(dataset, cells)
@@ -65,6 +66,7 @@ def sorting(
         str(name) for name, each in dataset.data_vars.items() if {y, x} <= set(each.dims) and name not in own
     ]
     _refuse_names(dataset, on_cells, variables, y=y, x=x)
+    _refuse_kinds(dataset, variables, quantity)
     chosen = on_cells if variables is None else list(dict.fromkeys(variables))
     refined: dict[str, Quantity] = {}
     copied, kept, left_out = [], [], {}
@@ -131,4 +133,15 @@ def _refuse_names(
         if name not in on_cells:
             there = ", ".join(on_cells)
             msg = f"there must be a variable {name!r} on {y} and {x}; got {there}; name one of these"
+            raise OptionError(msg)
+
+
+def _refuse_kinds(dataset: "Dataset", variables: Sequence[str] | None, quantity: Quantity | None) -> None:
+    """Refuse to copy what is named as a quantity: copies of a total are a multiple of it."""
+    for name in variables or ():
+        if quantity is not None and holds_kinds(dataset[name].variable):
+            msg = (
+                f"a {quantity} must be of numbers; got {name}, whole numbers without units, which are taken "
+                "for kinds; give it units, or cell_methods such as 'area: sum'"
+            )
             raise OptionError(msg)
