@@ -6,6 +6,7 @@ which all other tests run.
 
 import io
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -13,9 +14,10 @@ from torch import nn
 
 from tolerance import assert_same
 from upstroke import upsample
+from upstroke.nn.conserve import Conserve, ConservingInterpolation
 from upstroke.nn.interpolation import Interpolation
 from upstroke.nn.upsampler import Upsampler
-from upstroke.ops import native
+from upstroke.ops import Correction, block_means, native
 from upstroke.ops.kernels import instructions
 from upstroke.polyphase import Affine, Polyphase, cubic, linear, transposed
 
@@ -52,6 +54,19 @@ class Learns(nn.Module):
 
     def forward(self, x):
         return upsample(x, replace(self.operator, taps=self.taps))
+
+
+class Keeps(nn.Module):
+    """A resize that keeps block means, and a correction over the samples that count."""
+
+    def __init__(self, form: Correction) -> None:
+        super().__init__()
+        self.resize = ConservingInterpolation((2, 3), border=("clamp", "circular"))
+        self.conserve = Conserve((2, 3), form=form)
+
+    def forward(self, x):
+        y = self.resize(x)
+        return self.conserve(y.sin() + 2, x, (y > -1).to(y.dtype))
 
 
 MODULES = {
@@ -104,6 +119,41 @@ def test_exported_saved_and_loaded(module):
 
 def _operator(module):
     return module.operator.operator if isinstance(module.operator, Affine) else module.operator
+
+
+@pytest.mark.parametrize("form", get_args(Correction))
+def test_what_keeps_block_means_is_compiled_whole(form):
+    module = Keeps(form)
+    # one of them for sizes that change
+    is_dynamic = form == "additive"
+    compiled = torch.compile(module, fullgraph=True, backend="eager", dynamic=is_dynamic)
+    for x in (X, LARGER) if is_dynamic else (X,):
+        assert_same(compiled(x), module(x))
+
+
+def test_what_keeps_block_means_is_exported_in_pytorchs_own_operators():
+    module = Keeps("additive")
+    sizes = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    program = torch.export.export(module, (X,), dynamic_shapes=(sizes,))
+    for x in (X, LARGER):
+        assert_same(program.module()(x), module(x))
+    assert not [node for node in program.graph.nodes if str(node.target).startswith("upstroke.")]
+
+
+def test_areas_are_solved_for_where_they_are_compiled():
+    areas = torch.linspace(0, 3.1, 11, dtype=torch.float64).cos().diff().abs()
+    areas[:2] = 0
+    module, x = ConservingInterpolation(2, weights=(areas, None)), X.double()
+    compiled = torch.compile(module, fullgraph=True, backend="eager")(x)
+    assert_same(compiled, module(x))
+    assert_same(block_means(compiled, (2, 2), weights=areas[:, None])[..., 1:, :], x[..., 1:, :])
+
+
+def test_torch_func_passes_through_what_keeps_block_means():
+    module, x = Keeps("additive"), X.double()
+    assert_same(torch.func.vmap(lambda x: module(x[None])[0])(x), module(x))
+    (expected,) = torch.autograd.grad(module(x.requires_grad_()).square().sum(), x)
+    assert_same(torch.func.grad(lambda x: module(x).square().sum())(x.detach()), expected)
 
 
 def test_operators_alike_in_all_but_their_support_are_told_apart():

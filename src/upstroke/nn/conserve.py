@@ -12,7 +12,10 @@ from upstroke.axes import times, whole_per_axis
 from upstroke.errors import OptionError, ShapeError
 from upstroke.grid import Grid
 from upstroke.nn._arguments import check_axes, check_maps
-from upstroke.ops import Correction, Prefilter, conserving_upsample, corrected, prefilter
+from upstroke.ops import Correction, Impl, Prefilter, block_means, corrected, prefilter, upsample
+from upstroke.ops.blocks import block_sums, spread
+from upstroke.ops.prefilter import solved_densely
+from upstroke.ops.recorded import is_recorded
 from upstroke.polyphase import Border, Polyphase, bspline, linear, nearest
 
 __all__ = ["Conserve", "ConservingInterpolation"]
@@ -142,6 +145,7 @@ class ConservingInterpolation(nn.Module):
             self._operators = [
                 _one_axis(mode, s, kind) for s, kind in zip(self.scale, self.border, strict=True)
             ]
+            self._operator = replace(_KERNELS[mode](self.scale, ndim=ndim), border=self.border)
         self._prefilters: dict[tuple[int, int], Prefilter] = {}
 
     def forward(self, x: Float[Tensor, "b c *space"]) -> Float[Tensor, "b c *grown"]:
@@ -152,8 +156,16 @@ class ConservingInterpolation(nn.Module):
         """
         check_maps(x, ndim=len(self.scale))
         enough = x.to(torch.promote_types(x.dtype, torch.float32))
-        prefilters = [self._prefilter(axis, size) for axis, size in enumerate(x.shape[2:])]
-        return conserving_upsample(enough, self._operators, prefilters).to(x.dtype)
+        for axis, size in enumerate(x.shape[2:] if self.mode != "nearest" else ()):
+            # a compiler, or an export for any size
+            if torch.compiler.is_dynamo_compiling() or not isinstance(size, int):
+                enough = solved_densely(self._means_of_cells(axis, size).to(x.device), enough, 2 + axis)
+            else:
+                enough = self._prefilter(axis, size)(enough, dim=2 + axis)
+        # a layer that leaves Python is made of PyTorch's own operators
+        impl: Impl = "transposed" if is_recorded() else "auto"
+        y = upsample(enough.flatten(0, 1)[:, None], self._operator, impl=impl)
+        return y.reshape(*x.shape[:2], *y.shape[2:]).to(x.dtype)
 
     @property
     def grid(self) -> Grid:
@@ -165,10 +177,18 @@ class ConservingInterpolation(nn.Module):
         weighted = "" if all(each is None for each in self._weights) else ", weighted"
         return f"scale={times(self.scale)}, mode={self.mode!r}, border={self.border}{weighted}"
 
-    def _prefilter(self, axis: int, size: int) -> Prefilter | None:
-        # nearest keeps means as it is
-        if self.mode == "nearest":
-            return None
+    def _means_of_cells(self, axis: int, size: int) -> Tensor:
+        """D T along an axis as a dense matrix, from what it makes of each cell: a compiler reads it."""
+        cells = torch.eye(size, dtype=torch.float64)[:, None]
+        made = upsample(cells, self._operators[axis], impl="transposed")
+        weights, scale = self._weights[axis], (self.scale[axis],)
+        if weights is not None:
+            # a block without weight is taken with all alike, as in `prefilter`
+            total = block_sums(weights, scale)
+            weights = torch.where(spread(total, scale) > 0, weights, 1)
+        return block_means(made[:, 0], scale, weights=weights).T
+
+    def _prefilter(self, axis: int, size: int) -> Prefilter:
         if (axis, size) not in self._prefilters:
             self._prefilters[axis, size] = prefilter(self._operators[axis], size, weights=self._weights[axis])
         return self._prefilters[axis, size]

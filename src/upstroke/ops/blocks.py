@@ -67,8 +67,8 @@ def usable(weights: Tensor, y: Tensor, scale: tuple[int, ...]) -> Tensor:
 def blank(y: Float[Tensor, "*fine"], weights: Tensor) -> Float[Tensor, "*fine"]:
     """The samples with 0 for those without weight, which no gradient enters whatever they are."""
     counted = weights > 0
-    # asked only where the answer is at hand: a compiled graph serves any weights
-    if not torch.compiler.is_compiling() and bool(counted.all()):
+    # asked only where the answer is at hand: a graph serves any weights
+    if not (torch.compiler.is_compiling() or is_recorded()) and bool(counted.all()):
         return y
     return torch.where(counted, y, 0)
 
@@ -98,7 +98,10 @@ def spread(numbers: Float[Tensor, "*coarse"], scale: tuple[int, ...]) -> Float[T
 
 def _has_kernels(maps: Tensor, scale: tuple[int, ...]) -> bool:
     """Whether blocks are summed and filled by the compiled kernels; PyTorch takes several times as long."""
-    return len(scale) <= 3 and maps.numel() > 0 and native.runs_on(maps.device) and not is_recorded()
+    # a compiler makes one loop of PyTorch's own
+    if torch.compiler.is_compiling() or len(scale) > 3:
+        return False
+    return maps.numel() > 0 and native.runs_on(maps.device) and not is_recorded()
 
 
 @lru_cache(maxsize=64)

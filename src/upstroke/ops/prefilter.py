@@ -9,12 +9,14 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from upstroke.errors import OptionError, ShapeError
 from upstroke.ops.bordered import Factors, factorised
+from upstroke.ops.recorded import is_recorded
 from upstroke.polyphase import Polyphase
 
-__all__ = ["Prefilter", "prefilter"]
+__all__ = ["Prefilter", "prefilter", "solved_densely"]
 
 # Columns are added cell by cell, so that a wide kernel over a short axis finds each cell as often as it must.
 Band = NDArray[np.float64]
@@ -53,8 +55,15 @@ class Prefilter:
     @cached_property
     def condition(self) -> float:
         """Condition number of D T in the maximum norm: what rounding in x may be magnified by."""
-        inverse = self(torch.eye(self.size, dtype=torch.float64), dim=0)
-        return float(np.abs(self.band).sum(axis=0).max() * inverse.abs().sum(dim=1).max())
+        return float(np.abs(self.band).sum(axis=0).max() * np.abs(self.inverse).sum(axis=1).max())
+
+    @cached_property
+    def inverse(self) -> NDArray[np.float64]:
+        """The dense matrix (size, size) that the solve amounts to."""
+        with _disable_current_modes():
+            solved = self.factors.solve(torch.eye(self.size, dtype=torch.float64), 0)
+        made: NDArray[np.float64] = solved.numpy()
+        return made
 
     def __call__(self, x: Float[Tensor, "*shape"], *, dim: int) -> Float[Tensor, "*shape"]:
         """Solve (D T) c = x along an axis, in float64, for every other index; c has the dtype of x.
@@ -68,8 +77,31 @@ class Prefilter:
                 f"got shape {tuple(x.shape)}"
             )
             raise ShapeError(msg)
+        if torch.compiler.is_dynamo_compiling():
+            return solved_densely(self._matrix().to(x.device), x, dim)
+        if is_recorded():
+            inverse = torch.from_numpy(self.inverse).to(x.device)
+            product: Tensor = torch.tensordot(inverse, x.to(torch.float64), dims=([1], [dim]))
+            return product.movedim(0, dim).to(x.dtype)
         solved: Tensor = _Solve.apply(x, self, dim % x.ndim)  # type: ignore[no-untyped-call]
         return solved
+
+    def _matrix(self) -> Tensor:
+        """D T as a dense matrix."""
+        entries, size = self.band.shape
+        rows = torch.arange(size).expand(entries, size)
+        columns = (rows + torch.arange(entries)[:, None] - self.lower) % size
+        empty = torch.zeros(size, size, dtype=torch.float64)
+        return empty.index_put((rows, columns), torch.from_numpy(self.band), accumulate=True)
+
+
+def solved_densely(
+    matrix: Float[Tensor, "size size"], x: Float[Tensor, "*shape"], dim: int
+) -> Float[Tensor, "*shape"]:
+    """Solve along an axis, in float64, by operators that a compiler reads; the dtype stays."""
+    columns = x.to(torch.float64).movedim(dim, 0)
+    solved: Tensor = torch.linalg.solve(matrix, columns.reshape(len(matrix), -1))
+    return solved.reshape(columns.shape).movedim(0, dim).to(x.dtype)
 
 
 class _Solve(torch.autograd.Function):
@@ -114,8 +146,9 @@ def prefilter(operator: Polyphase, size: int, *, weights: Tensor | None = None) 
     if size < 1:
         msg = f"size must be at least 1; got {size}"
         raise OptionError(msg)
-    shares = _shares(weights, operator.scale[0], size)
-    return _inverse(operator, shares)
+    # numbers of the operator, also where a graph is exported
+    with _disable_current_modes():
+        return _inverse(operator, _shares(weights, operator.scale[0], size))
 
 
 def _shares(weights: Tensor | None, scale: int, size: int) -> NDArray[np.float64]:
