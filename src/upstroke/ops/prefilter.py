@@ -100,7 +100,7 @@ def solved_densely(
 ) -> Float[Tensor, "*shape"]:
     """Solve along an axis, in float64, by operators that a compiler reads; the dtype stays."""
     columns = x.to(torch.float64).movedim(dim, 0)
-    solved: Tensor = torch.linalg.solve(matrix, columns.reshape(len(matrix), -1))
+    solved: Tensor = torch.linalg.solve(matrix, columns.reshape(columns.shape[0], -1))
     return solved.reshape(columns.shape).movedim(0, dim).to(x.dtype)
 
 
