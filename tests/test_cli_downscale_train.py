@@ -43,7 +43,7 @@ def test_what_was_trained_is_said_and_can_be_applied(file, tmp_path):
         f"upstroke: a new run needs a new folder; {out} holds a run already; resume it, or choose another name\n"
     )
     quiet = upstroke(file, "--factor", "4x2", "--variable", "sst", "--out", out, *small, "--overwrite", "-q")
-    assert (quiet.exit_code, quiet.output) == (0, "")
+    assert (quiet.exit_code, quiet.output) == (0, result.stdout)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ ADVERTS = (
     "💡",
     # one epoch is how the harness asks for a number of steps
     "`Trainer.fit` stopped: `max_epochs=1` reached",
+    # how often a run is validated was asked for
+    "`Trainer(val_check_interval=1)` was configured",
     # the harness says itself what it goes on from, and that it was interrupted
     "Restoring states from the checkpoint path",
     "Restored all states from the checkpoint",

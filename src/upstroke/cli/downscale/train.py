@@ -106,13 +106,13 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where there is a run.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Learn to refine fields from fine ones that are made coarse, and judge it where nothing was learnt from.
+    """Learn to refine fields from fine ones that are made coarse, and judge it on others.
 
-    A quarter of every map and the last steps are held out. There training stops when it gets no better, and
-    the network's share in the answer is set: where it learnt nothing that holds, the answer is the cubic.
-    Exit codes: 0 done; 2 could not be read or written.
+    A quarter of every map and the last steps are held out. There it is judged, training stops
+    when it gets no better, and the network's share in the answer is set: where it learnt nothing
+    that holds, the answer is the cubic. Exit codes: 0 done; 2 could not be read or written.
 
-    upstroke downscale train sst_025deg_20*.nc --variable sst --factor 4 --out sst-run
+    upstroke downscale train sst_20*.nc --variable sst --factor 4 --out sst-run
 
     upstroke downscale run sst_1deg.nc sst_025deg.nc --factor 4 --method sst-run
     """
@@ -145,10 +145,9 @@ def train(
         overwrite=overwrite,
         progress=not quiet and sys.stderr.isatty(),
     )
-    if quiet:
-        return
-    for note in trained.notes:
-        typer.echo(f"Note: {note}.", err=True)
+    if not quiet:
+        for note in trained.notes:
+            typer.echo(f"Note: {note}.", err=True)
     typer.echo(_words(trained, factor))
 
 

@@ -1,12 +1,11 @@
 """The file of a trained network refines coarse fields, of any size and place, keeping their block means."""
 
-import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,16 +17,11 @@ from upstroke.apps.downscale.downscaler import Downscaler, Quantity, downscaler
 from upstroke.apps.downscale.fill import LandFill, land_fill
 from upstroke.apps.downscale.learned.maps import Ground, maps_of, parts_of, tiles
 from upstroke.apps.downscale.learned.model import Network, statics_of, unpacked
-from upstroke.apps.downscale.learned.reference import static_values
 from upstroke.apps.downscale.learned.statics import Static
 from upstroke.axes import times
 from upstroke.errors import FileError, OptionError, ShapeError
-from upstroke.files.fields import open_fields
 from upstroke.files.safetensors import read_safetensors
 from upstroke.ops import corrected
-
-if TYPE_CHECKING:
-    from xarray import DataArray, Dataset
 
 __all__ = ["Learned", "LearnedDownscaler", "load_learned"]
 
@@ -106,7 +100,7 @@ class Learned:
         variable: str | None = None,
         fraction: NDArray[np.float64] | None = None,
         quantity: Quantity = "mean",
-        statics: "Mapping[str, NDArray[Any]] | Dataset | str | os.PathLike[str] | None" = None,
+        statics: Mapping[str, NDArray[Any]] | None = None,
         conserve: bool = True,
     ) -> "LearnedDownscaler":
         """What refines fields on these cells.
@@ -117,8 +111,7 @@ class Learned:
                 better than one by one where they were learnt together.
             fraction: of each fine cell, the part that is valid; None: all of it.
             quantity: whether a value is a mean over its cell or the total in it.
-            statics: static fields by name, in place of those in the file: arrays on the fine cells, or a
-                dataset or a file of fields that cover these.
+            statics: static fields on the fine cells by name, in place of those in the file.
             conserve: make block means exact at the end. A transposed convolution whose mass is not 1 is never
                 corrected.
 
@@ -134,8 +127,7 @@ class Learned:
             raise OptionError(msg)
         self._check_spacing(coarse)
         fine, _ = coarse.refined(self.factor)
-        given = open_fields(statics) if isinstance(statics, str | os.PathLike) else statics or {}
-        fields = [self._static(each, fine, given.get(each.name)) for each in self.statics]
+        fields = [self._static(each, fine, (statics or {}).get(each.name)) for each in self.statics]
         fixed = downscaler(coarse, self.factor, method="cubic", quantity=quantity, fraction=fraction)
         return LearnedDownscaler(
             learned=self,
@@ -160,12 +152,9 @@ class Learned:
             raise OptionError(msg)
 
     @staticmethod
-    def _static(static: Static, fine: Cells, given: "NDArray[Any] | DataArray | None") -> NDArray[np.float32]:
+    def _static(static: Static, fine: Cells, given: NDArray[Any] | None) -> NDArray[np.float32]:
         if given is None:
             return static.on(fine)
-        if not isinstance(given, np.ndarray):
-            cells, values = static_values(given)
-            return replace(static, cells=cells, values=values).on(fine)
         if given.shape != fine.shape:
             msg = (
                 f"the static field {static.name} must have shape {times(fine.shape)}, one number for each "

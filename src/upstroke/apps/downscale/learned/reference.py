@@ -17,7 +17,7 @@ from upstroke.files.fields import open_fields
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
-__all__ = ["Reference", "open_references", "open_static", "static_values"]
+__all__ = ["Reference", "open_references", "open_static"]
 
 # Coarse cells along an axis below which there is nothing to hold out and nothing to learn from.
 LEAST_CELLS = 16
@@ -94,17 +94,11 @@ def open_static(source: str, *, y: str | None = None, x: str | None = None) -> S
         file, name = source, ""
     dataset = open_fields(file)
     name = name or _only_variable(dataset, file)[0]
-    return Static.of(name, *static_values(_array(dataset, name, file), y=y, x=x))
-
-
-def static_values(
-    array: "DataArray", *, y: str | None = None, x: str | None = None
-) -> tuple[Cells, NDArray[np.float32]]:
-    """The cells of a field that does not change, and its values there: those of its first step."""
+    array = _array(dataset, name, file)
     cells = cells_of(array, y=y, x=x)
     lying = _lying(array, cells)
     first = lying.isel(dict.fromkeys(lying.dims[:-2], 0))
-    return cells, np.asarray(first.values, dtype=np.float32)
+    return Static.of(name, cells, np.asarray(first.values, dtype=np.float64))
 
 
 def _reference(
