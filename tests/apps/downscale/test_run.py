@@ -391,6 +391,21 @@ def test_a_folder_that_is_no_store_is_never_replaced(tmp_path):
     assert (target / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize(("correction", "is_said"), [("additive", True), ("softmax", False)])
+def test_rain_that_becomes_negative_is_said(tmp_path, correction, is_said):
+    made = fields().drop_vars("kind").fillna(0.0).clip(0.0).rename(t="rain")
+    made["mirror"] = (made.rain.dims, -made.rain.values, {"units": "K"})
+    path, target = source(tmp_path, made=made), tmp_path / "out.nc"
+    report = run(path, target, factor=FACTOR, chunk=2, correction=correction)
+    with open_fields(target) as fine:
+        count = int((fine.rain < 0).sum())
+    assert (count > 0) == is_said
+    assert report.fields["rain"].new_below_zero == count
+    assert report.fields["mirror"].new_below_zero == 0
+    said = f"rain: {count} fine values are below zero, where no coarse value is; the correction softmax makes none"
+    assert report.notes == ((said,) if is_said else ())
+
+
 def test_two_runs_do_not_write_one_target(tmp_path, monkeypatch):
     path, target = source(tmp_path), tmp_path / "out.nc"
     usual = NetcdfTarget.write
@@ -487,6 +502,16 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence(tmp_path, monkeypatch)
         BackendError, match=rf"^{start}[^\n]*; start one with `dask scheduler`, or leave --scheduler out$"
     ):
         run(path, tmp_path / "out.zarr", factor=FACTOR, scheduler="tcp://127.0.0.1:9")
+    assert left(tmp_path) == ["in.nc"]
+
+
+@pytest.mark.parametrize("address", ["somewhere", "smtp://host:25", "tcp://host", "tcp://host:port"])
+def test_what_is_no_address_is_refused_without_asking(tmp_path, address):
+    pytest.importorskip("distributed")
+    path = source(tmp_path)
+    message = f"a scheduler is named by its address, such as tcp://host:8786; got {address!r}; give that"
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        run(path, tmp_path / "out.zarr", factor=FACTOR, scheduler=address)
     assert left(tmp_path) == ["in.nc"]
 
 

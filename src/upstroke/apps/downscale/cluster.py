@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from upstroke.apps.downscale.kept import Kept
 from upstroke.apps.downscale.pieces import Piece, ReadBlock
 from upstroke.apps.downscale.plan import Plan
-from upstroke.errors import BackendError, UpstrokeError, first_line
+from upstroke.errors import BackendError, OptionError, UpstrokeError, first_line
 from upstroke.files.field_target import LargeField
 from upstroke.files.fields import open_fields
 from upstroke.files.zarr_target import ZarrTarget
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Task", "on_cluster"]
 
 SECONDS_TO_CONNECT = 5
+# A client of an address that distributed cannot parse is left half made, and complains when it goes.
+ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?(\[[0-9a-fA-F:.]+\]|[^/:\s]+):\d+|inproc://\S+")
 # Pieces for each thread of a worker that are under way: one that is computed and one that waits.
 UNDER_WAY = 2
 # The library of NetCDF opens and reads in one thread of a process at a time.
@@ -54,6 +57,7 @@ def on_cluster(
     """Refine blocks of one piece each on a cluster; only so many are under way at once.
 
     Raises:
+        OptionError: the address is none.
         BackendError: no scheduler answers there, it has no workers, or a worker cannot do it.
     """
     client: Any = _connected(address)
@@ -110,6 +114,9 @@ def _opened(source: Path, state: tuple[int, int]) -> "Dataset":
 
 
 def _connected(address: str) -> Any:  # noqa: ANN401 - distributed's client, whose types are partial
+    if not ADDRESS.fullmatch(address):
+        msg = f"a scheduler is named by its address, such as tcp://host:8786; got {address!r}; give that"
+        raise OptionError(msg)
     import distributed
 
     client: Any = distributed.Client

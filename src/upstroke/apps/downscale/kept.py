@@ -3,6 +3,7 @@
 Block means are summed here anew, in float64 throughout, and share no arithmetic with what is measured.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -113,6 +114,8 @@ class Kept:
         before: sum over all coarse cells of value times valid area, or of the totals in them.
         after: the same sum over the fine cells.
         lost: coarse values that no valid fine cell could take.
+        least: smallest coarse value; infinite where there is none.
+        negative: fine values below zero, counted in steps whose coarse values are not.
     """
 
     difference: float = 0.0
@@ -120,6 +123,8 @@ class Kept:
     before: float = 0.0
     after: float = 0.0
     lost: int = 0
+    least: float = math.inf
+    negative: int = 0
 
     def __add__(self, other: "Kept") -> "Kept":
         return Kept(
@@ -128,7 +133,14 @@ class Kept:
             before=self.before + other.before,
             after=self.after + other.after,
             lost=self.lost + other.lost,
+            least=min(self.least, other.least),
+            negative=self.negative + other.negative,
         )
+
+    @property
+    def new_below_zero(self) -> int:
+        """Fine values below zero of a field that is nowhere below it."""
+        return self.negative if self.least >= 0 else 0
 
     @property
     def error(self) -> float:
@@ -141,14 +153,21 @@ def kept(blocks: Blocks, coarse: NDArray[Any], fine: NDArray[Any]) -> Kept:
     wanted, means = np.asarray(coarse, np.float64), blocks.held(fine)
     known = np.isfinite(wanted)
     both = known & np.isfinite(means)
+    least = float(wanted.min(where=known, initial=math.inf))
+    # a temperature in degrees Celsius may be what it likes; an amount of rain may not
+    negative = int((fine < 0).sum()) if least >= 0 else 0
     if both.all():
         return Kept(
+            least=least,
+            negative=negative,
             difference=float(np.abs(means - wanted).max(initial=0.0)),
             largest=float(np.abs(wanted).max(initial=0.0)),
             before=float((wanted * blocks.weights).sum()),
             after=float((means * blocks.weights).sum()),
         )
     return Kept(
+        least=least,
+        negative=negative,
         difference=float(np.abs(means - wanted).max(where=both, initial=0.0)),
         largest=float(np.abs(wanted).max(where=both, initial=0.0)),
         before=float(np.where(known, wanted * blocks.weights, 0.0).sum()),

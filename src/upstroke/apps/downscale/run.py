@@ -86,7 +86,8 @@ class RunReport:
         """The report as plain data, schema upstroke.downscale-run/1."""
         fields = {
             name: {
-                **asdict(each),
+                **{key: value for key, value in asdict(each).items() if key not in ("least", "negative")},
+                "new_below_zero": each.new_below_zero,
                 "error": each.error,
                 "quantity": self.quantities[name],
                 "units": self.units[name],
@@ -215,7 +216,7 @@ def run(
         quantities={name: each.quantity for name, each in plan.refiners.items() if each.quantity},
         units={name: str(coarse[name].attrs.get("units", "")) for name in plan.refiners},
         copied=tuple(name for name, each in plan.refiners.items() if each.quantity is None),
-        notes=(*plan.notes, *job.notes()),
+        notes=(*plan.notes, *job.notes(), *_below_zero(records)),
         resumed=resumed,
         pieces=job.count,
         seconds=time.perf_counter() - started,
@@ -533,6 +534,16 @@ def _state(path: Path) -> list[int]:
     """What changes when a file or a store is written again."""
     files = [path] if path.is_file() else sorted(each for each in path.iterdir() if each.is_file())
     return [number for each in files for number in (each.stat().st_size, each.stat().st_mtime_ns)]
+
+
+def _below_zero(records: Mapping[str, Kept]) -> list[str]:
+    """Say which fields were nowhere negative and are it now, such as rain."""
+    return [
+        f"{name}: {each.new_below_zero} fine values are below zero, where no coarse value is; "
+        "the correction softmax makes none"
+        for name, each in records.items()
+        if each.new_below_zero
+    ]
 
 
 def _missing_chunks(source: Path, names: Sequence[str]) -> list[str]:

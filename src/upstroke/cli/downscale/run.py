@@ -119,7 +119,7 @@ def run(
 
     upstroke downscale run sst_1deg.nc sst_025deg.nc --factor 4
 
-    upstroke downscale run pr.zarr fine.zarr --factor 4x2 --correction multiplicative
+    upstroke downscale run pr.zarr fine.zarr --factor 4x2 --correction softmax
     """
     parts = per_axis(factor, option="--factor")
     if isinstance(parts, tuple) and len(parts) != 2:
