@@ -40,12 +40,13 @@ def test_a_run_prints_what_it_did(coarse, tmp_path, monkeypatch):
         " ".join(lines[0].split()),
     )
     kept = re.fullmatch(
-        r"  t: block means kept to (\S+); integral (\S+) K before, (\S+) K after \((\S+)\)", lines[1]
+        r"t: block means kept to (\S+); integral (\S+) K sr before, (\S+) K sr after \((\S+)\)",
+        " ".join(" ".join(lines[1:3]).split()),
     )
     assert float(kept.group(1)) < 1e-6
     assert float(kept.group(2)) == pytest.approx(10.5 * 8 * np.pi, rel=1e-6)
     assert abs(float(kept.group(4))) < 1e-6
-    assert lines[2:] == ["  note: zonal is left out: it lies on the coarse lat"]
+    assert lines[3:] == ["  note: zonal is left out: it lies on the coarse lat"]
     with xarray.open_dataset(target) as fine:
         assert fine.t.shape == (2, 6, 12)
         assert "upstroke downscale run" in fine.attrs["history"]

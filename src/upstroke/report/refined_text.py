@@ -20,10 +20,10 @@ def refined_text(
 
     >>> kept = {"error": 1e-7, "before": 2.0, "after": 2.0, "lost": 0, "quantity": "mean", "units": "K"}
     >>> record = {"source": "a.nc", "target": "b.nc", "coarse": [2, 3], "fine": [4, 6], "method": "cubic"}
-    >>> record |= {"conserve": True, "fields": {"sst": kept}, "copied": [], "notes": [], "resumed": 0}
+    >>> record |= {"area_unit": "sr", "conserve": True, "fields": {"sst": kept}, "copied": [], "notes": [], "resumed": 0}
     >>> print(refined_text(record | {"pieces": 1, "seconds": 0.5}), end="")
     b.nc: 2 x 3 cells became 4 x 6 by cubic in 0.5 s
-      sst: block means kept to 1.0e-07; integral 2 K before, 2 K after (+0.0e+00)
+      sst: block means kept to 1.0e-07; integral 2 K sr before, 2 K sr after (+0.0e+00)
     """
     return written(
         lambda console: _write(console, record, verbose=verbose, quiet=quiet), width=width, colour=colour
@@ -38,7 +38,7 @@ def _write(console: Console, record: Json, *, verbose: bool, quiet: bool) -> Non
     )
     say(console, "", Text.assemble((visible(record["target"]), "bold"), words), hang=2)
     for name, each in record["fields"].items():
-        say(console, "  ", Text(f"{visible(name)}: {_kept(each)}"), hang=4)
+        say(console, "  ", Text(f"{visible(name)}: {_kept(each, record)}"), hang=4)
     if record["copied"]:
         say(console, "  ", Text(f"copied: {', '.join(map(visible, record['copied']))}"), hang=4)
     if record["resumed"]:
@@ -54,13 +54,15 @@ def _write(console: Console, record: Json, *, verbose: bool, quiet: bool) -> Non
         say(console, "  ", Text(f"note: {visible(note)}"), hang=4)
 
 
-def _kept(field: Json) -> str:
-    what, sum_ = ("totals", "total") if field["quantity"] == "total" else ("block means", "integral")
-    units = f" {visible(field['units'])}" if field["units"] else ""
+def _kept(field: Json, record: Json) -> str:
+    is_total = field["quantity"] == "total"
+    what, sum_ = ("totals", "total") if is_total else ("block means", "integral")
+    units = " ".join(["", *filter(None, (visible(field["units"]), "" if is_total else record["area_unit"]))])
+    how = "kept to" if record["conserve"] else "changed by up to"
     before, after = field["before"], field["after"]
     change = (after - before) / abs(before) if before else after - before
     lost = f"; {field['lost']} values without a valid fine cell" if field["lost"] else ""
     return (
-        f"{what} kept to {field['error']:.1e}; {sum_} {before:.9g}{units} before, "
+        f"{what} {how} {field['error']:.1e}; {sum_} {before:.9g}{units} before, "
         f"{after:.9g}{units} after ({change:+.1e}){lost}"
     )

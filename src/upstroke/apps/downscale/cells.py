@@ -277,8 +277,21 @@ class Cells:
         """Rows and columns."""
         return self.y.size, self.x.size
 
+    @property
+    def area_unit(self) -> str:
+        """Of `areas`: steradians on the sphere, else the product of the two axes' units.
+
+        >>> length = CellAxis(name="y", kind="projected", edges=np.arange(3.0), is_periodic=False, units="km")
+        >>> Cells(y=length, x=length).area_unit
+        'km²'
+        """
+        if self.y.kind == "latitude":
+            return "sr"
+        units = (self.y.units, self.x.units)
+        return f"{units[0]}²" if units[0] == units[1] else " ".join(filter(None, units))
+
     def areas(self) -> NDArray[np.float64]:
-        """Areas (ny, nx): in steradians on the sphere, else in the product of the two axes' units."""
+        """Areas (ny, nx), in `area_unit`."""
         columns = self.x.weights
         if self.x.kind == "longitude":
             columns = columns * (pi / 180)

@@ -281,7 +281,7 @@ def _grid(grids: Grids) -> Json:
         "coarse": list(grids.coarse.shape),
         "dropped": list(grids.dropped),
         "is_periodic": grids.fine.x.is_periodic,
-        "area_unit": "sr" if grids.fine.y.kind == "latitude" else f"{grids.fine.y.units}²",
+        "area_unit": grids.fine.area_unit,
         "y": _axis(grids.fine.y),
         "x": _axis(grids.fine.x),
     }

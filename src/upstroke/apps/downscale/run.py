@@ -96,10 +96,12 @@ class RunReport:
         }
         return {
             "schema": "upstroke.downscale-run/1",
+            "version": __version__,
             "source": str(self.source),
             "target": str(self.target),
             "coarse": list(self.coarse.shape),
             "fine": list(self.fine.shape),
+            "area_unit": self.fine.area_unit,
             "method": self.method,
             "conserve": self.conserve,
             "fields": fields,
