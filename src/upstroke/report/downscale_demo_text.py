@@ -31,8 +31,8 @@ def _write(console: Console, record: Json, *, quiet: bool) -> None:
         console,
         "",
         Text(
-            f"fine.nc: the integral was {made['before']:.10g} K sr before and {made['after']:.10g} K sr after; "
-            f"no block's mean is off by more than {made['error']:.0e} of it."
+            f"fine.nc: the integral was {made['before']:.10g} K sr before and {made['after']:.10g} K sr "
+            f"after; no block's mean is off by more than {made['error']:.0e} of it."
         ),
     )
     say(console, "", Text())

@@ -20,8 +20,8 @@ def refined_text(
 
     >>> kept = {"error": 1e-7, "before": 2.0, "after": 2.0, "lost": 0, "quantity": "mean", "units": "K"}
     >>> record = {"source": "a.nc", "target": "b.nc", "coarse": [2, 3], "fine": [4, 6], "method": "cubic"}
-    >>> record |= {"area_unit": "sr", "conserve": True, "fields": {"sst": kept}, "copied": [], "notes": [], "resumed": 0}
-    >>> print(refined_text(record | {"pieces": 1, "seconds": 0.5}), end="")
+    >>> record |= {"area_unit": "sr", "conserve": True, "fields": {"sst": kept}, "copied": [], "notes": []}
+    >>> print(refined_text(record | {"resumed": 0, "pieces": 1, "seconds": 0.5}), end="")
     b.nc: 2 x 3 cells became 4 x 6 by cubic in 0.5 s
       sst: block means kept to 1.0e-07; integral 2 K sr before, 2 K sr after (+0.0e+00)
     """
