@@ -196,11 +196,11 @@ def places_of(kind):
         yield from (("validation" if kind is Line else "between", step) for step in range(STEPS + 1))
         yield from ((what, at) for at in range(1, 14) for what in ("write", "move"))
     elif kind is Line:
-        yield from (("step", 2), ("step", 9), ("validation", 8), ("validation", STEPS))
+        yield from (("step", 9), ("validation", 8))
         # the first file is config.json, the second metrics.csv; then come best, model and last together
-        yield from (("write", 1), ("write", 6), ("write", 9), ("move", 4), ("move", 7), ("move", 8))
+        yield from (("write", 1), ("write", 6), ("move", 4), ("move", 8))
     else:
-        yield from (("step", 4), ("step", 12), ("between", 7), ("write", 6), ("move", 6))
+        yield from (("step", 12), ("between", 7), ("move", 6))
 
 
 def killed_and_resumed(kind, out, what, at):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn_cells import coarse_cells, errors, fields, fractions, globe, plane, region
@@ -17,6 +17,8 @@ from upstroke.errors import OptionError, ShapeError
 METHODS = ("nearest", "linear", "cubic")
 TOLERANCE = {np.float32: 1e-6, np.float64: 1e-12}
 DTYPES = tuple(TOLERANCE)
+# each case refines several steps
+SOME = settings(max_examples=20)
 FACTORS = ((2, 3), (4, 4), (1, 3), (5, 1), (3, 2))
 
 
@@ -45,6 +47,7 @@ def test_every_block_and_the_total_come_back(data, dtype, quantity):
     assert total <= TOLERANCE[dtype]
 
 
+@SOME
 @given(data=st.data())
 @pytest.mark.parametrize("form", ["multiplicative", "softmax"])
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -62,6 +65,7 @@ def test_other_corrections_keep_them_too(data, dtype, form):
         assert not (np.nan_to_num(fine) * sign < 0).any()
 
 
+@SOME
 @given(data=st.data())
 def test_there_is_a_value_where_both_the_coarse_and_the_fine_cell_are_valid(data):
     coarse = data.draw(coarse_cells())
@@ -77,6 +81,7 @@ def test_there_is_a_value_where_both_the_coarse_and_the_fine_cell_are_valid(data
         np.testing.assert_array_equal(np.isfinite(refine(x)), there)
 
 
+@SOME
 @given(data=st.data())
 def test_each_step_is_refined_as_if_it_were_alone(data):
     coarse = data.draw(coarse_cells())
@@ -165,6 +170,7 @@ def test_a_constant_stays_constant_over_coasts_and_poles(method, conserve):
     np.testing.assert_allclose(fine[np.isfinite(fine)], 7.0, rtol=1e-13)
 
 
+@SOME
 @given(data=st.data())
 def test_it_is_linear_for_one_mask(data):
     coarse = data.draw(coarse_cells())

@@ -28,6 +28,15 @@ def sst(folder, name):
         return cells_of(dataset["sst"]), dataset["sst"].values.squeeze().astype(np.float64)
 
 
+@functools.cache
+def temperature(folder):
+    """Every 31st hour."""
+    pytest.importorskip("cfgrib")
+    path = folder / "climate" / "era5_t2m_uk" / "era5-2mt-2019-03-uk.grib"
+    with xarray.open_dataset(path, engine="cfgrib", backend_kwargs={"indexpath": ""}) as dataset:
+        return dataset["t2m"][::31].load()
+
+
 def coarsened(fine, y):
     """Area-weighted means over the valid cells of blocks of 4 x 4, NaN where there is none."""
     weights = fine.areas() * np.isfinite(y)
@@ -126,11 +135,8 @@ def test_july_means_of_a_sea_keep_every_cell(data_dir, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_temperature_from_north_to_south_keeps_every_cell(data_dir, dtype):
-    pytest.importorskip("cfgrib")
-    path = data_dir / "climate" / "era5_t2m_uk" / "era5-2mt-2019-03-uk.grib"
-    with xarray.open_dataset(path, engine="cfgrib", backend_kwargs={"indexpath": ""}) as dataset:
-        t2m = dataset["t2m"][::31]
-        coarse, x = cells_of(t2m), t2m.values.astype(dtype)
+    t2m = temperature(data_dir)
+    coarse, x = cells_of(t2m), t2m.values.astype(dtype)
     assert coarse.y.edges[0] > coarse.y.edges[-1]
     assert x.shape == (24, 33, 49)
     refine = downscaler(coarse, (2, 3))
