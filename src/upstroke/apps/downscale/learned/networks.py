@@ -101,6 +101,9 @@ class Residual(nn.Module):
         self.halo = NEAR + AROUND + depth + 2
         read = 3 * variables + 1 + statics + (1 + statics) * parts
         self.first = nn.Conv2d(read, width, 3)
+        # PyTorch draws weights the smaller the more channels there are; those of the mask are 0 off the coasts
+        with torch.no_grad():
+            self.first.weight *= (read / (3 * variables)) ** 0.5
         self.middle = nn.ModuleList(nn.Conv2d(width, width, 3) for _ in range(depth))
         self.dropout = nn.Dropout2d(dropout)
         self.last = SubpixelConv(width, variables, 3, scale=self.factor, padding=0)
@@ -139,8 +142,8 @@ class Residual(nn.Module):
         read = [
             _inner(away, AROUND) / rough,
             (rough / usual).log(),
-            *(_inner(each, NEAR + AROUND) for each in (inputs.valid, inputs.aspect, inputs.levels)),
-            *(self._as_channels(each) for each in (inputs.fraction, inputs.statics)),
+            *(_inner(each, NEAR + AROUND) for each in (1 - inputs.valid, inputs.aspect, inputs.levels)),
+            *(self._as_channels(each) for each in (1 - inputs.fraction, inputs.statics)),
         ]
         dtype = self.first.weight.dtype
         return torch.cat([each.to(dtype) for each in read], 1), rough
