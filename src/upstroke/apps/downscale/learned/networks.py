@@ -101,7 +101,7 @@ class Residual(nn.Module):
         self.halo = NEAR + AROUND + depth + 2
         read = 3 * variables + 1 + statics + (1 + statics) * parts
         self.first = nn.Conv2d(read, width, 3)
-        # PyTorch draws weights the smaller the more channels there are; those of the mask are 0 off the coasts
+        # PyTorch draws smaller weights for more channels; those of the mask are 0 off the coasts
         with torch.no_grad():
             self.first.weight *= (read / (3 * variables)) ** 0.5
         self.middle = nn.ModuleList(nn.Conv2d(width, width, 3) for _ in range(depth))
