@@ -252,7 +252,8 @@ def main() -> None:
         print(*(row.name for row in rows()), sep="\n")
         return
     data = Path(os.environ.get("UPSTROKE_DATA", HERE.parent.parent / "shared" / "data"))
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    # the tensors are small, and minutes of one core are what is counted
+    torch.set_num_threads(1)
     known = {each["key"]: each for each in load()}
     day = None
     for row in rows():
