@@ -194,7 +194,7 @@ def _trained(row: Row, data: Path) -> dict[str, Any]:
         "held_out": errors["learned"] / errors["cubic"],
         "gate": errors["gate"],
         "best_step": done["step"],
-        "cpu_minutes": round(done["cpu_seconds"] / 60, 1),
+        "cpu_minutes": None if done["cpu_seconds"] is None else round(done["cpu_seconds"] / 60, 1),
     }
 
 

@@ -197,7 +197,7 @@ def train(
         clip=1.0,
         progress=progress,
     )
-    return _finished(fitted, judged, pack, names, references, begun=begun)
+    return _finished(fitted, judged, pack, names, references, begun=None if resume else begun)
 
 
 def _settings(
@@ -280,7 +280,7 @@ def _finished(
     names: Sequence[str],
     references: Sequence[Reference],
     *,
-    begun: float,
+    begun: float | None,
 ) -> Trained:
     """Set the gates, judge, and write the file anew with both."""
     tensors, metadata = read_safetensors(fitted.weights)
@@ -289,7 +289,8 @@ def _finished(
         network.gate.copy_(gates(network, judged))
     held_out = _held_out(network, judged, names)
     words = [vars(each) for each in held_out]
-    spent = round(time.process_time() - begun, 1)
+    # what a run took before it was resumed is not known
+    spent = None if begun is None else round(time.process_time() - begun, 1)
     tensors, metadata = pack(
         network, held_out={"errors": words, "step": fitted.best_step, "cpu_seconds": spent}
     )
