@@ -49,7 +49,7 @@ def _write(console: Console, record: Json, *, verbose: bool, quiet: bool) -> Non
             hang=4,
         )
     elif verbose:
-        say(console, "  ", Text(f"{record['pieces']} pieces"), hang=4)
+        say(console, "  ", Text("1 piece" if record["pieces"] == 1 else f"{record['pieces']} pieces"), hang=4)
     for note in () if quiet else record["notes"]:
         say(console, "  ", Text(f"note: {visible(note)}"), hang=4)
 

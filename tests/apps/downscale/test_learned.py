@@ -10,10 +10,12 @@ import torch
 from fine_fields import a_field
 from upstroke.apps.downscale.cells import CellAxis, Cells
 from upstroke.apps.downscale.cf import cells_of
+from upstroke.apps.downscale.evaluate import evaluate
 from upstroke.apps.downscale.learned.apply import load_learned
 from upstroke.apps.downscale.learned.samples import Patches
 from upstroke.apps.downscale.learned.training import train
 from upstroke.errors import FileError, OptionError, ShapeError
+from upstroke.files.fields import open_fields
 from upstroke.files.safetensors import read_safetensors, write_safetensors
 
 FACTOR = (4, 2)
@@ -225,3 +227,11 @@ def test_refusals(learned, run, folder, tmp_path):
 
 def test_cells_of_a_file_are_those_that_were_learnt(folder):
     assert cells_of(a_field()).coarsened(FACTOR).shape == globe().shape
+
+
+def test_a_run_is_judged_beside_the_fixed_methods(folder, run):
+    with open_fields(folder / "fine.nc") as fine:
+        found = evaluate(fine, FACTOR, variable="sst", methods=(run.out,))
+        assert found.rmse("run", "interior") < found.rmse("nearest", "interior")
+        with pytest.raises(OptionError, match=r"^\S+ was trained for a factor of 4x2; got 2x2; take that$"):
+            evaluate(fine, 2, variable="sst", methods=(run.out,))

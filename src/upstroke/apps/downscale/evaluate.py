@@ -259,7 +259,14 @@ def _refine(
     if method.run is not None:
         from upstroke.apps.downscale.learned.apply import load_learned
 
-        refine: Refine = load_learned(method.run).downscaler(
+        learned = load_learned(method.run)
+        if learned.factor != grids.factor:
+            msg = (
+                f"{method.run} was trained for a factor of {times(learned.factor)}; "
+                f"got {times(grids.factor)}; take that"
+            )
+            raise OptionError(msg)
+        refine: Refine = learned.downscaler(
             grids.coarse, variable=variable, fraction=fraction, quantity=quantity
         )
         return refine
