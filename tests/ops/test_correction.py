@@ -104,6 +104,14 @@ def test_the_additive_form_loses_no_digits_of_a_block_that_stood_far_from_its_me
     torch.testing.assert_close(result[:, ::3], means, rtol=1e-6, atol=0)
 
 
+def test_the_additive_form_finds_what_the_first_difference_has_lost():
+    y = 3333.0 + torch.rand(4, 9, generator=seeded(3))
+    means = torch.full((2, 3), 1e-3)
+    found = block_means(corrected(y, means, (2, 3)).double(), (2, 3))
+    # of samples of up to 1/2; one difference of numbers of this size leaves 1e-4
+    torch.testing.assert_close(found, means.double(), rtol=0, atol=2e-7)
+
+
 def test_the_multiplicative_form_keeps_zeros_and_falls_back_where_nothing_can_be_scaled():
     y = torch.tensor([[0.0, 4.0, 0.0, 0.0, 1.0, -1.0, 1e-40, 1e-40, 1.0, -0.99]])
     means = torch.tensor([[3.0, 5.0, 2.0, 1.0, 2.0]])

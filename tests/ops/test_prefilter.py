@@ -71,6 +71,18 @@ def test_the_rows_by_pytorch_and_the_compiled_solve_agree(axis, seed):
     torch.testing.assert_close(factors.solve(x, 1), factors._by_rows(x, 1), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("size", [2, 5, 23])
+@pytest.mark.parametrize("kernel", [bspline(4, ndim=1), linear(3, ndim=1, centre="sample")], ids=str)
+def test_both_solves_undo_an_operator_of_either_kind(kernel, size, border):
+    # the second one reads the cell ahead only, so that its band has one side
+    operator = replace(kernel, border=(border,))
+    x = torch.randn(3, size, generator=seeded(6), dtype=torch.float64)
+    factors = prefilter(operator, size).factors
+    for solve in (factors.solve, factors._by_rows):
+        torch.testing.assert_close(means_of(operator, solve(x, 1), None), x, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("dim", [0, 1, 2, -1, -2])
 def test_any_axis_can_be_the_one(dim):
     shape = [4, 5, 6]

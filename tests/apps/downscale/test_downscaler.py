@@ -205,6 +205,17 @@ def test_rows_beyond_the_poles_are_dropped():
     assert refine.fine.y.edges[[0, -1]].tolist() == [-90.0, 90.0]
 
 
+@pytest.mark.parametrize("falls", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_beyond_one_pole_only_are_dropped_at_that_end(dtype, falls):
+    ends = (96.0, 36.0) if falls else (36.0, 96.0)
+    refine = downscaler(region(6, 5, south=ends[0], north=ends[1]), (5, 2))
+    x = noise((2, 6, 5)).astype(dtype)
+    fine = refine(x)
+    assert fine.shape == (2, 27, 10)
+    assert max(errors(refine, fine, x)) <= TOLERANCE[dtype]
+
+
 def test_a_sea_hardly_sees_one_beyond_a_land():
     coarse = region(8, 24)
     x = noise(coarse.shape)
