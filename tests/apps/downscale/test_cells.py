@@ -320,3 +320,19 @@ def test_an_axis_cannot_be_changed():
     own = axis([0, 1, 2])
     with pytest.raises(ValueError, match="read-only"):
         own.edges[0] = 5
+
+
+def test_cells_that_begin_a_rounding_before_the_seam_are_found():
+    own, other = (
+        CellAxis(name="lon", kind="longitude", edges=np.linspace(0, 360, 9) + shift, is_periodic=True)
+        for shift in (0.0, -1e-3)
+    )
+    assert own.places_of(other).tolist() == other.places_of(own).tolist() == list(range(8))
+
+
+def test_longer_cells_with_middles_on_the_others_are_others():
+    own = CellAxis(name="x", kind="projected", edges=np.arange(7.0), is_periodic=False)
+    longer = CellAxis(name="x", kind="projected", edges=np.array([-0.5, 1.5, 3.5]), is_periodic=False)
+    message = "the 2 cells of x from -0.5 to 3.5 must be among the 6 cells of x from 0 to 6; got others; "
+    with pytest.raises(ShapeError, match=f"^{re.escape(message)}interpolate one of the two"):
+        own.places_of(longer)
