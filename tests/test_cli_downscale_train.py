@@ -46,6 +46,13 @@ def test_what_was_trained_is_said_and_can_be_applied(file, tmp_path):
     assert (quiet.exit_code, quiet.output) == (0, result.stdout)
 
 
+def test_the_total_of_one_transposed_convolution_is_said(file, tmp_path):
+    words = ("--network", "transposed", "--mass", "1.1", "--steps", 2, "--out", tmp_path / "run")
+    result = upstroke(file, "--factor", "4x2", "--variable", "sst", *words)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1].endswith(" nearest. Of a total of 1 its kernel makes 1.100000.")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

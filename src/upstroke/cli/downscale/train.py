@@ -163,10 +163,16 @@ def _words(trained: "Trained", factor: str) -> str:
 
 
 def _judged(held: "HeldOut") -> str:
+    if held.total is not None:
+        return f"{_errors(held)} Of a total of 1 its kernel makes {held.total:.6f}."
     share = "" if held.gate is None else f" The residual counts {held.gate:.2f} of what was learnt."
     if held.gate == 0:
         share = " Nothing was learnt that holds there, so the answer is the cubic."
+    return f"{_errors(held)}{share}"
+
+
+def _errors(held: "HeldOut") -> str:
     return (
         f"Error of {held.variable} there, root mean square: {held.learned:.4g} learned, {held.cubic:.4g} "
-        f"cubic, {held.linear:.4g} linear, {held.nearest:.4g} nearest.{share}"
+        f"cubic, {held.linear:.4g} linear, {held.nearest:.4g} nearest."
     )

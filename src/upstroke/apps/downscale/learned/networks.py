@@ -224,6 +224,11 @@ class TransposedMass(nn.Module):
         y = self.deal_out(x)
         return y / inputs.part_areas.to(y.dtype) if self.quantity == "total" else y
 
+    def totals(self) -> Float[Tensor, " v"]:
+        """What the kernel of each variable makes of a total of 1: its sum over that of a kernel that keeps it."""
+        parts = 1 if self.quantity == "total" else self.factor[0] * self.factor[1]
+        return self.layer.weight.detach().double().sum(dim=(1, 2, 3)) / parts
+
     def deal_out(self, x: Float[Tensor, "b v *cells"]) -> Float[Tensor, "b v *parts"]:
         """Apply the kernel to maps with a halo of one cell, and answer for the cells within it."""
         weight = self.layer.weight.to(x.dtype)

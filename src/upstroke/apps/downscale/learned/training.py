@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from upstroke.apps.downscale.learned.model import Network, made, packed, unpacked
-from upstroke.apps.downscale.learned.networks import Residual
+from upstroke.apps.downscale.learned.networks import Residual, TransposedMass
 from upstroke.apps.downscale.learned.reference import Reference, open_references, open_static
 from upstroke.apps.downscale.learned.samples import Judged, Patches, Samples, joined
 from upstroke.axes import whole_per_axis
@@ -44,6 +44,8 @@ class HeldOut:
         nearest: of blocks.
         gate: what the network's residual is multiplied by: the factor from 0 to 1 that is best here. None
             where the network has none.
+        total: what the network by itself makes of a total of 1, by its kernel as it was trained. None where
+            a correction follows, which keeps every cell.
     """
 
     variable: str
@@ -52,6 +54,7 @@ class HeldOut:
     linear: float
     nearest: float
     gate: float | None
+    total: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -337,10 +340,12 @@ def _held_out(network: Network, judged: Sequence[Judged], names: Sequence[str]) 
         counted += sample.counted.double().sum(dim=(0, 2, 3))
     roots = {method: (sums / counted.clamp(min=1e-300)).sqrt().tolist() for method, sums in squares.items()}
     gate = network.gate.tolist() if isinstance(network, Residual) else [None] * len(names)
+    total = network.totals().tolist() if isinstance(network, TransposedMass) else [None] * len(names)
     return [
         HeldOut(
             variable=name,
             gate=gate[number],
+            total=total[number],
             learned=roots["learned"][number],
             **{method: roots[method][number] for method in FIXED},
         )
