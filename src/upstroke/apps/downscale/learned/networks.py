@@ -225,7 +225,7 @@ class TransposedMass(nn.Module):
         return y / inputs.part_areas.to(y.dtype) if self.quantity == "total" else y
 
     def totals(self) -> Float[Tensor, " v"]:
-        """What the kernel of each variable makes of a total of 1: its sum over that of a kernel that keeps it."""
+        """What the kernel of each variable makes of a total of 1, by its sum."""
         parts = 1 if self.quantity == "total" else self.factor[0] * self.factor[1]
         return self.layer.weight.detach().double().sum(dim=(1, 2, 3)) / parts
 
