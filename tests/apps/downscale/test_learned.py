@@ -1,5 +1,6 @@
 """A trained network keeps block means, wherever it is applied, and comes from one file that says all of it."""
 
+import json
 import pickle
 from dataclasses import replace
 
@@ -235,3 +236,9 @@ def test_a_run_is_judged_beside_the_fixed_methods(folder, run):
         assert found.rmse("run", "interior") < found.rmse("nearest", "interior")
         with pytest.raises(OptionError, match=r"^\S+ was trained for a factor of 4x2; got 2x2; take that$"):
             evaluate(fine, 2, variable="sst", methods=(run.out,))
+
+
+def test_the_settings_of_a_run_name_its_fields(folder, run):
+    settings = json.loads((run.out / "config.json").read_text(encoding="utf-8"))["settings"]
+    assert settings["variables"] == ["sst", "ice"]
+    assert settings["statics"] == [f"{folder / 'fixed.nc'}:sst"]

@@ -184,12 +184,12 @@ def train(
         patience=PATIENCE,
         seed=seed,
         settings={
+            **settings,
             "files": [reference.name for reference in references],
             "variables": list(names),
             "statics": list(statics),
             "factor": list(pair),
             "network": network,
-            **settings,
             "dropout": dropout,
             "fold": fold,
         },
