@@ -278,6 +278,8 @@ def test_a_validation_that_is_nan_is_no_measure(tmp_path):
         go(Slope(held_out=values.get), tmp_path / "run", validation=[torch.ones(1)])
 
 
+# a worker of pytest-xdist may not survive a signal to itself
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("kind", [Line, Pair])
 def test_a_run_that_is_interrupted_says_so_and_goes_on_exactly(tmp_path, kind, number):
@@ -298,6 +300,7 @@ def test_a_run_that_is_interrupted_says_so_and_goes_on_exactly(tmp_path, kind, n
     assert same(state_of(run), state_of(tmp_path / "whole"))
 
 
+@pytest.mark.alone
 def test_a_second_interrupt_ends_at_once(tmp_path):
     class Interrupted(Slope):
         def training_step(self, batch):
