@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": {"grid"},
     "layers": {"polyphase", "ops"},
     "ops": {"polyphase"},
-    "nn": {"polyphase", "grid", "layers", "ops"},
+    "nn": {"polyphase", "grid", "plan", "layers", "ops"},
     "diagnose": {"polyphase", "grid"},
     "probe": {"polyphase", "grid", "diagnose", "ops"},
     "describe": {"polyphase", "grid", "diagnose"},

@@ -1,0 +1,7 @@
+"""The verb `segment demo`."""
+
+__all__ = ["demo"]
+
+
+def demo() -> None:
+    """Not there yet."""

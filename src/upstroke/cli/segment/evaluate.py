@@ -1,0 +1,7 @@
+"""The verb `segment evaluate`."""
+
+__all__ = ["evaluate"]
+
+
+def evaluate() -> None:
+    """Not there yet."""

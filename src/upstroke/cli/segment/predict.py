@@ -1,0 +1,7 @@
+"""The verb `segment predict`."""
+
+__all__ = ["predict"]
+
+
+def predict() -> None:
+    """Not there yet."""
