@@ -1,6 +1,5 @@
 """Refine 30 global fields from 1 to 0.25 degrees, we and others, each checked first, and write the times."""
 
-import argparse
 import datetime
 import os
 import shutil
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks import downscale_page
 from benchmarks.allocation import forget, map_fresh_pages, reuse_pages
+from benchmarks.asked import asked, named
 from benchmarks.downscale_fields import (
     FACTOR,
     KINDS,
@@ -69,20 +69,17 @@ class Contender:
 
 def main() -> None:
     """Measure the rows asked for and write the results and the page."""
-    asked = _arguments()
-    rows = [name for name in ROWS if all(part in name for part in asked.only)]
-    if not rows:
-        msg = f"no row's name holds {' and '.join(map(repr, asked.only))}; --list prints them all"
-        raise SystemExit(msg)
-    if asked.list:
+    wanted = asked("downscale", __doc__, quick="few turns and small inputs")
+    rows = named(ROWS, wanted.only)
+    if wanted.list:
         print("\n".join(rows))
         return
     made: dict[str, Row] = {}
     for place, name in enumerate(rows, start=1):
         print(f"[{place}/{len(rows)}] {name}", flush=True)
-        made[name] = measured(name, quick=asked.quick)
+        made[name] = measured(name, quick=wanted.quick)
         print(f"    {_said(made[name])}", flush=True)
-        if not asked.quick:
+        if not wanted.quick:
             save(SUITE, _machine(), made.values(), order=ROWS)
             downscale_page.write()
 
@@ -349,16 +346,6 @@ def _said(row: Mapping[str, Any]) -> str:
     if "workers" in row:
         return "; ".join(f"{each['workers']} workers {each['s']:.2f} s" for each in row["workers"])
     return "; ".join(f"{each['who']} {each['peak bytes'] / 1e9:.2f} GB" for each in row["ways"])
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.downscale", description=__doc__)
-    parser.add_argument(
-        "--only", metavar="TEXT", action="append", default=[], help="rows whose name holds this text"
-    )
-    parser.add_argument("--quick", action="store_true", help="few turns and small inputs; writes nothing")
-    parser.add_argument("--list", action="store_true", help="print the rows and measure nothing")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page import between, machine_table
 from benchmarks.results import RESULTS, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,10 +57,7 @@ TARGETS = (
 def page(text: str, folder: Path = RESULTS) -> str:
     """The page with everything between its markers made anew."""
     machine, rows = load("downscale", folder)
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    made = "\n".join(_parts(machine, rows)).strip()
-    return f"{before}{START}\n\n{made}\n\n{END}{after}"
+    return between(text, "\n".join(_parts(machine, rows)), start=START, end=END)
 
 
 def write() -> None:
@@ -71,14 +69,9 @@ def _parts(machine: Mapping[str, object], rows: Sequence[Row]) -> Iterator[str]:
     if not rows:
         yield "Nothing was measured yet."
         return
-    days = sorted({str(row["date"])[:10] for row in rows})
-    commits = ", ".join(sorted({str(row["commit"]) for row in rows}))
     loads = [row["load"] for row in rows]
-    yield "| measured on | |\n| --- | --- |"
-    yield from (f"| {name} | {value} |" for name, value in machine.items())
-    yield f"| commit | {commits} |"
-    yield f"| day | {' to '.join(dict.fromkeys((days[0], days[-1])))} |"
-    yield f"| load when a row began | {min(loads):.1f} to {max(loads):.1f} |\n"
+    busy = f"{min(loads):.1f} to {max(loads):.1f}"
+    yield from machine_table(machine, rows, load_when_a_row_began=busy)
     yield "## What was to be reached\n"
     yield from _targets(rows)
     for row in rows:

@@ -1,6 +1,5 @@
 """Fix every model for every runtime, one row each, and write what became of its sites and of its time."""
 
-import argparse
 import datetime
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks import fix_page
+from benchmarks.asked import asked, named
 from benchmarks.cases import CASES
 from benchmarks.layers import pytorchs
 from benchmarks.machine import commit, fingerprint, machine
@@ -31,19 +31,16 @@ CLOSE_SECONDS = 30.0
 
 def main() -> None:
     """Measure the rows asked for and write the results and the page."""
-    asked = _arguments()
-    rows = [name for name in _rows() if all(part in name for part in asked.only)]
-    if not rows:
-        msg = f"no row's name holds {' and '.join(map(repr, asked.only))}; --list prints them all"
-        raise SystemExit(msg)
-    if asked.list:
+    wanted = asked("fix", __doc__, quick="an eighth of the time")
+    rows = named(_rows(), wanted.only)
+    if wanted.list:
         print("\n".join(rows))
         return
-    seconds = QUICK if asked.quick else SECONDS
+    seconds = QUICK if wanted.quick else SECONDS
     unfinished = Unfinished(
         f"{fingerprint()} {seconds} {torch.__version__}", RESULTS / "unfinished-fix.jsonl"
     )
-    known = {} if asked.quick else {str(row["row"]): row for row in unfinished.rows()}
+    known = {} if wanted.quick else {str(row["row"]): row for row in unfinished.rows()}
     for place, name in enumerate(rows, start=1):
         if name in known:
             continue
@@ -51,9 +48,9 @@ def main() -> None:
         with one_thread():
             known[name] = _measured(name, seconds)
         print(f"    {_said(known[name])}", flush=True)
-        if not asked.quick:
+        if not wanted.quick:
             unfinished.add(known[name])
-    if asked.quick:
+    if wanted.quick:
         return
     save(SUITE, machine(), [known[name] for name in rows], order=_rows())
     unfinished.forget()
@@ -204,16 +201,6 @@ def _said(row: Mapping[str, Any]) -> str:
     before, after = row["ms"]
     whole = f"{before:.3g} to {after:.3g} ms" if before and after else "nothing rewritten"
     return f"{whole}; {', '.join(ratios) or 'no site'} ({row['seconds']} s)"
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fix", description=__doc__)
-    parser.add_argument(
-        "--only", metavar="TEXT", action="append", default=[], help="rows whose name holds this text"
-    )
-    parser.add_argument("--quick", action="store_true", help="an eighth of the time; writes nothing")
-    parser.add_argument("--list", action="store_true", help="print the rows and measure nothing")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page import between, machine_table
 from benchmarks.results import RESULTS, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,10 +32,7 @@ Row = Mapping[str, Any]
 def page(text: str, folder: Path = RESULTS) -> str:
     """The page with everything between its markers made anew."""
     machine, rows = load("fix", folder)
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    made = "\n".join(_parts(machine, rows)).strip()
-    return f"{before}{START}\n\n{made}\n\n{END}{after}"
+    return between(text, "\n".join(_parts(machine, rows)), start=START, end=END)
 
 
 def write() -> None:
@@ -46,12 +44,7 @@ def _parts(machine: Mapping[str, object], rows: Sequence[Row]) -> Iterator[str]:
     if not rows:
         yield "Nothing was measured yet."
         return
-    days = sorted({str(row["date"])[:10] for row in rows})
-    commits = ", ".join(sorted({str(row["commit"]) for row in rows}))
-    yield "| measured on | |\n| --- | --- |"
-    yield from (f"| {name} | {value} |" for name, value in machine.items())
-    yield f"| commit | {commits} |"
-    yield f"| day | {' to '.join(dict.fromkeys((days[0], days[-1])))} |\n"
+    yield from machine_table(machine, rows)
     models = [row for row in rows if "target" in row]
     yield "## What was to be reached\n"
     yield from _targets(models)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.cases import SHOWN
+from benchmarks.page import between
 from benchmarks.reading import LEVEL, Shown, all_rows, shown
 from benchmarks.results import RESULTS, Row, load
 from benchmarks.targets import CASE, TARGETS, Target, dense_over_separable, saving
@@ -43,7 +44,7 @@ def page(text: str, folder: Path = RESULTS) -> str:
     parts = [_machine(folder), "## What was to be reached\n", *_targets(rows)]
     for suite in SHOWN:
         parts += _suite(suite, [row for row in rows if row["suite"] == suite])
-    return _between(text, "\n".join(parts))
+    return between(text, "\n".join(parts), start=START, end=END)
 
 
 def readme(text: str, folder: Path = RESULTS) -> str:
@@ -56,19 +57,14 @@ def readme(text: str, folder: Path = RESULTS) -> str:
     for key in CHOSEN:
         if key in rows:
             lines.append(_readme_line(rows[key]))
-    return _between(text, "\n".join([*lines, "", _count(list(rows.values()))]))
+    made = "\n".join([*lines, "", _count(list(rows.values()))])
+    return between(text, made, start=START, end=END)
 
 
 def write() -> None:
     """Write both."""
     PAGE.write_text(page(PAGE.read_text()))
     README.write_text(readme(README.read_text()))
-
-
-def _between(text: str, made: str) -> str:
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}\n\n{made.strip()}\n\n{END}{after}"
 
 
 def _machine(folder: Path) -> str:

@@ -1,6 +1,5 @@
 """Time every case behind a gate, row by row; a run that was ended goes on where it was."""
 
-import argparse
 import os
 import tempfile
 import time
@@ -9,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from benchmarks import pages, table
+from benchmarks.asked import asked, named
 from benchmarks.cases import SUITES
 from benchmarks.machine import commit, fingerprint, machine
 from benchmarks.memory import Meter
@@ -18,18 +18,15 @@ from benchmarks.row import Key, Seconds, keys, measured
 
 def main() -> None:
     """Measure the rows asked for, write results, and everything that is made from them."""
-    asked = _arguments()
-    chosen = [key for key in keys() if all(part in f"{key.case.suite} | {key.name}" for part in asked.only)]
-    if not chosen:
-        msg = f"no row's name holds {' and '.join(map(repr, asked.only))}; --list prints them all"
-        raise SystemExit(msg)
-    if asked.list:
+    wanted = asked("run", __doc__, quick="a quarter of the time for each row")
+    chosen = named(list(keys()), wanted.only, name=lambda key: f"{key.case.suite} | {key.name}")
+    if wanted.list:
         print("\n".join(f"{key.case.suite} | {key.name}" for key in chosen))
         return
     # the compiled peers are compiled anew in every run, so that their compile times are true
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(prefix="upstroke-bench-")
     torch._inductor.config.compile_threads = 1
-    if asked.quick:
+    if wanted.quick:
         _measured(chosen, Seconds(reused=0.03, fresh=0.02), unfinished=None)
         return
     seconds = Seconds()
@@ -90,22 +87,6 @@ def _said(row: Row) -> str:
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument(
-        "--only",
-        metavar="TEXT",
-        action="append",
-        default=[],
-        help="rows whose name holds this text; may be said several times, then all of them",
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="a quarter of the time for each row; writes nothing"
-    )
-    parser.add_argument("--list", action="store_true", help="print the rows and measure nothing")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page import between
+
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "evidence.md"
 START, END = "<!-- made by make evidence: {} -->", "<!-- until here: {} -->"
 NOTHING = "–"
@@ -13,15 +15,11 @@ def page(text: str) -> str:
     """docs/evidence.md with everything between its markers made anew."""
     from evidence.downscale import load
 
-    return between(text, "downscale", downscale_table(load()))
+    return _between(text, "downscale", downscale_table(load()))
 
 
-def between(text: str, name: str, new: str) -> str:
-    """The text with what stands between the markers of this name replaced."""
-    start, end = START.format(name), END.format(name)
-    before, rest = text.split(start)
-    _, after = rest.split(end)
-    return f"{before}{start}\n\n{new}\n\n{end}{after}"
+def _between(text: str, name: str, new: str) -> str:
+    return between(text, new, start=START.format(name), end=END.format(name))
 
 
 def downscale_table(rows: list[dict[str, Any]]) -> str:
