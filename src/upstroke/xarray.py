@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from upstroke.apps.downscale.dataset import downscale
-from upstroke.apps.downscale.plan import Correction, Mask, Quantity, Surface
+from upstroke.apps.downscale.wanted import Correction, Mask, Quantity, Statics, Surface
 from upstroke.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class DatasetAccessor:
         variables: Sequence[str] | None = None,
         y: str | None = None,
         x: str | None = None,
-        statics: "str | os.PathLike[str] | Dataset | None" = None,
+        statics: Statics = None,
     ) -> "Dataset":
         """Refine every field on the horizontal cells, so that each coarse cell keeps its mean.
 
@@ -101,7 +101,7 @@ class ArrayAccessor:
         valid: Surface = "sea",
         y: str | None = None,
         x: str | None = None,
-        statics: "str | os.PathLike[str] | Dataset | None" = None,
+        statics: Statics = None,
     ) -> "DataArray":
         """Refine the array, so that each coarse cell keeps its mean.
 

@@ -11,6 +11,7 @@ xarray = pytest.importorskip("xarray")
 
 from upstroke.apps.downscale.dataset import MOST_OF_A_TASK, downscale, with_history  # noqa: E402
 from upstroke.apps.downscale.plan import field_encoding, plan_for  # noqa: E402
+from upstroke.apps.downscale.wanted import Wanted  # noqa: E402
 
 FACTOR = (2, 3)
 
@@ -97,7 +98,7 @@ def test_what_attributes_say_of_the_coarse_field_alone_is_left_out():
 def test_what_is_left_out_is_said():
     dataset = coarse().assign(zonal=("lat", np.ones(6)))
     dataset = dataset.assign_coords(geo=(("lat", "lon"), np.ones((6, 8))))
-    notes = plan_for(dataset, FACTOR).notes
+    notes = plan_for(dataset, Wanted(factor=FACTOR)).notes
     assert "zonal is left out: it lies on the coarse lat" in notes
     assert "geo is left out: it lies on the coarse lat and lon" in notes
 
@@ -124,7 +125,7 @@ def test_flags_are_copied_and_whole_numbers_with_units_refined():
         assert fine[name].dtype == dataset[name].dtype
     assert fine.orog.dtype == np.float32
     np.testing.assert_allclose(means(fine.orog.values), flags, atol=5e-5)
-    assert plan_for(dataset, FACTOR).notes == (
+    assert plan_for(dataset, Wanted(factor=FACTOR)).notes == (
         "orog: whole numbers are refined as numbers with a fraction",
         "kind, is_land, count: flags or counts without units are copied from each cell to its parts",
     )
@@ -321,7 +322,7 @@ def test_a_training_run_refines_what_it_knows(trained):
     assert list(fine.data_vars) == ["t"]
     wanted = {"variable": "t", "fraction": None, "quantity": "mean", "statics": None, "conserve": False}
     assert trained.settings == wanted
-    notes = plan_for(dataset, FACTOR, method=trained.path).notes
+    notes = plan_for(dataset, Wanted(factor=FACTOR, method=trained.path)).notes
     assert notes == (f"u is left out: {trained.path} was trained on t alone",)
 
 

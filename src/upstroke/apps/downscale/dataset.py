@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from upstroke._version import __version__
 from upstroke.apps.downscale.downscaler import Quantity
-from upstroke.apps.downscale.plan import Mask, Plan, Refiner, Surface, field_encoding, plan_for
+from upstroke.apps.downscale.masks import Surface
+from upstroke.apps.downscale.plan import Plan, Refiner, field_encoding, plan_for
+from upstroke.apps.downscale.wanted import Mask, Statics, Wanted
 from upstroke.axes import times
 from upstroke.errors import OptionError
 from upstroke.ops import Correction
@@ -44,7 +47,7 @@ def downscale(
     variables: Sequence[str] | None = None,
     y: str | None = None,
     x: str | None = None,
-    statics: "str | os.PathLike[str] | Dataset | None" = None,
+    statics: Statics = None,
 ) -> Fields:
     """Refine every field on the horizontal cells by a whole factor, so that each coarse cell keeps its mean.
 
@@ -81,25 +84,24 @@ def downscale(
     import xarray
 
     given: Any = dataset
-    settings: dict[str, Any] = {
-        "method": method,
-        "conserve": conserve,
-        "correction": correction,
-        "quantity": quantity,
-        "mask": mask,
-        "valid": valid,
-        "y": y,
-        "x": x,
-        "statics": statics,
-    }
+    wanted = Wanted(
+        factor=factor,
+        method=method,
+        conserve=conserve,
+        correction=correction,
+        quantity=quantity,
+        mask=mask,
+        valid=valid,
+        variables=variables,
+        y=y,
+        x=x,
+        statics=statics,
+    )
     made: Any
     if isinstance(given, xarray.DataArray):
-        if variables is not None:
-            msg = f"an array is one variable; got variables={list(variables)}; leave that out"
-            raise OptionError(msg)
-        made = _of_array(given, factor, settings)
+        made = _of_array(given, wanted)
         return cast(Fields, made)
-    plan = plan_for(given, factor, variables=variables, **settings)
+    plan = plan_for(given, wanted)
     fields = {name: _refined(plan, name, given.variables[name]) for name in plan.refiners}
     words = f"downscale(factor={times(plan.factor)}, method={str(method)!r})"
     attrs = with_history(plan.frame.attrs, f"upstroke {__version__} {words}")
@@ -130,11 +132,13 @@ def with_history(attrs: dict[Any, Any], command: str) -> dict[Any, Any]:
     return {**attrs, "history": f"{line}\n{old}" if old else line}
 
 
-def _of_array(array: "DataArray", factor: int | tuple[int, int], settings: dict[str, Any]) -> "DataArray":
+def _of_array(array: "DataArray", wanted: Wanted) -> "DataArray":
     """Refine one array; it cannot carry bounds, which have an axis that it lacks."""
+    if wanted.variables is not None:
+        msg = f"an array is one variable; got variables={list(wanted.variables)}; leave that out"
+        raise OptionError(msg)
     name = "field" if array.name is None else str(array.name)
-    dataset = array.to_dataset(name=name)
-    plan = plan_for(dataset, factor, variables=[name], **settings)
+    plan = plan_for(array.to_dataset(name=name), replace(wanted, variables=[name]))
     fine = plan.frame.assign({name: _refined(plan, name, array.variable)})[name]
     for each in plan.horizontal:
         if each in fine.coords:

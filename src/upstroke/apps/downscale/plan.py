@@ -7,29 +7,27 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upstroke.apps.downscale.cells import Cells
 from upstroke.apps.downscale.cf import cells_of, coordinates_of
-from upstroke.apps.downscale.downscaler import FixedMethod, Quantity, downscaler
+from upstroke.apps.downscale.downscaler import Quantity, downscaler
 from upstroke.apps.downscale.kept import Blocks
-from upstroke.apps.downscale.masks import Surface, read_fraction
+from upstroke.apps.downscale.masks import read_fraction
 from upstroke.apps.downscale.variables import Sorting, sorting
-from upstroke.axes import times, whole_per_axis
+from upstroke.apps.downscale.wanted import FIXED, Wanted
+from upstroke.axes import times
 from upstroke.errors import OptionError
 from upstroke.files.fields import holds_kinds, open_fields
-from upstroke.ops import Correction
 
 if TYPE_CHECKING:
-    from xarray import DataArray, Dataset, Variable
+    from xarray import Dataset, Variable
 
-__all__ = ["FIXED", "Correction", "Mask", "Plan", "Quantity", "Refiner", "Repeated", "Surface", "plan_for"]
+__all__ = ["Plan", "Refiner", "Repeated", "plan_for"]
 
-Mask: TypeAlias = "str | os.PathLike[str] | DataArray | None"
-FIXED = get_args(FixedMethod)
 # Integers that float32 holds exactly.
 SMALL_INTEGER = 2
 # Ranges that were true of the coarse field; a smooth field goes beyond them, and some readers hide what does.
@@ -136,51 +134,28 @@ class Plan:
         return (*(str(each) for each in dims if each not in self.horizontal), *self.horizontal)
 
 
-def plan_for(
-    dataset: "Dataset",
-    factor: int | tuple[int, int],
-    *,
-    method: str | os.PathLike[str] = "cubic",
-    conserve: bool = True,
-    correction: Correction = "additive",
-    quantity: Quantity | None = None,
-    mask: Mask = None,
-    valid: Surface = "sea",
-    variables: Sequence[str] | None = None,
-    y: str | None = None,
-    x: str | None = None,
-    statics: "str | os.PathLike[str] | Dataset | None" = None,
-) -> Plan:
-    """Find the cells, sort the variables, and make what refines each; arguments as for `downscale`."""
-    rows, columns = whole_per_axis(factor, 2, name="the factor", least=1)
-    _refuse_without_effect(method, conserve=conserve, correction=correction, statics=statics)
-    coarse = cells_of(dataset, y=y, x=x)
+def plan_for(dataset: "Dataset", wanted: Wanted) -> Plan:
+    """Find the cells, sort the variables, and make what refines each."""
+    rows, columns = wanted.parts
+    coarse = cells_of(dataset, y=wanted.y, x=wanted.x)
     _refuse_too_fine(coarse, (rows, columns))
     fine, _ = coarse.refined((rows, columns))
-    sorted_ = sorting(dataset, coarse, variables=variables, quantity=quantity)
+    sorted_ = sorting(dataset, coarse, variables=wanted.variables, quantity=wanted.quantity)
     fraction: NDArray[np.float64] | None = None
     said: tuple[str, ...] = ()
-    if mask is not None:
-        read = read_fraction(mask, fine, valid=valid)
+    if wanted.mask is not None:
+        read = read_fraction(wanted.mask, fine, valid=wanted.valid)
         fraction, said = read.fraction, (read.reading,)
     settings = {
         "factor": [rows, columns],
-        "method": str(method),
-        "conserve": conserve,
-        "correction": correction,
+        "method": str(wanted.method),
+        "conserve": wanted.conserve,
+        "correction": wanted.correction,
         "coarse": [coarse.y.edges.tolist(), coarse.x.edges.tolist()],
         "fraction": "" if fraction is None else hashlib.sha256(fraction.tobytes()).hexdigest(),
     }
     token = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
-    make = _makers(
-        method,
-        coarse,
-        (rows, columns),
-        conserve=conserve,
-        correction=correction,
-        fraction=fraction,
-        statics=statics,
-    )
+    make = _makers(wanted, coarse, fraction)
     blocks = {
         each: Blocks(coarse=coarse, factor=(rows, columns), quantity=each, fraction=fraction)
         for each in get_args(Quantity)
@@ -191,7 +166,7 @@ def plan_for(
         try:
             refine = make(name, each)
         except NotTrainedError as error:
-            if variables is not None or len(without) + 1 == len(sorted_.refined):
+            if wanted.variables is not None or len(without) + 1 == len(sorted_.refined):
                 msg = f"{name} cannot be refined: {error}; rename it, or train on it"
                 raise OptionError(msg) from error
             without[name] = str(error)
@@ -223,21 +198,6 @@ def plan_for(
     )
 
 
-def _refuse_without_effect(
-    method: str | os.PathLike[str],
-    *,
-    conserve: bool,
-    correction: Correction,
-    statics: Any,  # noqa: ANN401 - a path, a dataset or nothing
-) -> None:
-    if statics is not None and method in FIXED:
-        msg = f"static fields are for a training run; got them with the method {method}; leave them out"
-        raise OptionError(msg)
-    if not conserve and correction != "additive":
-        msg = f"the plain form has no correction; got {correction}; leave out one of the two"
-        raise OptionError(msg)
-
-
 def _refuse_too_fine(coarse: Cells, factor: tuple[int, int]) -> None:
     rows, columns = (size * parts for size, parts in zip(coarse.shape, factor, strict=True))
     if rows * columns > MOST_CELLS:
@@ -253,17 +213,11 @@ class NotTrainedError(OptionError):
 
 
 def _makers(
-    method: str | os.PathLike[str],
-    coarse: Cells,
-    factor: tuple[int, int],
-    *,
-    conserve: bool,
-    correction: Correction,
-    fraction: NDArray[np.float64] | None,
-    statics: Any,  # noqa: ANN401 - a path, a dataset or nothing
+    wanted: Wanted, coarse: Cells, fraction: NDArray[np.float64] | None
 ) -> Callable[[str, Quantity], Callable[[NDArray[Any]], NDArray[Any]]]:
     """What makes the refiner of a variable by its name and quantity; a fixed method has one for all."""
-    if method in FIXED:
+    method, factor = wanted.method, wanted.parts
+    if wanted.is_fixed:
         made: dict[Quantity, Callable[[NDArray[Any]], NDArray[Any]]] = {}
 
         def fixed(name: str, quantity: Quantity) -> Callable[[NDArray[Any]], NDArray[Any]]:
@@ -272,8 +226,8 @@ def _makers(
                     coarse,
                     factor,
                     method=method,  # type: ignore[arg-type]
-                    conserve=conserve,
-                    correction=correction,
+                    conserve=wanted.conserve,
+                    correction=wanted.correction,
                     quantity=quantity,
                     fraction=fraction,
                 )
@@ -290,21 +244,26 @@ def _makers(
     if learned.factor != factor:
         msg = f"{method} was trained for a factor of {times(learned.factor)}; got {times(factor)}; take that"
         raise OptionError(msg)
-    given = None if statics is None else _statics_on(coarse.refined(factor)[0], statics)
+    given = None if wanted.statics is None else _statics_on(coarse.refined(factor)[0], wanted.statics)
 
     def trained(name: str, quantity: Quantity) -> Callable[[NDArray[Any]], NDArray[Any]]:
         if name not in learned.variables:
             msg = f"{method} was trained on {', '.join(learned.variables)} alone"
             raise NotTrainedError(msg)
         refine: Callable[[NDArray[Any]], NDArray[Any]] = learned.downscaler(
-            coarse, variable=name, fraction=fraction, quantity=quantity, statics=given, conserve=conserve
+            coarse,
+            variable=name,
+            fraction=fraction,
+            quantity=quantity,
+            statics=given,
+            conserve=wanted.conserve,
         )
         return refine
 
     return trained
 
 
-def _statics_on(fine: Cells, statics: Any) -> dict[str, NDArray[Any]]:  # noqa: ANN401 - a path or a dataset
+def _statics_on(fine: Cells, statics: "str | os.PathLike[str] | Dataset") -> dict[str, NDArray[Any]]:
     """Static fields by name, which must lie on the fine cells."""
     opened = open_fields(statics) if isinstance(statics, str | os.PathLike) else statics
     cells = cells_of(opened)

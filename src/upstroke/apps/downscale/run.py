@@ -23,8 +23,10 @@ from upstroke.apps.downscale.cells import Cells
 from upstroke.apps.downscale.dataset import steps_at_once, with_history
 from upstroke.apps.downscale.downscaler import Quantity
 from upstroke.apps.downscale.kept import Kept, kept
+from upstroke.apps.downscale.masks import Surface
 from upstroke.apps.downscale.pieces import Piece, ReadBlock, pieces_of, read_blocks, steps_together
-from upstroke.apps.downscale.plan import FIXED, Plan, Refiner, Surface, field_encoding, plan_for
+from upstroke.apps.downscale.plan import Plan, Refiner, field_encoding, plan_for
+from upstroke.apps.downscale.wanted import FIXED, Wanted
 from upstroke.errors import FileError, OptionError, UpstrokeError, first_line
 from upstroke.files.field_target import FieldTarget, LargeField
 from upstroke.files.fields import field_format, missing_climate, open_fields
@@ -183,22 +185,22 @@ def run(
     kind = _target_format(target)
     _refuse_arguments(source, target, chunk)
     refuse_target(target, overwrite=overwrite)
+    wanted = Wanted(
+        factor=factor,
+        method=method,
+        conserve=conserve,
+        correction=correction,
+        quantity=quantity,
+        mask=mask,
+        valid=valid,
+        variables=variables,
+        y=y,
+        x=x,
+        statics=statics,
+    )
     try:
         with open_fields(source) as coarse:
-            plan = plan_for(
-                coarse,
-                factor,
-                method=method,
-                conserve=conserve,
-                correction=correction,
-                quantity=quantity,
-                mask=mask,
-                valid=valid,
-                variables=variables,
-                y=y,
-                x=x,
-                statics=statics,
-            )
+            plan = plan_for(coarse, wanted)
             command = command or _command(source, target, plan, method)
             job = _Job(source=source, target=target, kind=kind, coarse=coarse, plan=plan, chunk=chunk)
             with growing(target, job.settings, can_resume=kind == "zarr", overwrite=overwrite) as grown:
