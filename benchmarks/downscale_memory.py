@@ -53,7 +53,7 @@ def measured(gigabytes: float, folder: Path) -> Row:
             *python, "-c", LAZILY, str(source), *map(str, FACTOR),
         ],
     }  # fmt: skip
-    with emptied(folder, keep=source):
+    with Emptied(folder, keep=source):
         found = [{"who": who, **peak(words)} for who, words in ways.items()]
     size = 4 * steps * SIZE[0] * SIZE[1]
     return {
@@ -102,7 +102,7 @@ def peak(words: list[str]) -> dict[str, float | int]:
     }
 
 
-class emptied:  # noqa: N801
+class Emptied:
     """While it is open, chunks that are written into a folder lose their content some moments later."""
 
     def __init__(self, folder: Path, *, keep: Path) -> None:
@@ -111,7 +111,7 @@ class emptied:  # noqa: N801
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._sweep)
 
-    def __enter__(self) -> "emptied":
+    def __enter__(self) -> "Emptied":
         self._thread.start()
         return self
 

@@ -107,7 +107,7 @@ REFUSED = [
     ),
     (
         ("fine.nc", "--variable", "height", "--factor", "2x2x2"),
-        "--factor must be one number, or one for y and one for x such as 4x2; got '2x2x2'",
+        "--factor must be one number or two, for rows and columns; got '2x2x2'",
     ),
     (
         ("fine.nc", "--variable", "height", "--step", "two"),

@@ -29,7 +29,7 @@ class _Numbered(Dataset[Any]):
     def __init__(self, batches: Batches, *, seed: int, rank: int, processes: int) -> None:
         self.batches, self.seed, self.rank, self.processes = batches, seed, rank, processes
 
-    def __getitem__(self, step: int) -> Any:  # noqa: ANN401
+    def __getitem__(self, step: int) -> Any:  # noqa: ANN401 - what `batch` gives
         number = step * self.processes + self.rank
         seed_all(self.seed, "batch", number)
         return self.batches.batch(number)

@@ -139,6 +139,7 @@ def _said(address: str) -> Iterator[None]:
     except UpstrokeError:
         raise
     except Exception as error:
+        # whatever a worker raised comes back as what it is, and some of it only exists over there
         msg = (
             f"a worker of {address} failed: {type(error).__name__}: {first_line(error)}; "
             "workers need upstroke and must see the files under the same names"

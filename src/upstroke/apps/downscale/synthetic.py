@@ -1,7 +1,8 @@
 """Turn a seed into the sea surface temperature of a planet that does not exist: coasts, fronts and eddies."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -232,7 +233,7 @@ def _dataset(fields: NDArray[np.float32], latitude: Map, longitude: Map) -> "Dat
     return made
 
 
-def _extra(name: str) -> Any:  # noqa: ANN401
+def _extra(name: str) -> ModuleType:
     """A module of the extra, which is loaded only when a field is made."""
     try:
         return import_module(name)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from upstroke.cli.downscale.options import FIELDS, Mask, Valid, parts
 from upstroke.cli.options import (
     Output,
     Overwrite,
     Quiet,
     Verbose,
     file_name,
-    per_axis,
     refuse_existing,
     whole,
 )
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from upstroke.apps.downscale.evaluate import Evaluation
 
 __all__ = ["evaluate"]
-
-# The head under which help lists what is compared.
-FIELDS = "Fields"
 
 
 def evaluate(
@@ -67,23 +64,8 @@ def evaluate(
             rich_help_panel=FIELDS,
         ),
     ] = None,
-    mask: Annotated[
-        str | None,
-        typer.Option(
-            "--mask",
-            metavar="FILE[:VARIABLE]",
-            help="The valid part of each fine cell (default: where FINE has a value).",
-            rich_help_panel=FIELDS,
-        ),
-    ] = None,
-    valid: Annotated[
-        Literal["sea", "land"],
-        typer.Option(
-            "--valid",
-            help="Where FINE has values, for a mask that says where land or sea is.",
-            rich_help_panel=FIELDS,
-        ),
-    ] = "sea",
+    mask: Mask = None,
+    valid: Valid = "sea",
     step: Annotated[
         str,
         typer.Option(
@@ -118,7 +100,7 @@ def evaluate(
     found = _found(
         fine,
         coarse,
-        factor=None if factor is None else _factor(factor),
+        factor=None if factor is None else parts(factor),
         variable=variable,
         methods=methods or [],
         mask=mask,
@@ -158,16 +140,6 @@ def _found(
         source=fine.name,
         coarse_source="" if coarse is None else coarse.name,
     )
-
-
-def _factor(words: str) -> int | tuple[int, int]:
-    numbers = per_axis(words, option="--factor")
-    if isinstance(numbers, int):
-        return numbers
-    if len(numbers) != 2:
-        msg = f"--factor must be one number, or one for y and one for x such as 4x2; got {words!r}"
-        raise OptionError(msg)
-    return numbers[0], numbers[1]
 
 
 def _step(words: str) -> int | None:

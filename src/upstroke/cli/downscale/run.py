@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from upstroke.cli.options import Quiet, Verbose, file_name, per_axis, whole
+from upstroke.cli.downscale.options import Columns, Factor, Mask, Rows, Valid, Variables, parts
+from upstroke.cli.options import Quiet, Verbose, file_name, whole
 from upstroke.cli.output import deliver, json_text, page_for
-from upstroke.errors import OptionError
 
 __all__ = ["run"]
 
-# The heads under which help lists options.
-FIELDS, WORK = "Fields and methods", "Work"
+# The heads under which help lists options, beside that of the fields.
+METHOD, WORK = "Method", "Work"
 
 
 def run(
@@ -25,63 +25,37 @@ def run(
         Path,
         typer.Argument(metavar="OUT", parser=file_name, help="Ends in .nc, .nc4 or .zarr: the fine ones."),
     ],
-    factor: Annotated[
-        str,
-        typer.Option("--factor", metavar="4|4x2", help="Parts of a cell, along y and x where they differ."),
-    ],
+    factor: Factor,
     method: Annotated[
         str,
         typer.Option(
             "--method",
             metavar="cubic|linear|nearest|RUN",
             help="How fields are refined, or the folder of a training run.",
-            rich_help_panel=FIELDS,
+            rich_help_panel=METHOD,
         ),
     ] = "cubic",
     plain: Annotated[
         bool,
-        typer.Option("--plain", help="Do not keep the block means, for comparison.", rich_help_panel=FIELDS),
+        typer.Option("--plain", help="Do not keep the block means, for comparison.", rich_help_panel=METHOD),
     ] = False,
     correction: Annotated[
         Literal["additive", "multiplicative", "softmax"],
-        typer.Option("--correction", help="How blocks are brought to their means.", rich_help_panel=FIELDS),
+        typer.Option("--correction", help="How blocks are brought to their means.", rich_help_panel=METHOD),
     ] = "additive",
     quantity: Annotated[
         Literal["mean", "total"] | None,
         typer.Option(
             "--quantity",
             help="What a value is of its cell (default: as cell_methods says, else the mean).",
-            rich_help_panel=FIELDS,
+            rich_help_panel=METHOD,
         ),
     ] = None,
-    mask: Annotated[
-        str | None,
-        typer.Option(
-            "--mask", metavar="FILE[:VAR]", help="Valid fraction of each fine cell.", rich_help_panel=FIELDS
-        ),
-    ] = None,
-    valid: Annotated[
-        Literal["sea", "land"],
-        typer.Option(
-            "--valid",
-            help="Where the fields have values, for a mask that says where land or sea is.",
-            rich_help_panel=FIELDS,
-        ),
-    ] = "sea",
-    variables: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--variable", metavar="NAME", help="A field to refine (default: all).", rich_help_panel=FIELDS
-        ),
-    ] = None,
-    y: Annotated[
-        str | None,
-        typer.Option("--y", metavar="NAME", help="Coordinate of the rows.", rich_help_panel=FIELDS),
-    ] = None,
-    x: Annotated[
-        str | None,
-        typer.Option("--x", metavar="NAME", help="Coordinate of the columns.", rich_help_panel=FIELDS),
-    ] = None,
+    mask: Mask = None,
+    valid: Valid = "sea",
+    variables: Variables = None,
+    y: Rows = None,
+    x: Columns = None,
     statics: Annotated[
         Path | None,
         typer.Option(
@@ -89,7 +63,7 @@ def run(
             metavar="FILE",
             parser=file_name,
             help="Fields that do not change, for a training run.",
-            rich_help_panel=FIELDS,
+            rich_help_panel=METHOD,
         ),
     ] = None,
     scheduler: Annotated[
@@ -121,10 +95,7 @@ def run(
 
     upstroke downscale run pr.zarr fine.zarr --factor 4x2 --correction softmax
     """
-    parts = per_axis(factor, option="--factor")
-    if isinstance(parts, tuple) and len(parts) != 2:
-        msg = f"--factor must be one number or two, for rows and columns; got {factor!r}"
-        raise OptionError(msg)
+    cut = parts(factor)
     steps = None if chunk is None else whole(chunk, option="--chunk")
     from upstroke.apps.downscale.run import run as run_file
     from upstroke.report.refined_text import refined_text
@@ -132,7 +103,7 @@ def run(
     report = run_file(
         source,
         target,
-        factor=parts if isinstance(parts, int) else (parts[0], parts[1]),
+        factor=cut,
         method=method,
         conserve=not plain,
         correction=correction,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from upstroke.cli.options import Quiet, Seed, file_name, per_axis, seed_number, whole
+from upstroke.cli.downscale.options import FIELDS, Columns, Factor, Rows, parts
+from upstroke.cli.options import Quiet, Seed, file_name, seed_number, whole
 from upstroke.errors import OptionError
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-# The heads under which help lists options.
-FIELDS, NETWORK = "Fields", "Network and training"
+# The head under which help lists what is trained, and how.
+NETWORK = "Network and training"
 
 
 def train(
@@ -23,12 +24,7 @@ def train(
         list[Path],
         typer.Argument(metavar="FINE...", parser=file_name, help="NetCDF, Zarr or GRIB: fine fields."),
     ],
-    factor: Annotated[
-        str,
-        typer.Option(
-            "--factor", metavar="4|4x2", help="Parts of a coarse cell, along y and x where they differ."
-        ),
-    ],
+    factor: Factor,
     out: Annotated[
         Path, typer.Option("--out", metavar="RUN", parser=file_name, help="The folder of the run.")
     ],
@@ -50,14 +46,8 @@ def train(
             rich_help_panel=FIELDS,
         ),
     ] = None,
-    y: Annotated[
-        str | None,
-        typer.Option("--y", metavar="NAME", help="Coordinate of the rows.", rich_help_panel=FIELDS),
-    ] = None,
-    x: Annotated[
-        str | None,
-        typer.Option("--x", metavar="NAME", help="Coordinate of the columns.", rich_help_panel=FIELDS),
-    ] = None,
+    y: Rows = None,
+    x: Columns = None,
     network: Annotated[
         Literal["residual", "transposed"],
         typer.Option(
@@ -116,10 +106,7 @@ def train(
 
     upstroke downscale run sst_1deg.nc sst_025deg.nc --factor 4 --method sst-run
     """
-    parts = per_axis(factor, option="--factor")
-    if isinstance(parts, tuple) and len(parts) != 2:
-        msg = f"--factor must be one number or two, for rows and columns; got {factor!r}"
-        raise OptionError(msg)
+    cut = parts(factor)
     if resume and overwrite:
         msg = "--resume goes on with a run and --overwrite begins anew; give one of them"
         raise OptionError(msg)
@@ -128,7 +115,7 @@ def train(
     trained = train_on(
         files,
         out,
-        factor=parts if isinstance(parts, int) else (parts[0], parts[1]),
+        factor=cut,
         variables=variables or (),
         statics=statics or (),
         network=network,

@@ -1,7 +1,7 @@
 """Files of fine fields become a run folder with a network that refines coarse ones, judged on others."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -232,7 +232,7 @@ def _scales(patches: Patches, network: Network) -> tuple[Tensor, Tensor]:
 
 
 def _steps(
-    make: Any,  # noqa: ANN401
+    make: Callable[[], Network],
     patches: Patches,
     *,
     steps: int | None,
@@ -279,7 +279,7 @@ def _trained_on(references: Sequence[Reference], samples: Samples, fold: int) ->
 def _finished(
     fitted: Fitted,
     judged: Sequence[Judged],
-    pack: Any,  # noqa: ANN401
+    pack: Callable[..., tuple[Mapping[str, Tensor], Mapping[str, Any]]],
     names: Sequence[str],
     references: Sequence[Reference],
     *,
