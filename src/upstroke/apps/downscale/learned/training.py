@@ -279,7 +279,7 @@ def _trained_on(references: Sequence[Reference], samples: Samples, fold: int) ->
 def _finished(
     fitted: Fitted,
     judged: Sequence[Judged],
-    pack: Callable[..., tuple[Mapping[str, Tensor], Mapping[str, Any]]],
+    pack: Callable[..., tuple[dict[str, Tensor], dict[str, Any]]],
     names: Sequence[str],
     references: Sequence[Reference],
     *,
