@@ -38,7 +38,7 @@ def test_a_spike_does_not_set_the_scale():
     spiked = values.copy()
     spiked[0, 3, 5] = 1.7e6
     clean, result = (normalised(each, Normalisation()) for each in (values, spiked))
-    assert abs(result - clean)[values == spiked].max() < 0.05
+    assert abs(result - clean)[values == spiked].max() < 0.1
     assert result[0, 3, 5] == result.max() < 5
 
 
