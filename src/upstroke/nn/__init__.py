@@ -7,6 +7,7 @@ from upstroke.nn.resize import ResizeConv
 from upstroke.nn.separable import SeparableTransposedConv
 from upstroke.nn.subpixel import SubpixelConv
 from upstroke.nn.transposed import TransposedConv
+from upstroke.nn.unet import UNet
 from upstroke.nn.upsampler import Upsampler
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "SeparableTransposedConv",
     "SubpixelConv",
     "TransposedConv",
+    "UNet",
     "Upsampler",
     "bilinear_",
     "constrain",

@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 RESIZE_MODES = ("nearest", "linear", "cubic")
+RESIZE_CENTRES = ("cell", "sample")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,21 +167,26 @@ class Transposed:
 class Resize:
     """A resize as PyTorch does it without align_corners: floor(s n) samples.
 
+    With centre="sample", sample s * m of the output sits on cell m, as `upstroke.nn` can have it.
+
     >>> Resize(scale=(2, 3), mode="linear").size((5, 7))
     (10, 21)
     """
 
     scale: int | Fraction | tuple[int | Fraction, ...]
     mode: str = "nearest"
+    centre: str = "cell"
 
     @property
     def name(self) -> str:
         """The layer in a few letters."""
-        return f"{self.mode} ×{_written(self.scale)}"
+        where = "" if self.centre == "cell" else " on samples"
+        return f"{self.mode} ×{_written(self.scale)}{where}"
 
     def size(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """Give the size of the output."""
         check_choice(self.mode, RESIZE_MODES, name="mode of a resize")
+        check_choice(self.centre, RESIZE_CENTRES, name="centre of a resize")
         scales = fractions_per_axis(self.scale, len(size), name="scale", positive=True)
         grown = tuple(floor(s * n) for s, n in zip(scales, size, strict=True))
         if min(grown) < 1:
@@ -190,6 +196,8 @@ class Resize:
 
     def grid(self, grid: Grid) -> Grid:
         """Give the grid of the output."""
+        if self.centre == "sample":
+            return grid.resize_onnx(self.scale, coordinates="asymmetric", mode=self.mode)
         if self.mode == "nearest":
             return grid.resize_onnx(self.scale, coordinates="asymmetric", rounding="floor")
         return grid.resize(self.scale)
