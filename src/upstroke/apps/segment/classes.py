@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upstroke.errors import FileError, OptionError
-from upstroke.files.volumes import Volume
+from upstroke.files.volumes import COLOUR, Volume, smallest_integers
 
 __all__ = ["MOST_CLASSES", "Classes", "inferred_classes"]
 
@@ -35,7 +35,7 @@ class Classes:
     def __post_init__(self) -> None:
         """Refuse classes that cannot be told apart."""
         if len(self.values) < 2:
-            msg = f"a segmentation needs two classes or more; got the values {self.values}; name the background too"
+            msg = f"a segmentation needs two classes or more; got the values {self.values}; name both"
             raise OptionError(msg)
         if len(self.names) != len(self.values):
             msg = f"every class needs one name; got {len(self.names)} names for {len(self.values)} values"
@@ -87,7 +87,10 @@ class Classes:
         if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) < self.count:
             msg = f"class numbers are 0 to {self.count - 1}; got {int(numbers.min())} to {int(numbers.max())}"
             raise OptionError(msg)
-        return np.asarray(self.values, dtype=smallest_integers(self.values))[numbers]
+        values: NDArray[np.integer[Any]] = np.asarray(
+            self.values, dtype=smallest_integers(min(self.values), max(self.values))
+        )[numbers]
+        return values
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, from which `from_json` makes the same classes."""
@@ -100,7 +103,7 @@ class Classes:
         Raises:
             OptionError: the record holds something else.
         """
-        values, names = record.get("values"), record.get("names")
+        values, names = record.get("values", ()), record.get("names", ())
         if not _is_list_of(values, int) or not _is_list_of(names, str):
             msg = f"classes must be lists of whole values and of names; got {dict(record)!r}; train again"
             raise OptionError(msg)
@@ -137,29 +140,19 @@ def inferred_classes(values: Iterable[int], names: Mapping[int, str] | None = No
         raise OptionError(msg)
     background = 0 if 0 in ordered else ordered[0]
     ordered.remove(background)
-    if len(ordered) == 1:
+    if len(ordered) == 1 and ordered[0] < COLOUR:
         known.setdefault(ordered[0], "foreground")
     known.setdefault(background, "background")
     all_values = (background, *ordered)
     return Classes(
         values=all_values,
-        names=tuple(_told_apart([known.get(v, f"class {v}") for v in all_values], all_values)),
+        names=tuple(_told_apart([known.get(v, _name_of(v)) for v in all_values], all_values)),
     )
 
 
-def smallest_integers(values: Iterable[int]) -> np.dtype[Any]:
-    """The smallest kind of integers that holds all of these: unsigned where none is negative.
-
-    >>> smallest_integers([0, 255]), smallest_integers([-1, 3]), smallest_integers([256])
-    (dtype('uint8'), dtype('int8'), dtype('uint16'))
-    """
-    least, most = min(every := list(values)), max(every)
-    kinds = [np.dtype(kind) for kind in (np.int8, np.int16, np.int32, np.int64)]
-    if least >= 0:
-        kinds = [np.dtype(kind) for kind in (np.uint8, np.uint16, np.uint32, np.int64)]
-    return next(
-        (kind for kind in kinds if np.iinfo(kind).min <= least and most <= np.iinfo(kind).max), kinds[-1]
-    )
+def _name_of(value: int) -> str:
+    """What a class is called of which nothing but its value is known; that of a colour is its code."""
+    return f"#{value - COLOUR:06x}" if value >= COLOUR else f"class {value}"
 
 
 def _told_apart(names: list[str], values: tuple[int, ...]) -> list[str]:
