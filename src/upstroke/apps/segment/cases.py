@@ -48,8 +48,8 @@ CHANNEL_ENDING = re.compile(r"_(\d{4})$")
 ROBOFLOW = re.compile(r"^(.+?)_(?:jpe?g|png|bmp|tiff?|webp)\.rf\.\w+$", re.IGNORECASE)
 # Of many that are wrong, so many are named.
 NAMED = 3
-# Corners of an image and its mask may lie this part of a voxel apart: header fields are rounded to float32, and
-# tools turn one form of the affine into the other.
+# Corners of an image and its mask may lie this part of a voxel apart: header fields are rounded to float32,
+# and tools turn one form of the affine into the other.
 AFFINE_TOLERANCE = 0.05
 
 
@@ -59,7 +59,7 @@ class Case:
 
     Attributes:
         name: path below the folder without suffix, parts separated by "/".
-        group: cases of one group, such as slices of one patient, are never divided between training and validation.
+        group: what a split never divides, such as the slices of one patient.
         images: one path, or one for each channel.
         label: path of the mask, outlines, or None.
         names: what values of masks are called, where the data says so.
@@ -75,7 +75,7 @@ class Case:
 
     @property
     def prediction(self) -> Path:
-        """Where a prediction goes below the folder of predictions: the case's name, with the suffix of a mask."""
+        """Where a prediction goes below the folder of predictions: the name, with the suffix of a mask."""
         file = Path(prediction_name(self.images[0]))
         return Path(self.name + suffix_of(file))
 
@@ -89,8 +89,8 @@ class Case:
         for other in others:
             if other.size != first.size or affines_differ(first, other):
                 msg = (
-                    f"{other.path} must have the size and affine of {first.path}, because both are channels of "
-                    f"{self.name}; their sizes are {other.size} and {first.size}; resample one to the other"
+                    f"{other.path} must have the size and affine of {first.path}, because both are channels "
+                    f"of {self.name}; their sizes are {other.size} and {first.size}; resample one to the other"
                 )
                 raise FileError(msg)
         if not others:
@@ -135,16 +135,17 @@ def find_cases(
     """All cases of a folder, in natural order (2 before 10).
 
     Known are: a folder of images beside one of masks (images and labels, image and label, img and mask,
-    imagesTr and labelsTr, ...), also inside of folders such as train and val; images with masks beside them (x.png, x_mask.png);
-    COCO outlines (_annotations.coco.json), also in such folders; and without masks one file or any folder of files.
+    imagesTr and labelsTr, ...), also inside of folders such as train and val; images with masks beside
+    them (x.png, x_mask.png); COCO outlines (_annotations.coco.json), also in such folders; and without masks one
+    file or any folder of files.
     Hidden files are left alone, links are followed.
 
     Args:
         data: the folder, or one image.
-        group: a regular expression whose first group, found in a case's name, says what it belongs to. Otherwise
-            Roboflow's copies of one picture belong together, and every other case is on its own.
+        group: a regular expression whose first group, found in a case's name, says what it belongs to.
+            Otherwise Roboflow's copies of one picture belong together, and every other case is on its own.
         labelled: whether masks are wanted.
-        channels: how many files make an image, x_0000, x_0001 and so on, where there are no masks that would tell.
+        channels: how many files make an image, x_0000, x_0001 and so on, where no masks tell.
 
     Raises:
         FileError: nothing is there, or images lack masks, or masks images; they are named.
@@ -158,7 +159,7 @@ def find_cases(
     if not found:
         known = ", ".join(SUFFIXES)
         wanted = "images with masks" if labelled else "images"
-        msg = f"{data} must hold {wanted}; none was found in it; known are folders images and labels of files {known}"
+        msg = f"{data} must hold {wanted}; none was found; known are folders images and labels with {known} files"
         raise FileError(msg)
     _check_once(data, found)
     ordered = sorted(found, key=lambda case: _natural(case.name))
@@ -221,13 +222,14 @@ def _of_coco(path: Path, data: Path) -> Iterator[Case]:
 
 
 def _pairs_of_folders(data: Path) -> list[tuple[Path, Path | None]]:
-    """Folders of images, each with that of its masks; test folders without masks are left out where others are."""
+    """Folders of images, each with that of its masks; test folders without masks are left out beside others."""
     folders = {folder.name.lower(): folder for folder in _folders(data)}
     images = [name for name in IMAGE_FOLDERS if name in folders]
     labels = [name for name in LABEL_FOLDERS if name in folders and name not in TEST_FOLDERS.values()]
     ordinary = [name for name in images if name not in TEST_FOLDERS]
     if len(ordinary) > 1 or (ordinary and len(labels) > 1):
-        msg = f"{data} must have one folder of images and one of masks; it has {', '.join([*ordinary, *labels])}; keep two"
+        has = ", ".join([*ordinary, *labels])
+        msg = f"{data} must have one folder of images and one of masks; it has {has}; keep two"
         raise FileError(msg)
     pairs: list[tuple[Path, Path | None]] = [
         (folders[name], folders[labels[0]] if labels else None) for name in ordinary
@@ -269,7 +271,8 @@ def _of_pair(
     )
     for key, files in joined.items():
         if len(files) > 1 and not all(CHANNEL_ENDING.search(stem_of(file)) for file in files):
-            msg = f"{masks[key]} must be the mask of one image; {files[0].name} and {files[1].name} both claim it; keep one"
+            both = f"{files[0].name} and {files[1].name}"
+            msg = f"{masks[key]} must be the mask of one image; {both} both claim it; keep one"
             raise FileError(msg)
         name = _name(files[0], images) if len(files) == 1 and key == _name(files[0], images) else key
         yield Case(
@@ -336,7 +339,7 @@ def _grouped_bare(files: list[Path], folder: Path, *, channels: int) -> Iterator
         together.setdefault(CHANNEL_ENDING.sub("", _name(file, folder)), []).append(file)
     for name, images in together.items():
         if len(images) != channels:
-            msg = f"{folder}: {name} must have {channels} files, one for each channel; it has {len(images)}; add them"
+            msg = f"{folder}: {name} must have {channels} files, one a channel; it has {len(images)}; add the others"
             raise FileError(msg)
         yield Case(name=name, group="", images=tuple(images), label=None)
 
@@ -381,7 +384,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """All pictures and volumes below a folder in natural order; hidden ones are left alone, links followed once."""
+    """All pictures and volumes below a folder in natural order; hidden ones are left alone."""
     found: list[Path] = []
     seen = set()
     for root, folders, files in os.walk(folder, followlinks=True):
@@ -430,10 +433,10 @@ def _expression(group: str | None) -> re.Pattern[str] | None:
     try:
         expression = re.compile(group)
     except re.error as error:
-        msg = f"the group must be a regular expression; {group!r} is none: {first_line(error)}; such as '(.*)_slice'"
+        msg = f"the group must be a regular expression such as '(.*)_slice'; {group!r} is none: {first_line(error)}"
         raise OptionError(msg) from error
     if expression.groups < 1:
-        msg = f"the group must be in brackets in the expression; {group!r} has none; such as '(.*)_slice'"
+        msg = f"the group must stand in brackets, as in '(.*)_slice'; {group!r} has none; add them"
         raise OptionError(msg)
     return expression
 
@@ -450,7 +453,7 @@ def _group(name: str, expression: re.Pattern[str] | None) -> str:
 
 
 def _declared_names(data: Path) -> tuple[tuple[int, str], ...]:
-    """Names of labels in a dataset.json: {"0": "background"} of the Decathlon or {"background": 0} of nnU-Net."""
+    """Names of labels in a dataset.json: {"0": "background"} in the Decathlon's, {"background": 0} in nnU-Net's."""
     path = data / "dataset.json"
     if not path.is_file():
         return ()

@@ -56,9 +56,9 @@ class Polygons:
 def filled(ring: Sequence[float], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Which pixels have their centre (column + 0.5, row + 0.5) in a closed polygon.
 
-    A ring that crosses itself is filled by the even-odd rule. A centre on the outline counts as inside on the left and
-    the top of it and as outside on the right and the bottom, so that polygons that share an edge share no pixel
-    and leave none out.
+    A ring that crosses itself is filled by the even-odd rule. A centre on the outline counts as inside on the
+    left and the top of it and as outside on the right and the bottom, so that polygons that share an edge share
+    no pixel and leave none out.
 
     Args:
         ring: x0, y0, x1, y1, ...; it may reach beyond the picture.
@@ -77,7 +77,7 @@ def filled(ring: Sequence[float], size: tuple[int, int]) -> NDArray[np.bool_]:
         if first >= end:
             continue
         row = np.arange(first, end)
-        # A centre is on the right of the edge where beyond(column) >= 0; no division, so whole corners are exact.
+        # The first centre that is not left of the edge; held by products, which are exact for whole corners.
         rise, run = bottom - top, (right - left) * (row + 0.5 - top)
         column = np.ceil(np.clip(left + run / rise, -1, columns + 1) - 0.5).astype(np.int64)
         column -= (column - 0.5 - left) * rise >= run
@@ -113,7 +113,7 @@ def read_coco(path: Path) -> tuple[dict[str, Polygons], dict[int, str]]:
         image, category = annotation.get("image_id"), annotation.get("category_id")
         if image not in images or category not in values:
             what = f"image {image}" if image not in images else f"category {category}"
-            msg = f"{path}: annotation {annotation.get('id')} speaks of {what}, which is not listed; export it again"
+            msg = f"{path}: annotation {annotation.get('id')} speaks of {what}, which is not there; export again"
             raise FileError(msg)
         outlines[image].append(_outline(path, annotation, values[category], sizes[image]))
     found = {
@@ -129,8 +129,8 @@ def read_coco(path: Path) -> tuple[dict[str, Polygons], dict[int, str]]:
 def annotated(path: Path) -> tuple[dict[Path, Polygons], dict[int, str]]:
     """The outlines of every picture that a COCO file speaks of, by the path where the picture lies.
 
-    Pictures lie beside the file, or in a folder `images` there, or as in COCO's own archives in the folder that is
-    called like the file (`annotations/instances_val2017.json`: `val2017`).
+    Pictures lie beside the file, or in a folder `images` there, or as in COCO's own archives in the folder
+    that is called like the file (`annotations/instances_val2017.json`: `val2017`).
 
     Raises:
         FileError: as `read_coco`; also where pictures are missing, which are named.
@@ -155,7 +155,8 @@ def annotated(path: Path) -> tuple[dict[Path, Polygons], dict[int, str]]:
             found[place] = polygons
     if missing:
         named = ", ".join(missing[:NAMED]) + (" and more" if len(missing) > NAMED else "")
-        msg = f"{path}: {len(missing)} of its {len(outlines)} pictures are not there ({named}); copy them beside it"
+        count = f"{len(missing)} of its {len(outlines)}"
+        msg = f"{path}: {count} pictures are not there ({named}); copy them beside it"
         raise FileError(msg)
     return found, names
 
@@ -170,7 +171,7 @@ def _record(path: Path) -> dict[str, Any]:
     for key in ("images", "annotations", "categories"):
         rows = record.get(key) if isinstance(record, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            msg = f"{path} must be a COCO file of outlines; it has no list of {key}; export it as COCO segmentation"
+            msg = f"{path} must be a COCO file of outlines; it lists no {key}; export it as COCO segmentation"
             raise FileError(msg)
     return dict(record)
 
@@ -235,7 +236,7 @@ def _runs(where: str, shape: Mapping[str, Any], size: tuple[int, int]) -> tuple[
 
 
 def _unpacked(packed: str) -> list[int] | None:
-    """COCO's packed runs; from the fourth on each is the difference from that before the last. None: cut off."""
+    """COCO's packed runs; from the fourth on, differences from the run before the last."""
     runs: list[int] = []
     number = shift = 0
     for character in packed:

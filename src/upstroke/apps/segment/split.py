@@ -50,8 +50,8 @@ def split(
         cases: in any order, which is kept on both sides.
         share: part of the cases to hold out.
         count: how many to hold out instead.
-        by: "random" draws groups by the seed; "order" holds out the last ones; "folder" those of the data's own
-            folder val, valid or validation.
+        by: "random" draws groups by the seed; "order" holds out the last ones; "folder" those of the data's
+            own folder val, valid or validation.
         seed: of the draw, which does not depend on the order of the cases.
 
     Raises:
@@ -69,8 +69,8 @@ def split(
     if not train or not validation:
         groups = len({case.group for case in usable})
         msg = (
-            f"training and validation need one case or more each; {len(usable)} cases in {groups} groups leave "
-            f"{len(train)} and {len(validation)}; add cases, hold out fewer or group them otherwise"
+            f"training and validation need one case or more each; {len(usable)} cases in {groups} groups "
+            f"leave {len(train)} and {len(validation)}; add cases, hold out fewer or group them otherwise"
         )
         raise OptionError(msg)
     return Split(train=train, validation=validation, test=test)
@@ -100,6 +100,6 @@ def _held_by_folder(cases: Sequence[Case]) -> set[str]:
         what = (
             f"group {min(both)} is in both folders" if both else "there is no folder val, valid or validation"
         )
-        msg = f"the data must have folders for training and validation without a common group; {what}; draw at random"
+        msg = f"a split by folder needs train and val without a common group; {what}; draw at random"
         raise OptionError(msg)
     return held
