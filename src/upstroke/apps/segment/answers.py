@@ -1,0 +1,217 @@
+"""Turn a run, a model file or a folder of predictions into the label map that it has for each case."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upstroke.apps.segment.cases import Case
+from upstroke.apps.segment.classes import Classes, inferred_classes
+from upstroke.axes import times
+from upstroke.errors import FileError
+from upstroke.files.volumes import Volume, prediction_name, read_labels
+
+__all__ = ["Answers", "Kind", "Predictions", "TrainedOn", "listed", "opened"]
+
+Kind = Literal["run", "model", "predictions"]
+
+# Names that a message lists before it says how many more there are.
+NAMED = 3
+# Part of a voxel by which the corners of two volumes on the same grid may lie apart: affines are float32.
+APART = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedOn:
+    """The names of the cases that a run learnt from, and of those that it was watched by and held out."""
+
+    training: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+@runtime_checkable
+class Answers(Protocol):
+    """Whatever has a label map for a case."""
+
+    @property
+    def kind(self) -> Kind:
+        """What it is."""
+        ...
+
+    @property
+    def classes(self) -> Classes:
+        """What its label maps mean."""
+        ...
+
+    @property
+    def trained_on(self) -> TrainedOn | None:
+        """What it learnt from, where it says so."""
+        ...
+
+    def labels(self, case: Case, volume: Volume) -> NDArray[np.int64]:
+        """Class numbers, (*space)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A trained network."""
+
+    model: Any
+    kind: Kind
+    trained_on: TrainedOn | None
+    tile: int | Sequence[int] | None
+
+    @property
+    def classes(self) -> Classes:
+        """Those that it was trained to tell apart."""
+        classes: Classes = self.model.recipe.classes
+        return classes
+
+    def labels(self, case: Case, volume: Volume) -> NDArray[np.int64]:  # noqa: ARG002 - as all answers do
+        """What it says of an image."""
+        tile = self.tile
+        return np.asarray(self.model.labels(volume, tile=tile), dtype=np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Files that something has written: one for each case, found by its name."""
+
+    folder: Path
+    files: Mapping[str, Path]
+    classes: Classes
+    kind: Kind = "predictions"
+    trained_on: TrainedOn | None = None
+
+    def labels(self, case: Case, volume: Volume) -> NDArray[np.int64]:
+        """What stands in the file of this case.
+
+        Raises:
+            FileError: it is not of the image's size, lies elsewhere, or holds a value that no label has.
+        """
+        path = self.files[case.name]
+        found = read_labels(path)
+        if found.size != volume.size:
+            msg = (
+                f"{path}: a prediction must have the size of its image, {times(volume.size)}; "
+                f"got {times(found.size)}; predict it again, at full size"
+            )
+            raise FileError(msg)
+        if found.affine is not None and volume.affine is not None:
+            _refuse_elsewhere(path, found, volume)
+        unknown = np.setdiff1d(found.values, self.classes.values)
+        if unknown.size:
+            known = ", ".join(map(str, self.classes.values))
+            msg = (
+                f"{path}: predictions must hold the values of the labels, {known}; got {int(unknown[0])}; "
+                "write class numbers as the labels have them"
+            )
+            raise FileError(msg)
+        return self.classes.numbers(found)
+
+
+def opened(
+    source: Path, cases: Sequence[Case], *, device: str, tile: int | Sequence[int] | None
+) -> Network | Predictions:
+    """Open what is to be judged.
+
+    Args:
+        source: a run folder, a model file, or a folder of predictions.
+        cases: that it may be asked about.
+        device: where a network runs.
+        tile: size of the tiles in which it reads an image; None: as it chooses.
+
+    Raises:
+        FileError: it is nothing of these, or no prediction has the name of a case.
+    """
+    if source.is_dir() and not (source / "model.safetensors").exists():
+        if (source / "config.json").exists():
+            msg = f"{source} must hold a finished run; its model.safetensors is missing; train to the end"
+            raise FileError(msg)
+        return _predictions(source, cases)
+    if not source.exists():
+        msg = f"{source} must be a run, a model or a folder of predictions; there is nothing of that name"
+        raise FileError(msg)
+    from upstroke.apps.segment.model import load_model
+
+    run = source if source.is_dir() else source.parent if source.name == "model.safetensors" else None
+    return Network(
+        model=load_model(source, device=device),
+        kind="run" if source.is_dir() else "model",
+        trained_on=None if run is None else _trained_on(run),
+        tile=tile,
+    )
+
+
+def _trained_on(run: Path) -> TrainedOn | None:
+    """The cases that the settings of a run name; None where they name none."""
+    try:
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        split = config["settings"]["split"]
+        return TrainedOn(training=_names(split["training"]), held_out=_names(split["validation"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _names(given: object) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        msg = "cases are a list of names"
+        raise TypeError(msg)
+    return tuple(given)
+
+
+def _predictions(folder: Path, cases: Sequence[Case]) -> Predictions:
+    files = {case.name: folder / _file_of(case) for case in cases}
+    found = {name: path for name, path in files.items() if path.is_file()}
+    if not found:
+        msg = (
+            f"{folder} must hold predictions under the names of the images, such as "
+            f"{next(iter(files.values())).name}; got none for the {len(cases)} cases; "
+            "name a folder that upstroke segment predict wrote, or a run"
+        )
+        raise FileError(msg)
+    return Predictions(folder=folder, files=found, classes=_classes(cases))
+
+
+def _file_of(case: Case) -> str:
+    return prediction_name(case.images[0])
+
+
+def _classes(cases: Sequence[Case]) -> Classes:
+    """Classes of all values that the labels hold."""
+    values: set[int] = set()
+    for case in cases:
+        values.update(np.unique(case.read_labels().values).tolist())
+    return inferred_classes(values)
+
+
+def _refuse_elsewhere(path: Path, found: Volume, image: Volume) -> None:
+    """Refuse a prediction whose corners lie elsewhere than those of its image."""
+    assert found.affine is not None
+    assert image.affine is not None
+    ends = np.stack(
+        np.meshgrid(*[(0, n - 1) for n in (*image.size, *(1,) * (3 - image.ndim))], indexing="ij"), -1
+    )
+    corners = np.concatenate([ends.reshape(-1, 3), np.ones((8, 1))], axis=1)
+    apart = float(np.linalg.norm(corners @ (found.affine - image.affine).T[:, :3], axis=1).max())
+    if apart > APART * min(image.spacing):
+        msg = (
+            f"{path}: a prediction must lie where its image does; its corners are {apart:.3g} {image.unit} "
+            "away by its affine; predict again, or give it the image's affine"
+        )
+        raise FileError(msg)
+
+
+def listed(names: Sequence[str]) -> str:
+    """A few names, and how many more there are.
+
+    >>> listed(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    words = ", ".join(names[:NAMED])
+    return f"{words} and {len(names) - NAMED} more" if len(names) > NAMED else words
