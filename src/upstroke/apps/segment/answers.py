@@ -72,10 +72,9 @@ class Network:
         classes: Classes = self.model.recipe.classes
         return classes
 
-    def labels(self, case: Case, volume: Volume) -> NDArray[np.int64]:  # noqa: ARG002 - as all answers do
+    def labels(self, case: Case, volume: Volume) -> NDArray[np.int64]:
         """What it says of an image."""
-        tile = self.tile
-        return np.asarray(self.model.labels(volume, tile=tile), dtype=np.int64)
+        return np.asarray(self.model.labels(volume, tile=self.tile), dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)

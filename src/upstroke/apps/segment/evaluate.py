@@ -174,7 +174,9 @@ def _chosen(
     """The cases to judge, and how they were chosen."""
     known = answers.trained_on
     names = {case.name for case in cases}
-    is_training_data = known is not None and names >= {*known.training, *known.held_out} and known.held_out != ()
+    is_training_data = (
+        known is not None and names >= {*known.training, *known.held_out} and known.held_out != ()
+    )
     if which == "validation" and known is None:
         msg = (
             f"held-out cases are known of a run that says what it was trained on; got {source}; "
@@ -187,7 +189,8 @@ def _chosen(
         asked = [case for case in cases if case.name in set(known.held_out)]
         if not asked:
             msg = (
-                f"the data must have cases that the run held out, such as {listed(known.held_out) or 'none'}; "
+                "the data must have cases that the run held out, such as "
+                f"{listed(known.held_out) or 'none'}; "
                 f"got {listed(sorted(names))}; name the data that it was trained on, or ask for all cases"
             )
             raise OptionError(msg)
@@ -307,7 +310,10 @@ def _means(classes: Sequence[Json]) -> Json:
     """Means over classes of their means over cases; of a measure that no class has, None."""
     return {
         "classes": len(classes),
-        **{key: _mean(None if each[key] is None else each[key]["mean"] for each in classes) for key in MEASURES[:4]},
+        **{
+            key: _mean(None if each[key] is None else each[key]["mean"] for each in classes)
+            for key in MEASURES[:4]
+        },
     }
 
 

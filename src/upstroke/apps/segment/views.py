@@ -91,7 +91,10 @@ def view(volume: Volume, true: Ints, predicted: Ints) -> View:
         each if axis is None else np.take(each, [index], axis).squeeze(axis)
         for each in (true, predicted, differs)
     ]
-    image = _shown(volume.values if axis is None else np.take(volume.values, [index], axis + 1).squeeze(axis + 1), volume.values)
+    image = _shown(
+        volume.values if axis is None else np.take(volume.values, [index], axis + 1).squeeze(axis + 1),
+        volume.values,
+    )
     plane = None if codes is None or true.ndim != 3 or axis is None else PLANES[_pair(codes[axis])]
     turn = _Turn.of(plane, codes, kept)
     image, planes = turn(image), [turn(each) for each in planes]
