@@ -175,7 +175,7 @@ def with_other_values(
 ) -> Float[Tensor, "channels *size"]:
     """The image blurred, of other contrast, brightness and gamma, and with noise, in a tensor of its own."""
     if how.blur and _happens(how.changed, generator):
-        image = _blurred(image, _between(0, how.blur, generator), spacing)
+        image = _blurred(image, _between(0.0, how.blur, generator), spacing)
     if how.contrast and _happens(how.changed, generator):
         image = image * _between(1 - how.contrast, 1 + how.contrast, generator)
     if how.brightness and _happens(how.changed, generator):
@@ -183,7 +183,7 @@ def with_other_values(
     if how.gamma > 1 and _happens(how.changed, generator):
         image = _with_gamma(image, _factor(how.gamma, generator))
     if how.noise and _happens(how.changed, generator):
-        deviation = _between(0, how.noise, generator)
+        deviation = _between(0.0, how.noise, generator)
         image = image + deviation * torch.randn(image.shape, generator=generator)
     return image
 

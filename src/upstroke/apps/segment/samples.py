@@ -251,7 +251,7 @@ class Samples:
 def _some(places: Tensor) -> Tensor:
     """At most so many of them, the same ones each time that a case is read."""
     if len(places) <= PLACES:
-        return places
+        return places.to(torch.int32) if len(places) and int(places[-1]) < 2**31 else places
     chosen = torch.linspace(0, len(places) - 1, PLACES, dtype=torch.float64).long()
     return places[chosen].clone()
 
