@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from upstroke import plan
 from upstroke.axes import times, whole_per_axis
 from upstroke.errors import OptionError, ShapeError
 from upstroke.grid import Grid, drift
@@ -19,11 +18,14 @@ from upstroke.nn._arguments import check_channels, check_maps
 from upstroke.nn.convolution import conv_layer
 from upstroke.nn.interpolation import Centre
 from upstroke.nn.unet_blocks import SLOPE, Activation, Block, Norm, check_words, initialise
-from upstroke.nn.unet_ways import Down, behind, described, down_layer, up_layer
+from upstroke.nn.unet_ways import Down, behind, described_down, described_up, down_layer, grid_of, up_layer
 from upstroke.nn.upsampler import Method
+from upstroke.plan import UnetPlan, plan_unet_levels
 
 __all__ = ["Join", "UNet"]
 
+# Far longer than what any net needs at least, and no multiple of any stride.
+LONG = 10**7 + 19
 PerLevel = int | Sequence[int | Sequence[int]]
 
 
@@ -137,6 +139,8 @@ class UNet(nn.Module):
         self.join, self.dropout, self.deep = join, dropout, deep
         self._make()
         self.joins, self.output_grids = self._registered()
+        # of a map that is long enough on every axis
+        self._least = tuple(fit.least for fit in self._planned((LONG,) * ndim).fit)
 
     def _make(self) -> None:
         """Make the layers, the encoder's first."""
@@ -269,7 +273,7 @@ class UNet(nn.Module):
         samples along each axis that is shrunk: of one sample a norm leaves nothing.
         """
         if not self.pads:
-            return tuple(self._least(axis) for axis in range(self.ndim))
+            return self._least
         return tuple(1 if self.norm == "none" or s == 1 else s + 1 for s in self.scale)
 
     def output_size(self, size: int | Sequence[int]) -> tuple[int, ...]:
@@ -280,38 +284,30 @@ class UNet(nn.Module):
         """
         sizes = whole_per_axis(size, self.ndim, name="size", least=1)
         self._check_size(sizes)
-        return sizes if self.pads else self._output(sizes)
+        return sizes if self.pads else self._planned(sizes).output.size
 
-    def _output(self, size: tuple[int, ...]) -> tuple[int, ...]:
-        """Follow a size through all layers; ShapeError where nothing is left of a map."""
-        for level in range(self.depth + 1):
-            size = _through((*(described(self.downs[level - 1]) if level else ()), self._lost(level)), size)
-        for level in reversed(range(self.depth)):
-            size = _through((*described(self.ups[level]), self._lost(level)), size)
-        return size
+    def plan(self, size: int | Sequence[int]) -> UnetPlan:
+        """Every size, crop and grid of the net for an input of this size.
 
-    def _lost(self, level: int) -> plan.Conv:
-        """The convolutions of a level as one."""
-        kernel = tuple(self.convs * (k - 1) + 1 for k in self.kernels[level])
-        return plan.Conv(kernel=kernel, padding=tuple(k // 2 if self.pads else 0 for k in kernel))
+        Raises:
+            ShapeError: it is smaller than `least_size`.
 
-    def _least(self, axis: int) -> int:
-        """The smallest size that gives an output; sizes never fall when the input grows."""
-        most = 10**6
-        low, high = 0, 1
-        while not self._runs(axis, high, most):
-            low, high = high, 2 * high
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._runs(axis, middle, most) else (middle, high)
-        return high
+        >>> UNet(1, 2, widths=(4, 8, 16)).plan((17, 22)).levels[1].encoder.size
+        (9, 11)
+        """
+        sizes = whole_per_axis(size, self.ndim, name="size", least=1)
+        self._check_size(sizes)
+        return self._planned(sizes)
 
-    def _runs(self, axis: int, size: int, most: int) -> bool:
-        try:
-            self._output(tuple(size if each == axis else most for each in range(self.ndim)))
-        except ShapeError:
-            return False
-        return True
+    def _planned(self, size: tuple[int, ...]) -> UnetPlan:
+        return plan_unet_levels(
+            size,
+            conv=self.conv,
+            convs_per_level=self.convs,
+            kernels=self.kernels,
+            downs=[described_down(layer) for layer in self.downs],
+            ups=[described_up(layer) for layer in self.ups],
+        )
 
     def _registered(self) -> tuple[tuple[Join, ...], tuple[Grid, ...]]:
         """Follow where samples sit through the layers, and crop each join to one grid."""
@@ -319,13 +315,12 @@ class UNet(nn.Module):
         grid = Grid.of_input(self.ndim)
         for level, block in enumerate(self.encoder):
             if level:
-                for layer in described(self.downs[level - 1]):
-                    grid = layer.grid(grid)
+                grid = described_down(self.downs[level - 1]).grid(grid)
             grid = _behind_block(grid, block)
             skips.append(grid)
         joins, grids = [], [grid]
         for level in reversed(range(self.depth)):
-            up = behind(grids[-1], self.ups[level].grid)
+            up = behind(grids[-1], grid_of(self.ups[level]))
             joins.append(self._join(level, skips[level], up))
             grids.append(_behind_block(up, self.decoder[level]))
         return tuple(joins[::-1]), tuple(grids[:0:-1])[: self.deep + 1]
@@ -377,7 +372,10 @@ class UNet(nn.Module):
             msg = f"dropout must be at least 0 and below 1; got {dropout}"
             raise OptionError(msg)
         if not 0 <= deep < self.depth:
-            msg = f"deep must be between 0 and {self.depth - 1}, the levels below the full resolution; got {deep}"
+            msg = (
+                f"deep must be between 0 and {self.depth - 1}, the levels between the full resolution and "
+                f"the bottom; got {deep}"
+            )
             raise OptionError(msg)
 
 
@@ -400,15 +398,8 @@ def _cropped(x: Tensor, left: tuple[int, ...], like: Tensor) -> Tensor:
 def _behind_block(grid: Grid, block: nn.Module) -> Grid:
     """The grid behind the convolutions of a level."""
     assert isinstance(block, Block)
-    for unit in block.units:
-        conv = unit[0]
+    for conv in block.convs:
         assert isinstance(conv, Conv)
         left = tuple(left for left, _ in padding_sides(conv))
         grid = grid.conv(conv.kernel_size, stride=conv.stride, padding=left)
     return grid
-
-
-def _through(layers: Sequence[plan.Layer], size: tuple[int, ...]) -> tuple[int, ...]:
-    for layer in layers:
-        size = layer.size(size)
-    return size

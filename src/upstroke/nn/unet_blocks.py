@@ -137,6 +137,12 @@ class Block(nn.Module):
             last = [activation_layer(activation)] + ([_DROPOUT[ndim](dropout)] if dropout else [])
             self.last = nn.Sequential(*last)
 
+    @property
+    def convs(self) -> tuple[Conv, ...]:
+        """The convolutions in a row, without the shortcut's."""
+        convs = [unit[0] for unit in self.units if isinstance(unit, Unit)]
+        return tuple(conv for conv in convs if isinstance(conv, Conv))
+
     def forward(self, x: Float[Tensor, "b c_in *space"]) -> Float[Tensor, "b c_out *kept"]:
         """Convolve a batch of maps."""
         y: Tensor = self.units(x)
@@ -158,7 +164,10 @@ def check_words(**given: tuple[str, object]) -> None:
 
 
 def initialise(convs: Sequence[nn.Module], *, slope: float) -> None:
-    """Draw weights for which a nonlinearity of this slope keeps the variance of maps (He and others, 2015)."""
+    """Draw weights for which a nonlinearity of this slope keeps the variance of maps.
+
+    Source: He, Zhang, Ren, Sun, Delving deep into rectifiers, 2015.
+    """
     for conv in convs:
         assert isinstance(conv, Conv)
         nn.init.kaiming_normal_(conv.weight, a=slope)

@@ -1,7 +1,8 @@
 """Make the layers that lead from one level of a U-Net to the next and back, centred to fit each other."""
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -9,15 +10,15 @@ from torch import Tensor, nn
 from upstroke import plan
 from upstroke.errors import OptionError
 from upstroke.grid import Grid
-from upstroke.layers.convolution import Conv
-from upstroke.nn.interpolation import Centre, Interpolation
+from upstroke.layers.convolution import Conv, padding_sides
+from upstroke.nn.interpolation import Centre, Interpolation, Mode
 from upstroke.nn.resize import ResizeConv
 from upstroke.nn.separable import SeparableTransposedConv
 from upstroke.nn.subpixel import SubpixelConv
 from upstroke.nn.transposed import TransposedConv
 from upstroke.nn.upsampler import Layer, Method
 
-__all__ = ["Down", "Trimmed", "behind", "described", "down_layer", "up_layer"]
+__all__ = ["Down", "Trimmed", "behind", "described_down", "described_up", "down_layer", "grid_of", "up_layer"]
 
 Down = Literal["max", "mean", "conv"]
 _MAX: dict[int, type[nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -58,7 +59,8 @@ def down_layer(down: Down, channels: int, *, stride: tuple[int, ...], pads: bool
     if down == "conv":
         kernel = tuple(1 if s == 1 else max(3, s + 1 - s % 2) for s in stride)
         padding = tuple(k // 2 if pads else 0 for k in kernel)
-        return _CONV[ndim](channels, channels, kernel, stride=stride, padding=padding)
+        make: Callable[..., nn.Module] = _CONV[ndim]
+        return make(channels, channels, kernel, stride=stride, padding=padding)
     pool = (_MAX if down == "max" else _MEAN)[ndim]
     return pool(stride, stride=stride, ceil_mode=pads)
 
@@ -129,7 +131,7 @@ def up_layer(
         out_channels,
         kernels,
         scale=scale,
-        mode=method,
+        mode=cast("Mode", method),
         centre=centre,
         padding=padding,
         ndim=ndim,
@@ -153,8 +155,8 @@ def _check_transposed(
             continue
         where = "on cells" if centre == "cell" else "on samples"
         msg = (
-            f"up_kernel of up={method!r} must be {shortest}, {shortest + 2}, {shortest + 4}, ... at stride {s}, "
-            f"to be centred {where} as the way down is, and to reach every sample; got {k}"
+            f"up_kernel of up={method!r} must be {shortest}, {shortest + 2}, {shortest + 4}, ... at stride "
+            f"{s}, to be centred {where} as the way down is, and to reach every sample; got {k}"
         )
         raise OptionError(msg)
 
@@ -162,8 +164,8 @@ def _check_transposed(
 def _beyond(resize: Interpolation) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Samples on the left and on the right for which a resize reads beyond the edge.
 
-    Sample n reads around x = c + n / s, c the position of sample 0: from floor(x) - r to ceil(x) + r with r = 0
-    for linear and 1 for cubic. On N cells that is inside for s (r - c) <= n <= s (N - 1 - r - c).
+    Sample n reads around x = c + n / s, c the position of sample 0: from floor(x) - r to ceil(x) + r with
+    r = 0 for linear and 1 for cubic. On N cells that is inside for s (r - c) <= n <= s (N - 1 - r - c).
     """
     reach = 0 if resize.mode == "linear" else 1
     left, right = [], []
@@ -177,14 +179,34 @@ def _beyond(resize: Interpolation) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(left), tuple(right)
 
 
-def described(layer: nn.Module) -> tuple[plan.Layer, ...]:
-    """What a layer between two levels does to sizes and grids, read off the layer."""
+def grid_of(layer: nn.Module) -> Grid:
+    """Where the output's samples of a layer that leads up sit, in its input's pixels."""
+    assert isinstance(layer, Layer | Trimmed)
+    return layer.grid
+
+
+def described_down(layer: nn.Module) -> plan.Conv | plan.Pool:
+    """What a layer that leads down does to sizes and grids, read off the layer."""
+    (step,) = _described(layer)
+    assert isinstance(step, plan.Conv | plan.Pool)
+    return step
+
+
+def described_up(layer: nn.Module) -> plan.Transposed | plan.Chain:
+    """What a layer that leads up does to sizes and grids, read off the layer."""
+    steps = _described(layer)
+    if len(steps) == 1 and isinstance(steps[0], plan.Transposed):
+        return steps[0]
+    return plan.Chain(layers=steps)
+
+
+def _described(layer: nn.Module) -> tuple[plan.Layer, ...]:
     if isinstance(
         layer, nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d | nn.AvgPool1d | nn.AvgPool2d | nn.AvgPool3d
     ):
         return (plan.Pool(kernel=layer.kernel_size, stride=layer.stride, ceil_mode=layer.ceil_mode),)
     if isinstance(layer, Trimmed):
-        return (*described(layer[0]), plan.Crop(left=layer.left, right=layer.right))
+        return (*_described(layer[0]), plan.Crop(left=layer.left, right=layer.right))
     if isinstance(layer, TransposedConv):
         return (
             plan.Transposed(
@@ -196,16 +218,18 @@ def described(layer: nn.Module) -> tuple[plan.Layer, ...]:
             ),
         )
     if isinstance(layer, SeparableTransposedConv):
-        return described(layer.depthwise)
+        return _described(layer.depthwise)
     if isinstance(layer, SubpixelConv):
         scale = tuple(s.denominator // s.numerator for s in layer.grid.spacing)
-        return (*described(layer.conv), plan.Shuffle(scale=scale))
+        return (*_described(layer.conv), plan.Shuffle(scale=scale))
     if isinstance(layer, ResizeConv):
-        return (*described(layer.resize), *described(layer.conv))
+        return (*_described(layer.resize), *_described(layer.conv))
     if isinstance(layer, Interpolation):
         return (plan.Resize(scale=layer.scale, mode=layer.mode, centre=layer.centre),)
     assert isinstance(layer, Conv)
-    return (plan.Conv(kernel=layer.kernel_size, stride=layer.stride, padding=layer.padding),)
+    # none of them pads more on one side than on the other
+    left = tuple(left for left, _ in padding_sides(layer))
+    return (plan.Conv(kernel=layer.kernel_size, stride=layer.stride, padding=left),)
 
 
 def behind(grid: Grid, layer: Grid) -> Grid:

@@ -2,6 +2,7 @@
 
 from upstroke.plan.generator import Coverage, GeneratorPlan, plan_generator
 from upstroke.plan.layers import (
+    Chain,
     Conv,
     Crop,
     Layer,
@@ -14,9 +15,10 @@ from upstroke.plan.layers import (
     Unshuffle,
     trace,
 )
-from upstroke.plan.unet import Fit, Need, Sides, UnetLevel, UnetPlan, plan_unet
+from upstroke.plan.unet import Fit, Need, Sides, UnetLevel, UnetPlan, plan_unet, plan_unet_levels
 
 __all__ = [
+    "Chain",
     "Conv",
     "Coverage",
     "Crop",
@@ -36,5 +38,6 @@ __all__ = [
     "Unshuffle",
     "plan_generator",
     "plan_unet",
+    "plan_unet_levels",
     "trace",
 ]

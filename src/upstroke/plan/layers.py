@@ -14,6 +14,7 @@ from upstroke.errors import OptionError, ShapeError
 from upstroke.grid import Grid
 
 __all__ = [
+    "Chain",
     "Conv",
     "Crop",
     "Layer",
@@ -312,7 +313,35 @@ class Pad:
         return grid.pad(self.left)
 
 
-Layer = Conv | Pool | Transposed | Resize | Shuffle | Unshuffle | Crop | Pad
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """Layers in a row that count as one step.
+
+    >>> Chain(layers=(Resize(scale=2), Conv(kernel=3))).size((5, 7))
+    (8, 12)
+    """
+
+    layers: tuple["Layer", ...]
+
+    @property
+    def name(self) -> str:
+        """The layers in a few letters."""
+        return ", ".join(layer.name for layer in self.layers)
+
+    def size(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        """Give the size of the output."""
+        for layer in self.layers:
+            size = layer.size(size)
+        return size
+
+    def grid(self, grid: Grid) -> Grid:
+        """Give the grid of the output."""
+        for layer in self.layers:
+            grid = layer.grid(grid)
+        return grid
+
+
+Layer = Conv | Pool | Transposed | Resize | Shuffle | Unshuffle | Crop | Pad | Chain
 AnyLayer = TypeVar("AnyLayer", bound=Layer)
 
 
@@ -380,6 +409,8 @@ def on_axis(layer: AnyLayer, axis: int) -> AnyLayer:
     >>> on_axis(Conv(kernel=(3, 5), stride=2), 1)
     Conv(kernel=5, stride=2, padding=0, dilation=1)
     """
+    if isinstance(layer, Chain):
+        return replace(layer, layers=tuple(on_axis(each, axis) for each in layer.layers))
     settings = {field.name: getattr(layer, field.name) for field in fields(layer)}
     return replace(layer, **{name: v[axis] for name, v in settings.items() if isinstance(v, tuple)})
 
@@ -401,12 +432,14 @@ def window_of(layer: Conv | Pool | Transposed, ndim: int) -> list[tuple[int, int
     )
 
 
-def factors_of(layer: Conv | Pool | Transposed | Resize | Shuffle, ndim: int) -> tuple[Fraction, ...]:
+def factors_of(layer: Conv | Pool | Transposed | Resize | Shuffle | Chain, ndim: int) -> tuple[Fraction, ...]:
     """Give the number by which a layer divides (or, going up, multiplies) the number of samples per axis.
 
     >>> factors_of(Pool(kernel=(2, 3)), 2) == factors_of(Resize(scale=(2, 3)), 2)
     True
     """
+    if isinstance(layer, Chain):
+        return tuple(1 / spacing for spacing in layer.grid(Grid.of_input(ndim)).spacing)
     if isinstance(layer, Resize | Shuffle):
         return fractions_per_axis(layer.scale, ndim, name="scale", positive=True)
     return tuple(Fraction(stride) for _, stride, _, _ in window_of(layer, ndim))
@@ -421,7 +454,8 @@ def _rooms(layer: Conv | Pool, size: tuple[int, ...]) -> list[tuple[int, int, in
     rooms = []
     for n, (k, s, p, d) in zip(size, window_of(layer, len(size)), strict=True):
         room = n + 2 * p - d * (k - 1) - 1
-        if room < 0:
+        # rounded up, a window that the map does not fill counts
+        if room < (1 - s if isinstance(layer, Pool) and layer.ceil_mode else 0):
             message = (
                 f"{layer.name} needs at least {max(1, n - room)} samples on every axis; "
                 f"got {times(size)}; use a larger map or a smaller kernel"

@@ -1,5 +1,6 @@
 """Lay out the maps of a U-Net: their sizes, what their joins need, how far the joined grids are apart."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -10,6 +11,7 @@ from upstroke.axes import times, whole_per_axis
 from upstroke.errors import OptionError, ShapeError
 from upstroke.grid import Grid, drift
 from upstroke.plan.layers import (
+    Chain,
     Conv,
     Layer,
     Pad,
@@ -27,7 +29,7 @@ from upstroke.plan.layers import (
     window_of,
 )
 
-__all__ = ["Fit", "Need", "Sides", "UnetLevel", "UnetPlan", "plan_unet"]
+__all__ = ["Fit", "Need", "Sides", "UnetLevel", "UnetPlan", "plan_unet", "plan_unet_levels"]
 
 SCHEMA = "upstroke.plan/1"
 CONV_STYLES = ("valid", "same")
@@ -39,7 +41,7 @@ POOL_2 = Pool(kernel=2)
 TRANSPOSED_2 = Transposed(kernel=2, stride=2)
 
 Down = Conv | Pool
-Up = Transposed | Resize | Shuffle
+Up = Transposed | Resize | Shuffle | Chain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,9 +171,9 @@ class UnetPlan:
         size: The input size.
         conv: "valid" or "same".
         convs_per_level: Convolutions on each level, on the way down and on the way up.
-        kernel: Their kernel.
-        down: What leads from level to level.
-        up: What leads back.
+        kernel: Their kernel, on the full resolution if levels differ.
+        down: What leads from level to level, from the full resolution if steps differ.
+        up: What leads back, to the full resolution if steps differ.
         levels: From the full resolution (level 0) to the bottom.
         output: The last map, at the size and on the grid of the output.
         output_drift: How far the middle of the output sits from the middle of the input, in input pixels.
@@ -257,30 +259,73 @@ def plan_unet(
             raise OptionError(message)
     check_most(convs_per_level, MOST_CONVS, name="convs_per_level")
     check_most(kernels, LONGEST_KERNEL, name="kernel")
-    net = _Net(
-        depth=depth,
-        convs=_convs(conv, kernels, count=convs_per_level),
-        down=down,
-        up=up,
-        keeps_size=conv == "same",
-    )
-    strides = _strides(net, ndim)
-    fit = tuple(_fit(net.on_axis(axis), sizes[axis], stride=strides[axis]) for axis in range(ndim))
-    _check_size(sizes, depth, conv=conv, fit=fit, exact=exact)
-    levels = _levels(net, sizes)
-    output = replace(levels[0].decoder, name="output")
-    return UnetPlan(
-        size=sizes,
+    return plan_unet_levels(
+        sizes,
         conv=conv,
         convs_per_level=convs_per_level,
-        kernel=kernels,
-        down=down,
-        up=up,
+        kernels=(kernels,) * (depth + 1),
+        downs=(down,) * depth,
+        ups=(up,) * depth,
+        exact=exact,
+    )
+
+
+def plan_unet_levels(
+    size: tuple[int, ...],
+    *,
+    conv: str,
+    convs_per_level: int,
+    kernels: Sequence[tuple[int, ...]],
+    downs: Sequence[Down],
+    ups: Sequence[Up],
+    exact: bool = False,
+) -> UnetPlan:
+    """Lay out a U-Net whose levels have kernels, and whose steps have layers, of their own.
+
+    Args:
+        size: of the input.
+        conv: "valid" or "same".
+        convs_per_level: convolutions on each level.
+        kernels: of each level's convolutions, the full resolution first.
+        downs: what leads down from each level.
+        ups: what leads back up to each level.
+        exact: whether a size that does not fit exactly is refused.
+
+    >>> plan = plan_unet_levels(
+    ...     (20, 44),
+    ...     conv="same",
+    ...     convs_per_level=2,
+    ...     kernels=[(1, 3), (3, 3)],
+    ...     downs=[Pool(kernel=(1, 2))],
+    ...     ups=[Transposed(kernel=(1, 2), stride=(1, 2))],
+    ... )
+    >>> plan.levels[1].entry.size
+    (20, 22)
+    """
+    ndim, depth = len(size), len(downs)
+    net = _Net(
+        convs=tuple(_convs(conv, kernel, count=convs_per_level) for kernel in kernels),
+        downs=tuple(downs),
+        ups=tuple(ups),
+        keeps_size=conv == "same",
+    )
+    periods = _periods(net, ndim)
+    fit = tuple(_fit(net.on_axis(axis), size[axis], period=periods[axis]) for axis in range(ndim))
+    _check_size(size, depth, conv=conv, fit=fit, exact=exact)
+    levels = _levels(net, size)
+    output = replace(levels[0].decoder, name="output")
+    return UnetPlan(
+        size=size,
+        conv=conv,
+        convs_per_level=convs_per_level,
+        kernel=kernels[0],
+        down=net.downs[0],
+        up=net.ups[0],
         levels=levels,
         output=output,
         output_drift=tuple(
             o + s * Fraction(m - 1, 2) - Fraction(n - 1, 2)
-            for o, s, m, n in zip(output.grid.offset, output.grid.spacing, output.size, sizes, strict=True)
+            for o, s, m, n in zip(output.grid.offset, output.grid.spacing, output.size, size, strict=True)
         ),
         fit=fit,
         untapped=tuple(_untapped(net.on_axis(axis), levels, axis) for axis in range(ndim)),
@@ -291,18 +336,21 @@ def plan_unet(
 class _Net:
     """What every level does: convolutions, one step down, one step up."""
 
-    depth: int
-    convs: tuple[Layer, ...]
-    down: Down
-    up: Up
+    convs: tuple[tuple[Layer, ...], ...]
+    downs: tuple[Down, ...]
+    ups: tuple[Up, ...]
     keeps_size: bool
+
+    @property
+    def depth(self) -> int:
+        return len(self.downs)
 
     def on_axis(self, axis: int) -> "_Net":
         return replace(
             self,
-            convs=tuple(on_axis(layer, axis) for layer in self.convs),
-            down=on_axis(self.down, axis),
-            up=on_axis(self.up, axis),
+            convs=tuple(tuple(on_axis(layer, axis) for layer in level) for level in self.convs),
+            downs=tuple(on_axis(layer, axis) for layer in self.downs),
+            ups=tuple(on_axis(layer, axis) for layer in self.ups),
         )
 
 
@@ -325,39 +373,44 @@ def _convs(conv: str, kernel: tuple[int, ...], *, count: int) -> tuple[Layer, ..
     return (Pad(left=left, right=tuple(count * (k // 2) for k in kernel)), together)
 
 
-def _strides(net: _Net, ndim: int) -> tuple[int, ...]:
-    """Give the factor between levels, which the way down and the way up must share."""
-    down = factors_of(net.down, ndim)
-    if down != factors_of(net.up, ndim):
-        message = (
-            "up must multiply the spacing by what down divides it by, or the grids cannot be joined; "
-            f"got {net.down.name} and {net.up.name}; give both the same factor on every axis"
-        )
-        raise ShapeError(message)
-    for factor in down:
-        if factor**net.depth > LONGEST_PERIOD:
+def _periods(net: _Net, ndim: int) -> tuple[int, ...]:
+    """Give the product of the factors between levels, which the way down and the way up must share."""
+    periods = [1] * ndim
+    for step_down, step_up in zip(net.downs, net.ups, strict=True):
+        down = factors_of(step_down, ndim)
+        if down != factors_of(step_up, ndim):
             message = (
-                f"depth and stride must shrink a map at most {LONGEST_PERIOD} times; got depth {net.depth} "
-                f"with stride {factor}; use fewer levels"
+                "up must multiply the spacing by what down divides it by, or the grids cannot be joined; "
+                f"got {step_down.name} and {step_up.name}; give both the same factor on every axis"
             )
-            raise OptionError(message)
-    return tuple(map(int, down))
+            raise ShapeError(message)
+        periods = [period * int(factor) for period, factor in zip(periods, down, strict=True)]
+    if max(periods) > LONGEST_PERIOD:
+        axis = periods.index(max(periods))
+        strides = dict.fromkeys(int(factors_of(step, ndim)[axis]) for step in net.downs)
+        message = (
+            f"depth and stride must shrink a map at most {LONGEST_PERIOD} times; got depth {net.depth} "
+            f"with stride {', '.join(map(str, strides))}; use fewer levels"
+        )
+        raise OptionError(message)
+    return tuple(periods)
 
 
 def _sizes(net: _Net, size: tuple[int, ...]) -> _Sizes:
     """Follow the sizes down and up; ShapeError where nothing is left of a map."""
     entry, encoder = [], []
     for level in range(net.depth + 1):
-        size = net.down.size(size) if level else size
+        size = net.downs[level - 1].size(size) if level else size
         entry.append(size)
-        size = _through(net.convs, size)
+        size = _through(net.convs[level], size)
         encoder.append(size)
     upsampled, decoder = [], [size]
-    for skip in encoder[-2::-1]:
-        risen = net.up.size(decoder[-1])
+    for level in reversed(range(net.depth)):
+        skip = encoder[level]
+        risen = net.ups[level].size(decoder[-1])
         upsampled.append(risen)
         joined = skip if net.keeps_size else tuple(map(min, skip, risen))
-        decoder.append(_through(net.convs, joined))
+        decoder.append(_through(net.convs[level], joined))
     return _Sizes(entry=entry, encoder=encoder, upsampled=upsampled[::-1], decoder=decoder[::-1])
 
 
@@ -387,7 +440,7 @@ def _fits(net: _Net, size: int) -> bool:
     spare = [skip[0] - up[0] for skip, up in zip(sizes.encoder[:-1], sizes.upsampled, strict=True)]
     if net.keeps_size:
         return not any(spare)
-    dropped = [net.down.unread(skip)[0] for skip in sizes.encoder[:-1]]
+    dropped = [down.unread(skip)[0] for down, skip in zip(net.downs, sizes.encoder[:-1], strict=True)]
     return not any(dropped) and not any(n % 2 for n in spare)
 
 
@@ -415,8 +468,7 @@ def _fitting(net: _Net, *, period: int) -> _Fitting:
     return _Fitting(least=least, sizes=tuple(n for n in range(least, least + period) if _fits(net, n)))
 
 
-def _fit(net: _Net, size: int, *, stride: int) -> Fit:
-    period = stride**net.depth
+def _fit(net: _Net, size: int, *, period: int) -> Fit:
     fitting = _fitting(net, period=period)
     above = [n + period * max(0, ceil(Fraction(size - n, period))) for n in fitting.sizes]
     below = [n + period * ((size - n) // period) for n in fitting.sizes if n <= size]
@@ -456,9 +508,9 @@ def _levels(net: _Net, size: tuple[int, ...]) -> tuple[UnetLevel, ...]:
     entry_grids, encoder_grids = [], []
     grid = Grid.of_input(len(size))
     for level in range(net.depth + 1):
-        grid = net.down.grid(grid) if level else grid
+        grid = net.downs[level - 1].grid(grid) if level else grid
         entry_grids.append(grid)
-        grid = _grid_through(net.convs, grid)
+        grid = _grid_through(net.convs[level], grid)
         encoder_grids.append(grid)
     levels: list[UnetLevel] = []
     for level in reversed(range(net.depth + 1)):
@@ -468,15 +520,18 @@ def _levels(net: _Net, size: tuple[int, ...]) -> tuple[UnetLevel, ...]:
         if not is_bottom:
             below = levels[-1].decoder
             join = _join(
-                net, encoder, Step(name="", size=sizes.upsampled[level], grid=net.up.grid(below.grid))
+                net,
+                level,
+                encoder,
+                Step(name="", size=sizes.upsampled[level], grid=net.ups[level].grid(below.grid)),
             )
-            grid = _grid_through(net.convs, join.upsampled.grid)
+            grid = _grid_through(net.convs[level], join.upsampled.grid)
         levels.append(
             UnetLevel(
                 level=level,
                 entry=Step(name=f"entry {level}", size=sizes.entry[level], grid=entry_grids[level]),
                 encoder=encoder,
-                unread=None if is_bottom else net.down.unread(encoder.size),
+                unread=None if is_bottom else net.downs[level].unread(encoder.size),
                 upsampled=None if join is None else replace(join.upsampled, name=f"upsampled {level}"),
                 crop=None if join is None else join.crop,
                 needs=() if join is None else join.needs,
@@ -508,9 +563,9 @@ class _Meeting:
     pad_left: int = 0
 
 
-def _join(net: _Net, encoder: Step, upsampled: Step) -> _Join:
+def _join(net: _Net, level: int, encoder: Step, upsampled: Step) -> _Join:
     """Bring two maps to one size, as close to one grid as whole samples allow."""
-    meetings = tuple(_meet(net, encoder, upsampled, axis) for axis in range(len(encoder.size)))
+    meetings = tuple(_meet(net, level, encoder, upsampled, axis) for axis in range(len(encoder.size)))
     crop = tuple(meeting.crop for meeting in meetings)
     met = replace(
         upsampled,
@@ -527,12 +582,12 @@ def _join(net: _Net, encoder: Step, upsampled: Step) -> _Join:
     )
 
 
-def _meet(net: _Net, encoder: Step, upsampled: Step, axis: int) -> _Meeting:
+def _meet(net: _Net, level: int, encoder: Step, upsampled: Step, axis: int) -> _Meeting:
     spare = encoder.size[axis] - upsampled.size[axis]
     ahead = (upsampled.grid.offset[axis] - encoder.grid.offset[axis]) / encoder.grid.spacing[axis]
     if spare == 0:
         return _Meeting()
-    output_padding = _output_padding(net, axis, ndim=len(encoder.size), spare=spare)
+    output_padding = _output_padding(net, level, axis, ndim=len(encoder.size), spare=spare)
     if output_padding is not None:
         return _Meeting(need=output_padding)
     if spare < 0:
@@ -553,12 +608,13 @@ def _closest(total: int, left: Fraction) -> Sides:
     return Sides(left=whole, right=total - whole)
 
 
-def _output_padding(net: _Net, axis: int, *, ndim: int, spare: int) -> Need | None:
+def _output_padding(net: _Net, level: int, axis: int, *, ndim: int, spare: int) -> Need | None:
     """Give the output_padding that closes a gap, where there is one to choose and it can."""
-    if not isinstance(net.up, Transposed) or not net.keeps_size:
+    up = net.ups[level]
+    if not isinstance(up, Transposed) or not net.keeps_size:
         return None
-    _, stride, _, dilation = window_of(net.up, ndim)[axis]
-    wanted = whole_per_axis(net.up.output_padding, ndim, name="output_padding")[axis] + spare
+    _, stride, _, dilation = window_of(up, ndim)[axis]
+    wanted = whole_per_axis(up.output_padding, ndim, name="output_padding")[axis] + spare
     if not 0 <= wanted < max(stride, dilation):
         return None
     return Need(axis=axis, action="output_padding", left=0, right=wanted)
@@ -569,13 +625,16 @@ def _untapped(net: _Net, levels: tuple[UnetLevel, ...], axis: int) -> Transposed
 
     A kernel longer by 1 on both sides, with 1 more padding, gives the same size on the same grid.
     """
-    needs = [need for level in levels for need in level.needs if need.axis == axis]
-    added = max((need.right for need in needs if need.action == "output_padding"), default=0)
-    if not isinstance(net.up, Transposed) or _taps_reach(net.up, added):
+    needs = [(net.ups[level.level], need) for level in levels for need in level.needs if need.axis == axis]
+    added, up = 0, net.ups[0]
+    for own, need in needs:
+        if need.action == "output_padding" and need.right > added:
+            added, up = need.right, own
+    if not isinstance(up, Transposed) or _taps_reach(up, added):
         return None
-    kernel, stride, padding, dilation = window_of(net.up, 1)[0]
+    kernel, stride, padding, dilation = window_of(up, 1)[0]
     for more in range(1, stride + added + 1):
-        fill = replace(net.up, kernel=kernel + 2 * more, padding=padding + dilation * more, output_padding=0)
+        fill = replace(up, kernel=kernel + 2 * more, padding=padding + dilation * more, output_padding=0)
         if _taps_reach(fill, added):
             return fill
     return None
