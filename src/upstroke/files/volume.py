@@ -16,7 +16,7 @@ __all__ = ["DEFLATE", "Volume", "VolumeKind", "check_promise", "check_readable"]
 VolumeKind = Literal["nifti", "png", "jpeg", "bmp", "tiff"]
 
 # Deflate, in gzip, PNG and TIFF, makes at most this many bytes of one.
-DEFLATE = 1032
+DEFLATE = 1032.0
 # Room for headers, which are small, beside what is packed.
 SLACK = 4096
 

@@ -55,7 +55,7 @@ def read_pictured(path: Path, *, as_labels: bool = False) -> Volume:
             msg = f"{path} must be a PNG, JPEG or BMP file; it is {image.format}; name it for what it is"
             raise FileError(msg)
         promised = image.width * image.height * BYTES.get(image.mode, 4)
-        check_promise(path, promised, stored=stored, ratio=JPEG_RATIO if kind == "jpeg" else DEFLATE * 8.0)
+        check_promise(path, promised, stored=stored, ratio=JPEG_RATIO if kind == "jpeg" else DEFLATE * 8)
         notes = _lost_depth(image)
         if getattr(image, "n_frames", 1) > 1:
             notes.append(f"first of {image.n_frames} frames")

@@ -90,7 +90,7 @@ class Case:
             if other.size != first.size or affines_differ(first, other):
                 msg = (
                     f"{other.path} must have the size and affine of {first.path}, because both are channels "
-                    f"of {self.name}; their sizes are {other.size} and {first.size}; resample one to the other"
+                    f"of {self.name}; their sizes are {other.size} and {first.size}; resample one"
                 )
                 raise FileError(msg)
         if not others:
@@ -136,8 +136,8 @@ def find_cases(
 
     Known are: a folder of images beside one of masks (images and labels, image and label, img and mask,
     imagesTr and labelsTr, ...), also inside of folders such as train and val; images with masks beside
-    them (x.png, x_mask.png); COCO outlines (_annotations.coco.json), also in such folders; and without masks one
-    file or any folder of files.
+    them (x.png, x_mask.png); COCO outlines (_annotations.coco.json), also in such folders; and without masks
+    one file or any folder of files.
     Hidden files are left alone, links are followed.
 
     Args:
@@ -159,7 +159,7 @@ def find_cases(
     if not found:
         known = ", ".join(SUFFIXES)
         wanted = "images with masks" if labelled else "images"
-        msg = f"{data} must hold {wanted}; none was found; known are folders images and labels with {known} files"
+        msg = f"{data} must hold {wanted}; none was found; known are folders images and labels of {known}"
         raise FileError(msg)
     _check_once(data, found)
     ordered = sorted(found, key=lambda case: _natural(case.name))
@@ -222,7 +222,7 @@ def _of_coco(path: Path, data: Path) -> Iterator[Case]:
 
 
 def _pairs_of_folders(data: Path) -> list[tuple[Path, Path | None]]:
-    """Folders of images, each with that of its masks; test folders without masks are left out beside others."""
+    """Folders of images, each with that of its masks; those for tests may have no masks."""
     folders = {folder.name.lower(): folder for folder in _folders(data)}
     images = [name for name in IMAGE_FOLDERS if name in folders]
     labels = [name for name in LABEL_FOLDERS if name in folders and name not in TEST_FOLDERS.values()]
@@ -339,7 +339,9 @@ def _grouped_bare(files: list[Path], folder: Path, *, channels: int) -> Iterator
         together.setdefault(CHANNEL_ENDING.sub("", _name(file, folder)), []).append(file)
     for name, images in together.items():
         if len(images) != channels:
-            msg = f"{folder}: {name} must have {channels} files, one a channel; it has {len(images)}; add the others"
+            msg = (
+                f"{folder}: {name} must have {channels} files, one a channel; it has {len(images)}; add them"
+            )
             raise FileError(msg)
         yield Case(name=name, group="", images=tuple(images), label=None)
 
@@ -433,7 +435,8 @@ def _expression(group: str | None) -> re.Pattern[str] | None:
     try:
         expression = re.compile(group)
     except re.error as error:
-        msg = f"the group must be a regular expression such as '(.*)_slice'; {group!r} is none: {first_line(error)}"
+        reason = first_line(error)
+        msg = f"the group must be a regular expression such as '(.*)_slice'; {group!r} is none: {reason}"
         raise OptionError(msg) from error
     if expression.groups < 1:
         msg = f"the group must stand in brackets, as in '(.*)_slice'; {group!r} has none; add them"
@@ -453,7 +456,7 @@ def _group(name: str, expression: re.Pattern[str] | None) -> str:
 
 
 def _declared_names(data: Path) -> tuple[tuple[int, str], ...]:
-    """Names of labels in a dataset.json: {"0": "background"} in the Decathlon's, {"background": 0} in nnU-Net's."""
+    """Names of labels in a dataset.json, {"0": name} in the Decathlon's and {name: 0} in nnU-Net's."""
     path = data / "dataset.json"
     if not path.is_file():
         return ()

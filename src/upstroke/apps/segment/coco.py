@@ -30,7 +30,7 @@ class Outline:
     """
 
     value: int
-    rings: tuple[tuple[float, ...], ...] = ()
+    rings: tuple[tuple[int | float, ...], ...] = ()
     runs: tuple[int, ...] = ()
 
 
@@ -53,12 +53,12 @@ class Polygons:
         return mask
 
 
-def filled(ring: Sequence[float], size: tuple[int, int]) -> NDArray[np.bool_]:
+def filled(ring: Sequence[int | float], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Which pixels have their centre (column + 0.5, row + 0.5) in a closed polygon.
 
     A ring that crosses itself is filled by the even-odd rule. A centre on the outline counts as inside on the
-    left and the top of it and as outside on the right and the bottom, so that polygons that share an edge share
-    no pixel and leave none out.
+    left and the top of it and as outside on the right and the bottom, so that polygons with a common edge
+    share no pixel and leave none out.
 
     Args:
         ring: x0, y0, x1, y1, ...; it may reach beyond the picture.
@@ -90,8 +90,8 @@ def filled(ring: Sequence[float], size: tuple[int, int]) -> NDArray[np.bool_]:
 def read_coco(path: Path) -> tuple[dict[str, Polygons], dict[int, str]]:
     """Read the outlines of every picture by its file name, and the names of their labels.
 
-    Categories are numbered from 1 in the order of their ids, because 0 is the background here and an id like any
-    other in COCO; a category that is only the heading of others, and outlines nothing, is left out.
+    Categories are numbered from 1 in the order of their ids, because 0 is the background here and an
+    id like any other in COCO; a category that only heads others and outlines nothing is left out.
 
     Raises:
         FileError: the file is no COCO file of outlines, or contradicts itself; the sentence says where.
@@ -113,7 +113,9 @@ def read_coco(path: Path) -> tuple[dict[str, Polygons], dict[int, str]]:
         image, category = annotation.get("image_id"), annotation.get("category_id")
         if image not in images or category not in values:
             what = f"image {image}" if image not in images else f"category {category}"
-            msg = f"{path}: annotation {annotation.get('id')} speaks of {what}, which is not there; export again"
+            msg = (
+                f"{path}: annotation {annotation.get('id')} speaks of {what}, which is missing; export again"
+            )
             raise FileError(msg)
         outlines[image].append(_outline(path, annotation, values[category], sizes[image]))
     found = {

@@ -9,6 +9,7 @@ import numpy as np
 
 from upstroke.apps.segment.cases import AFFINE_TOLERANCE, Case, affines_differ
 from upstroke.apps.segment.classes import MOST_CLASSES, Classes, inferred_classes
+from upstroke.apps.segment.coco import Polygons
 from upstroke.axes import times
 from upstroke.errors import FileError, OptionError
 from upstroke.files.volumes import Volume
@@ -21,7 +22,7 @@ EXPLAINED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Extent:
-    """Least, median and largest of a number along each axis of space; of an even count, the lower of the middle."""
+    """Least, median and largest of a number along each axis of space; the median is one of them."""
 
     least: tuple[float, ...]
     median: tuple[float, ...]
@@ -116,9 +117,10 @@ def survey(
         progress: called with how many cases have been read, and of how many.
 
     Raises:
-        FileError: cases cannot be used: damaged files, values that are not finite, masks of another size or place
-            than their image, labels of no class, images that differ in axes or channels from the first or are too
-            small. The first three are explained, the others counted. Or all masks together hold one class only.
+        FileError: cases cannot be used: damaged files, values that are not finite, masks of another size or
+            place than their image, labels of no class, images that differ in axes or channels from the first
+            or are too small. The first three are explained, the others counted. Or all masks together hold one
+            class only.
         OptionError: there are no cases.
     """
     if not cases:
@@ -158,7 +160,8 @@ def _look(case: Case, seen: _Seen, *, least: Sequence[int] | None, classes: Clas
     # NaN and infinity come through least and largest
     if not np.isfinite([low, high]).all():
         bad = int((~np.isfinite(image.values)).sum())
-        msg = f"{image.path} must hold finite values; {bad} of its {image.values.size} voxels are NaN or infinite; fill them"
+        many = f"{bad} of its {image.values.size} voxels"
+        msg = f"{image.path} must hold finite values; {many} are NaN or infinite; fill them"
         raise FileError(msg)
     if seen.first is None:
         seen.first = (image.path, len(image.values), image.ndim)
@@ -183,36 +186,32 @@ def _look(case: Case, seen: _Seen, *, least: Sequence[int] | None, classes: Clas
 def _check_alike(image: Volume, first: Path, channels: int, ndim: int) -> None:
     """Refuse an image that no network could take that takes the first one."""
     if image.ndim != ndim:
-        msg = f"{image.path} must have {ndim} axes of space as {first} has; it has {image.ndim}; take one of them away"
+        msg = (
+            f"{image.path} must have {ndim} axes of space as {first} has; it has {image.ndim}; take one away"
+        )
         raise FileError(msg)
     if len(image.values) != channels:
         has = f"{len(image.values)} channels" if len(image.values) > 1 else "1 channel"
-        msg = f"{image.path} must have as many channels as {first}, {channels}; it has {has}; convert one of them"
+        msg = f"{image.path} must have as many channels as {first}, {channels}; it has {has}; convert one"
         raise FileError(msg)
 
 
 def _check_size(image: Volume, least: Sequence[int] | None) -> None:
     if least is not None and any(size < wanted for size, wanted in zip(image.size, least, strict=True)):
         msg = (
-            f"{image.path} must have {times(least)} voxels or more for this network; it has {times(image.size)}; "
-            "take it away or choose fewer levels"
+            f"{image.path} must have {times(least)} voxels or more for this network; it has "
+            f"{times(image.size)}; take it away or choose fewer levels"
         )
         raise FileError(msg)
 
 
 def _counted(case: Case, image: Volume, mask: Volume, classes: Classes | None) -> dict[int, int]:
     """How many voxels each label has, once the mask is known to fit."""
-    where = (
-        case.label
-        if isinstance(case.label, Path)
-        else f"{case.label.source} for {case.name}"
-        if case.label
-        else ""
-    )
+    where = f"{case.label.source} for {case.name}" if isinstance(case.label, Polygons) else str(case.label)
     if mask.size != image.size:
         msg = (
-            f"{where} must have the size of its image {image.path}, {times(image.size)}; it has {times(mask.size)}; "
-            "resample the mask to its image"
+            f"{where} must have the size of its image {image.path}, {times(image.size)}; it has "
+            f"{times(mask.size)}; resample the mask to its image"
         )
         raise FileError(msg)
     if affines_differ(image, mask):
@@ -224,8 +223,8 @@ def _counted(case: Case, image: Volume, mask: Volume, classes: Classes | None) -
     values, counts = np.unique(mask.values, return_counts=True)
     if len(values) > MOST_CLASSES:
         msg = (
-            f"{where} must be a mask, one whole number per class; it holds {len(values)} values from {values[0]} to "
-            f"{values[-1]} as a picture does; save the mask without smoothing or shading"
+            f"{where} must be a mask, one whole number per class; it holds {len(values)} values, "
+            f"{values[0]} to {values[-1]} as a picture does; save the mask without smoothing or shading"
         )
         raise FileError(msg)
     if classes is not None:
@@ -234,7 +233,7 @@ def _counted(case: Case, image: Volume, mask: Volume, classes: Classes | None) -
 
 
 def _declared(case: Case) -> Classes | None:
-    """Classes that the data names, where it names two or more, the background among them or not."""
+    """Classes that the data names, where it names any beside the background."""
     names = dict(case.names)
     return inferred_classes({0}, names) if names and set(names) != {0} else None
 
@@ -244,7 +243,7 @@ def _classes(cases: Sequence[Case], seen: _Seen, given: Classes | None) -> Class
     held = {value for mask in seen.masks for value in mask}
     if len(held) < 2:
         msg = (
-            f"masks must hold two classes or more; all {len(seen.masks)} of them hold only the value {min(held)}; "
+            f"masks must hold two classes or more; all {len(seen.masks)} hold only the value {min(held)}; "
             "outline something in them"
         )
         raise FileError(msg)
