@@ -391,7 +391,12 @@ def _per_level(given: PerLevel, count: int, ndim: int, *, name: str) -> tuple[tu
 def _cropped(x: Tensor, left: tuple[int, ...], like: Tensor) -> Tensor:
     """The samples of x from `left` on, as many as the other map has."""
     for axis, first in enumerate(left, start=2):
-        x = x.narrow(axis, first, like.shape[axis])
+        size = like.shape[axis]
+        if torch.compiler.is_compiling():
+            # a slice would hold a graph whose sizes may change to those where something is cut, or nothing is
+            x = x.index_select(axis, torch.arange(first, first + size, device=x.device))
+        else:
+            x = x.narrow(axis, first, size)
     return x
 
 
