@@ -70,8 +70,12 @@ def test_channels_are_the_last_axis_of_nifti_and_slices_are_flat(tmp_path):
     read = read_volume(nifti(tmp_path / "s.nii", values[:, :, :1]))
     assert (read.values == np.moveaxis(values[:, :, 0], -1, 0)).all()
     assert len(read.spacing) == 2
-    assert (read_volume(nifti(tmp_path / "t.nii", values[:, :, :1, :1])).values[0] == values[:, :, 0, 0]).all()
-    assert (read_volume(nifti(tmp_path / "v.nii", values[:, :, :, None])).values == np.moveaxis(values, -1, 0)).all()
+    assert (
+        read_volume(nifti(tmp_path / "t.nii", values[:, :, :1, :1])).values[0] == values[:, :, 0, 0]
+    ).all()
+    assert (
+        read_volume(nifti(tmp_path / "v.nii", values[:, :, :, None])).values == np.moveaxis(values, -1, 0)
+    ).all()
 
 
 def test_the_slope_of_a_file_is_applied_and_either_order_of_bytes_read(tmp_path):
@@ -196,7 +200,12 @@ def test_channels_of_stacks_come_first(tmp_path):
 
 def test_values_are_stored_in_the_smallest_integers(tmp_path):
     like = read_volume(nifti(tmp_path / "x.nii", np.zeros((2, 3, 4), np.int16)))
-    for values, kind in (((0, 255), np.uint8), ((0, 256), np.uint16), ((-1, 3), np.int8), ((0, 2**20), np.uint32)):
+    for values, kind in (
+        ((0, 255), np.uint8),
+        ((0, 256), np.uint16),
+        ((-1, 3), np.int8),
+        ((0, 2**20), np.uint32),
+    ):
         labels = np.resize(values, like.size)
         write_labels(tmp_path / "y.nii", labels, like=like, overwrite=True)
         assert nibabel.load(tmp_path / "y.nii").get_data_dtype() == kind
@@ -206,12 +215,22 @@ def test_values_are_stored_in_the_smallest_integers(tmp_path):
 def test_masks_that_do_not_fit_are_refused(tmp_path):
     like = read_volume(picture(tmp_path / "x.png", RAMP))
     good = np.zeros((5, 7), np.int64)
-    with pytest.raises(OptionError, match=re.escape(f"labels for {like.path} must have its size, (5, 7); got (7, 5)")):
+    with pytest.raises(
+        OptionError, match=re.escape(f"labels for {like.path} must have its size, (5, 7); got (7, 5)")
+    ):
         write_labels(tmp_path / "y.png", good.T, like=like)
     for name, labels, words in (
-        ("y.jpg", good, "cannot hold a mask, whose values must be kept exactly; name a .png, .tif or .nii.gz file"),
+        (
+            "y.jpg",
+            good,
+            "cannot hold a mask, whose values must be kept exactly; name a .png, .tif or .nii.gz file",
+        ),
         ("y.png", good - 1, "holds values of 0 to 65535 or colours; got -1 to 0; name a .tif or .nii.gz"),
-        ("y.png", good + 70000, "holds values of 0 to 65535 or colours; got 0 to 70000; name a .tif or .nii.gz"),
+        (
+            "y.png",
+            good + 70000,
+            "holds values of 0 to 65535 or colours; got 0 to 70000; name a .tif or .nii.gz",
+        ),
         ("x.png", good, "it exists already; choose another name or allow overwriting"),
     ):
         with pytest.raises(FileError, match=re.escape(words) + "$"):
@@ -301,10 +320,14 @@ def test_colours_and_complex_numbers_in_nifti_are_refused_by_name(tmp_path):
 
 def test_what_is_no_mask_is_refused(tmp_path):
     path = picture(tmp_path / "x.jpg", RAMP)
-    message = f"{path} must be a mask; JPEG does not keep its values exactly; save masks as PNG, TIFF or NIfTI"
+    message = (
+        f"{path} must be a mask; JPEG does not keep its values exactly; save masks as PNG, TIFF or NIfTI"
+    )
     refused(path, message, read=read_labels)
     path = nifti(tmp_path / "f.nii", np.full((2, 3, 4), 0.5, np.float32))
-    message = f"{path} must be a mask of whole numbers; it holds 24 others, 0.5 the first; write class numbers"
+    message = (
+        f"{path} must be a mask of whole numbers; it holds 24 others, 0.5 the first; write class numbers"
+    )
     refused(path, message, read=read_labels)
     path = nifti(tmp_path / "c.nii", np.zeros((2, 3, 4, 2), np.uint8))
     message = f"{path} must be a mask, one value per voxel; it has 2 channels; write class numbers"

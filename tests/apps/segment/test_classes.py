@@ -15,7 +15,13 @@ ODD = Classes(values=(7, -3, 300), names=("outside", "a", "b"))
 
 def mask(values):
     return Volume(
-        path=Path("m.png"), values=values[None], spacing=(1.0, 1.0), unit="pixel", affine=None, kind="png", header=None
+        path=Path("m.png"),
+        values=values[None],
+        spacing=(1.0, 1.0),
+        unit="pixel",
+        affine=None,
+        kind="png",
+        header=None,
     )
 
 
@@ -51,15 +57,21 @@ def test_classes_are_inferred_with_zero_or_the_least_as_background():
     assert inferred_classes({255, 0}) == Classes(values=(0, 255), names=("background", "foreground"))
     assert inferred_classes({3, 1, 2}).values == (1, 2, 3)
     assert inferred_classes({-1, 0, 2}).values == (0, -1, 2)
-    assert inferred_classes({0}, {2: "b", 1: "a"}) == Classes(values=(0, 1, 2), names=("background", "a", "b"))
+    assert inferred_classes({0}, {2: "b", 1: "a"}) == Classes(
+        values=(0, 1, 2), names=("background", "a", "b")
+    )
     assert inferred_classes({0, 1, 2}, {1: "x", 2: "x"}).names == ("background", "x 1", "x 2")
     assert inferred_classes({0, COLOUR + 0xFF0102}).names == ("background", "#ff0102")
 
 
 def test_what_cannot_be_classes_is_refused():
-    with pytest.raises(OptionError, match="^masks must hold two classes or more; they hold only the value 5; outline"):
+    with pytest.raises(
+        OptionError, match="^masks must hold two classes or more; they hold only the value 5; outline"
+    ):
         inferred_classes({5})
-    with pytest.raises(OptionError, match="got 256 values from 0 to 255; these look like pictures, not masks$"):
+    with pytest.raises(
+        OptionError, match="got 256 values from 0 to 255; these look like pictures, not masks$"
+    ):
         inferred_classes(range(256))
     with pytest.raises(OptionError, match=re.escape("got the values (0,)")):
         Classes(values=(0,), names=("a",))

@@ -24,11 +24,11 @@ EXPLAINED = 3
 class Extent:
     """Least, median and largest of a number along each axis of space; the median is one of them."""
 
-    least: tuple[float, ...]
-    median: tuple[float, ...]
-    largest: tuple[float, ...]
+    least: tuple[int | float, ...]
+    median: tuple[int | float, ...]
+    largest: tuple[int | float, ...]
 
-    def as_json(self) -> dict[str, list[float]]:
+    def as_json(self) -> dict[str, list[int | float]]:
         """Plain data."""
         return {"least": list(self.least), "median": list(self.median), "largest": list(self.largest)}
 
@@ -263,7 +263,7 @@ def _together(wrong: list[str], cases: int) -> str:
     return f"{len(wrong)} of {cases} cases cannot be used: " + "; ".join(wrong[:EXPLAINED]) + more
 
 
-def _extent(rows: Sequence[tuple[float, ...]]) -> Extent:
+def _extent(rows: Sequence[tuple[int | float, ...]]) -> Extent:
     ordered = [sorted(axis) for axis in zip(*rows, strict=True)]
     return Extent(
         least=tuple(axis[0] for axis in ordered),
