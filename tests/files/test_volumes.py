@@ -117,7 +117,7 @@ def test_probabilities_are_read_back(tmp_path):
         values = np.random.default_rng(3).random((count, 5, 7), dtype=np.float32)
         write_probabilities(tmp_path / "p.tif", values, like=flat, overwrite=True)
         assert (read_volume(tmp_path / "p.tif").values == values).all()
-    with pytest.raises(FileError, match="cannot hold probabilities, which have fractions"):
+    with pytest.raises(FileError, match=r"cannot hold probabilities, which have fractions"):
         write_probabilities(tmp_path / "p.png", values, like=flat)
 
 
@@ -262,12 +262,12 @@ def test_every_cut_of_a_volume_is_refused_in_one_sentence(tmp_path):
         cut = tmp_path / f"cut{suffix}"
         for end in (1, 3, 200, 349, len(whole) // 2, len(whole) - 1):
             cut.write_bytes(whole[:end])
-            with pytest.raises(FileError, match="^[^\n]*copy it again$|^[^\n]*convert it$"):
+            with pytest.raises(FileError, match=r"^[^\n]*copy it again$|^[^\n]*convert it$"):
                 read_volume(cut)
     damaged = bytearray(gzip.compress((tmp_path / "x.nii").read_bytes(), compresslevel=0))
     damaged[600] ^= 4
     cut.write_bytes(damaged)
-    with pytest.raises(FileError, match="CRC check failed"):
+    with pytest.raises(FileError, match=r"CRC check failed"):
         read_volume(cut)
 
 

@@ -100,7 +100,6 @@ def nifti_bytes(values: NDArray[Any], *, like: Volume, packed: bool) -> bytes:
         stored = np.moveaxis(values, 0, -1) if channels else values
         stored = stored.reshape((*space, *channels))
         header.set_data_dtype(stored.dtype)
-        header.set_slope_inter(None, None)
         header.set_intent("none")
         # what a viewer takes for black and white, of the other file
         header["cal_min"] = header["cal_max"] = 0

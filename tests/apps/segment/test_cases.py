@@ -11,6 +11,8 @@ from upstroke.apps.segment.cases import find_cases
 from upstroke.errors import FileError, OptionError
 from upstroke.files.volumes import Volume
 
+UNCLOSED = "missing ), unterminated subpattern at position 0"
+
 
 def filled(folder, *names):
     """Files of these names, which are only looked at by name."""
@@ -109,10 +111,10 @@ def test_what_is_missing_is_named_and_counted(tmp_path):
         f"{tmp_path}/no must be an image or a folder of images; there is no such file or folder",
     )
     filled(tmp_path, "labels/1_mask.png")
-    with pytest.raises(FileError, match="are both masks of 1; keep one$"):
+    with pytest.raises(FileError, match=r"are both masks of 1; keep one$"):
         find_cases(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileError, match="must hold images with masks; none was found"):
+    with pytest.raises(FileError, match=r"must hold images with masks; none was found"):
         find_cases(tmp_path / "empty")
     filled(tmp_path / "bare", "images/1.png")
     refused(
@@ -123,7 +125,7 @@ def test_what_is_missing_is_named_and_counted(tmp_path):
 
 def test_two_images_of_one_name_are_refused(tmp_path):
     filled(tmp_path, "x.png", "x.jpg")
-    with pytest.raises(FileError, match="have the same name, x; rename one$"):
+    with pytest.raises(FileError, match=r"have the same name, x; rename one$"):
         find_cases(tmp_path, labelled=False)
 
 
@@ -143,11 +145,7 @@ def test_groups_come_from_an_expression_or_from_roboflow(tmp_path):
     (tmp_path / "63_jpg.rf.0af.jpg").unlink()
     assert [case.group for case in find_cases(tmp_path, labelled=False, group=r"(p\d)")] == ["p1", "p1", "p2"]
     for group, words in (
-        (
-            "(",
-            "the group must be a regular expression such as '(.*)_slice'; '(' is none: missing ), unterminated "
-            "subpattern at position 0",
-        ),
+        ("(", "the group must be a regular expression such as '(.*)_slice'; '(' is none: " + UNCLOSED),
         ("p", "the group must stand in brackets, as in '(.*)_slice'; 'p' has none; add them"),
         ("(q)", "the group must be found in every name; '(q)' finds none in p1_s1; widen it"),
     ):

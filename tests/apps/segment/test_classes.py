@@ -49,7 +49,7 @@ def test_an_unknown_label_is_named_with_its_file():
 
 @pytest.mark.parametrize("number", [-1, 3])
 def test_a_number_of_no_class_is_refused(number):
-    with pytest.raises(OptionError, match="^class numbers are 0 to 2; got "):
+    with pytest.raises(OptionError, match=r"^class numbers are 0 to 2; got "):
         ODD.values_of(np.array([0, number]))
 
 
@@ -66,18 +66,18 @@ def test_classes_are_inferred_with_zero_or_the_least_as_background():
 
 def test_what_cannot_be_classes_is_refused():
     with pytest.raises(
-        OptionError, match="^masks must hold two classes or more; they hold only the value 5; outline"
+        OptionError, match=r"^masks must hold two classes or more; they hold only the value 5; outline"
     ):
         inferred_classes({5})
     with pytest.raises(
-        OptionError, match="got 256 values from 0 to 255; these look like pictures, not masks$"
+        OptionError, match=r"got 256 values from 0 to 255; these look like pictures, not masks$"
     ):
         inferred_classes(range(256))
     with pytest.raises(OptionError, match=re.escape("got the values (0,)")):
         Classes(values=(0,), names=("a",))
-    with pytest.raises(OptionError, match="got 1 names for 2 values$"):
+    with pytest.raises(OptionError, match=r"got 1 names for 2 values$"):
         Classes(values=(0, 1), names=("a",))
-    with pytest.raises(OptionError, match="got a, a; name each once$"):
+    with pytest.raises(OptionError, match=r"got a, a; name each once$"):
         Classes(values=(0, 1), names=("a", "a"))
 
 

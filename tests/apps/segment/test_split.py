@@ -74,9 +74,9 @@ def test_what_leaves_a_side_empty_is_refused():
     )
     with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
         split(cases_of([1, 1]))
-    with pytest.raises(OptionError, match="leave 3 and 0"):
+    with pytest.raises(OptionError, match=r"leave 3 and 0"):
         split(cases_of(range(3)), count=0)
-    with pytest.raises(OptionError, match="^share must be more than 0 and less than 1; got 1.5; "):
+    with pytest.raises(OptionError, match=r"^share must be more than 0 and less than 1; got 1.5; "):
         split(cases_of(range(3)), share=1.5)
 
 

@@ -96,7 +96,7 @@ def test_a_mask_that_lies_elsewhere(data):
 
 def test_labels_of_no_class(data):
     known = Classes(values=(0, 1), names=("outside", "inside"))
-    with pytest.raises(FileError, match="^3 of 3 cases cannot be used: .* voxels have the value 2; "):
+    with pytest.raises(FileError, match=r"^3 of 3 cases cannot be used: .* voxels have the value 2; "):
         survey(find_cases(data), classes=known)
     (data / "dataset.json").write_text('{"labels": {"0": "outside", "2": "inside"}}')
     assert survey(find_cases(data)).classes == Classes(values=(0, 2), names=("outside", "inside"))
@@ -161,7 +161,7 @@ def test_images_without_masks_are_surveyed_too(tmp_path):
     Image.fromarray(np.eye(9, 13, dtype=np.uint8)).save(tmp_path / "x.png")
     found = survey(find_cases(tmp_path, labelled=False))
     assert (found.classes, found.voxels, found.unit, found.sizes.least) == (None, (), "pixel", (9, 13))
-    with pytest.raises(OptionError, match="^a survey needs one case or more; got none; name a folder"):
+    with pytest.raises(OptionError, match=r"^a survey needs one case or more; got none; name a folder"):
         survey([])
 
 

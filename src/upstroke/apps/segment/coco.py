@@ -77,11 +77,9 @@ def filled(ring: Sequence[int | float], size: tuple[int, int]) -> NDArray[np.boo
         if first >= end:
             continue
         row = np.arange(first, end)
-        # The first centre that is not left of the edge; held by products, which are exact for whole corners.
+        # The first centre that is not left of the edge; for whole and half corners a tie is exact in floats.
         rise, run = bottom - top, (right - left) * (row + 0.5 - top)
         column = np.ceil(np.clip(left + run / rise, -1, columns + 1) - 0.5).astype(np.int64)
-        column -= (column - 0.5 - left) * rise >= run
-        column += (column + 0.5 - left) * rise < run
         np.add.at(crossings, (row, np.clip(column, 0, columns)), 1)
     inside: NDArray[np.bool_] = np.cumsum(crossings[:, :columns], axis=1) % 2 == 1
     return inside

@@ -118,9 +118,9 @@ def survey(
 
     Raises:
         FileError: cases cannot be used: damaged files, values that are not finite, masks of another size or
-            place than their image, labels of no class, images that differ in axes or channels from the first
-            or are too small. The first three are explained, the others counted. Or all masks together hold one
-            class only.
+            place than their image, labels of no class, images that differ in axes or channels from the
+            first or are too small. The first three are explained, the others counted. Or all masks together hold
+            one class only.
         OptionError: there are no cases.
     """
     if not cases:
