@@ -119,7 +119,7 @@ def survey(
     Raises:
         FileError: cases cannot be used: damaged files, values that are not finite, masks of another size or
             place than their image, labels of no class, images that differ in axes or channels from the
-            first or are too small. The first three are explained, the others counted. Or all masks together hold
+            first or are too small. The first three are explained, the others counted. Or all masks have
             one class only.
         OptionError: there are no cases.
     """
