@@ -99,7 +99,8 @@ def length(record: Json) -> str:
     >>> length({"unit": "mm"}), length({"unit": "pixel"}), length({"unit": None})
     ('mm', 'px', '')
     """
-    return {"micron": "µm", "pixel": "px", None: ""}.get(record["unit"], record["unit"])
+    unit = record["unit"] or ""
+    return {"micron": "µm", "pixel": "px"}.get(unit, unit)
 
 
 def volume_unit(part: Json, ndim: int) -> str:
@@ -183,7 +184,7 @@ def note_words(record: Json) -> list[str]:
         more = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
         names = ", ".join(missing[:LISTED]) + more
         have = "has" if len(missing) == 1 else "have"
-        notes.append(f"{several(len(missing), 'case')} {have} no prediction and {have} no score: {names}.")
+        notes.append(f"{several(len(missing), 'case')} {have} no prediction, so no score: {names}.")
     if record["unit"] is None:
         notes.append("The cases have several units of length, so distances have no mean.")
     return notes
@@ -205,22 +206,22 @@ def how_judged(record: Json) -> list[tuple[str, str]]:
     unit, background = length(record), record["background"]
     far = f"in {unit}" if unit else "in the unit of each case"
     share = record["percentile"]
+    each_way = (
+        f"From every boundary voxel to the nearest of the other outline, {far}: the {share}th percentile "
+        "each way, and the larger of the two. A voxel is on the boundary if a neighbour across a side is of "
+        "another class, or missing, because the image ends there. This is MONAI's convention; other programs "
+        "have others."
+    )
+    empty = (
+        "A class that is in neither outline of a case is not counted. Where it is missed or invented, Dice "
+        "and IoU are 0, and there is no boundary to compare, so that distances are of the other cases alone."
+    )
     parts = [
         ("Dice, IoU", "Twice the voxels in common by all of both, and those in common by those of either."),
-        (
-            f"Hausdorff {share} %",
-            f"From every boundary voxel to the nearest of the other outline, {far}: the {share}th percentile "
-            "each way, and the larger of the two. A voxel is on the boundary if a neighbour across a side is of "
-            "another class, or missing, because the image ends there. This is MONAI's convention; other "
-            "programs have others.",
-        ),
+        (f"Hausdorff {share} %", each_way),
         ("Boundary", f"The mean of these distances over the boundary voxels of both outlines, {far}."),
         ("Volume", "What is predicted minus what is true, by what is true."),
-        (
-            "Empty",
-            "A class that is in neither outline of a case is not counted. Where it is missed or invented, Dice "
-            "and IoU are 0, and there is no boundary to compare, so that distances are of the other cases alone.",
-        ),
+        ("Empty", empty),
         ("Means", "Over cases, ± the standard deviation from case to case; then over classes."),
         ("Worst", "By the mean Dice over a case's classes, then by the larger distance."),
     ]

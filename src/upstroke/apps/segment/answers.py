@@ -9,11 +9,11 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from upstroke.apps.segment.cases import Case
+from upstroke.apps.segment.cases import AFFINE_TOLERANCE, Case, affines_differ
 from upstroke.apps.segment.classes import Classes, inferred_classes
 from upstroke.axes import times
 from upstroke.errors import FileError
-from upstroke.files.volumes import Volume, prediction_name, read_labels
+from upstroke.files.volumes import Volume, read_labels
 
 __all__ = ["Answers", "Kind", "Predictions", "TrainedOn", "listed", "opened"]
 
@@ -21,8 +21,6 @@ Kind = Literal["run", "model", "predictions"]
 
 # Names that a message lists before it says how many more there are.
 NAMED = 3
-# Part of a voxel by which the corners of two volumes on the same grid may lie apart: affines are float32.
-APART = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +99,12 @@ class Predictions:
                 f"got {times(found.size)}; predict it again, at full size"
             )
             raise FileError(msg)
-        if found.affine is not None and volume.affine is not None:
-            _refuse_elsewhere(path, found, volume)
+        if affines_differ(found, volume):
+            msg = (
+                f"{path}: a prediction must lie where its image does, to {AFFINE_TOLERANCE:g} of a voxel; "
+                "its affine is another; predict again, or give it the image's affine"
+            )
+            raise FileError(msg)
         unknown = np.setdiff1d(found.values, self.classes.values)
         if unknown.size:
             known = ", ".join(map(str, self.classes.values))
@@ -152,7 +154,7 @@ def _trained_on(run: Path) -> TrainedOn | None:
     try:
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
         split = config["settings"]["split"]
-        return TrainedOn(training=_names(split["training"]), held_out=_names(split["validation"]))
+        return TrainedOn(training=_names(split["train"]), held_out=_names(split["validation"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -165,45 +167,26 @@ def _names(given: object) -> tuple[str, ...]:
 
 
 def _predictions(folder: Path, cases: Sequence[Case]) -> Predictions:
-    files = {case.name: folder / _file_of(case) for case in cases}
+    files = {case.name: folder / case.prediction for case in cases}
     found = {name: path for name, path in files.items() if path.is_file()}
     if not found:
         msg = (
             f"{folder} must hold predictions under the names of the images, such as "
-            f"{next(iter(files.values())).name}; got none for the {len(cases)} cases; "
+            f"{cases[0].prediction}; got none for the {len(cases)} cases; "
             "name a folder that upstroke segment predict wrote, or a run"
         )
         raise FileError(msg)
     return Predictions(folder=folder, files=found, classes=_classes(cases))
 
 
-def _file_of(case: Case) -> str:
-    return prediction_name(case.images[0])
-
-
 def _classes(cases: Sequence[Case]) -> Classes:
     """Classes of all values that the labels hold."""
     values: set[int] = set()
+    names: dict[int, str] = {}
     for case in cases:
         values.update(np.unique(case.read_labels().values).tolist())
-    return inferred_classes(values)
-
-
-def _refuse_elsewhere(path: Path, found: Volume, image: Volume) -> None:
-    """Refuse a prediction whose corners lie elsewhere than those of its image."""
-    assert found.affine is not None
-    assert image.affine is not None
-    ends = np.stack(
-        np.meshgrid(*[(0, n - 1) for n in (*image.size, *(1,) * (3 - image.ndim))], indexing="ij"), -1
-    )
-    corners = np.concatenate([ends.reshape(-1, 3), np.ones((8, 1))], axis=1)
-    apart = float(np.linalg.norm(corners @ (found.affine - image.affine).T[:, :3], axis=1).max())
-    if apart > APART * min(image.spacing):
-        msg = (
-            f"{path}: a prediction must lie where its image does; its corners are {apart:.3g} {image.unit} "
-            "away by its affine; predict again, or give it the image's affine"
-        )
-        raise FileError(msg)
+        names.update(case.names)
+    return inferred_classes(values, names)
 
 
 def listed(names: Sequence[str]) -> str:

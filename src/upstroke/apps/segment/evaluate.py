@@ -142,7 +142,7 @@ def evaluate(
                 kept = kept[:pictures]
             advance()
     judged.sort(key=lambda each: each.rank)
-    record = {
+    record: Json = {
         "schema": SCHEMA,
         "version": __version__,
         "source": {"kind": answers.kind, "name": source.resolve().name},

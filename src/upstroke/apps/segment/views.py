@@ -153,7 +153,7 @@ def _codes(volume: Volume) -> tuple[str, ...] | None:
         return None
     from nibabel.orientations import aff2axcodes
 
-    codes: tuple[str, ...] = tuple(aff2axcodes(volume.affine))
+    codes: tuple[str, ...] = tuple(aff2axcodes(volume.affine))  # type: ignore[no-untyped-call]
     return codes if all(each in OPPOSITE for each in codes) else None
 
 
