@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 import xarray
+from PIL import Image
 from torch import nn
 
 from upstroke import fix
 from upstroke.apps.downscale.evaluate import evaluate
 from upstroke.apps.downscale.run import run
+from upstroke.apps.segment.evaluate import evaluate as evaluate_outlines
 from upstroke.audit import Suppression, check, since
 from upstroke.rewrite.diff import diff
 
@@ -112,6 +114,16 @@ def evaluated():
 
 
 @pytest.fixture(scope="module")
+def outlined(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("outlined")
+    outline = np.kron([[0, 0, 0], [0, 9, 0]], np.ones((3, 4))).astype(np.uint8)
+    for part in ("data/images", "data/labels", "made"):
+        (folder / part).mkdir(parents=True)
+        Image.fromarray(outline).save(folder / part / "a.png")
+    return evaluate_outlines(folder / "made", folder / "data")
+
+
+@pytest.fixture(scope="module")
 def records():
     torch.manual_seed(0)
     net, x = Net().eval(), torch.rand(1, 3, 24, 32)
@@ -123,7 +135,7 @@ def records():
     return record, since(record, earlier), check(rounds, torch.rand(1, 1, 8, 12)).as_json()
 
 
-def test_the_page_has_every_key_of_a_record_and_no_other(records, fixed, written, evaluated):
+def test_the_page_has_every_key_of_a_record_and_no_other(records, fixed, written, evaluated, outlined):
     page, seen = sections(), set()
     for record in records:
         walk(record, "check", page, seen)
@@ -134,6 +146,7 @@ def test_the_page_has_every_key_of_a_record_and_no_other(records, fixed, written
     walk(written.as_json(), "downscale-run", page, seen)
     for each in evaluated:
         walk(each.as_json(), "downscale-evaluate", page, seen)
+    walk(outlined.as_json(), "segment-evaluate", page, seen)
     assert {(heading, key) for heading, rows in page.items() for key in rows} - seen == set()
 
 

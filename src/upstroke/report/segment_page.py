@@ -164,8 +164,8 @@ def _view_words(picture: Mapping[str, Any]) -> str:
         part = f"rows {row + 1}–{row + size[0]}, columns {column + 1}–{column + size[1]}"
         words = f"{words}; shown are {part} of {'×'.join(map(str, picture['whole']))}"
     missing = [
-        f"; {what} is outlined here"
-        for key, what in (("true", "by the label nothing"), ("predicted", "by the prediction nothing"))
+        f"; the {what} outlines nothing here"
+        for key, what in (("true", "label"), ("predicted", "prediction"))
         if not (picture[key] > 0).any()
     ]
     return f"{words}{''.join(missing)}."
