@@ -1,0 +1,99 @@
+"""Cases that are held out become whole images as a network reads them, with their labels as they are."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, overload
+
+import numpy
+import torch
+from torch import Tensor
+
+from upstroke.apps.segment.cases import Case
+from upstroke.apps.segment.classes import Classes
+from upstroke.apps.segment.normalise import Normalisation, normalised
+from upstroke.apps.segment.resample import resampled, size_at
+
+__all__ = ["Held", "HeldOut", "spread"]
+
+# What is kept in memory at most; what is beyond is read again in every validation.
+MEMORY = 2**30
+
+
+class Held(NamedTuple):
+    """One case that nothing is learnt from.
+
+    Attributes:
+        number: of the case among those that are held out.
+        image: (channels, *space), normalised, at the spacing that the network reads.
+        labels: (*space) of the file, class numbers.
+    """
+
+    number: int
+    image: Tensor
+    labels: Tensor
+
+
+class HeldOut(Sequence[Held]):
+    """Whole cases, read as they are asked for.
+
+    Args:
+        cases: in order.
+        classes: of their labels.
+        normalisation: of their images.
+        spacing: to which images are brought, or None for as they are; labels stay as they are.
+        memory: bytes of cases that are kept.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        *,
+        classes: Classes,
+        normalisation: Normalisation,
+        spacing: tuple[float, ...] | None,
+        memory: int = MEMORY,
+    ) -> None:
+        self.cases, self.classes = tuple(cases), classes
+        self.normalisation, self.spacing = normalisation, spacing
+        self.left = memory
+        self.kept: dict[int, Held] = {}
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @overload
+    def __getitem__(self, number: int) -> Held: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Held]: ...
+    def __getitem__(self, number: int | slice) -> Held | list[Held]:
+        """Read a case, or take it from memory."""
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        if number in self.kept:
+            return self.kept[number]
+        held = self._read(range(len(self))[number])
+        size = held.image.nbytes + held.labels.nbytes
+        if size <= self.left:
+            self.left -= size
+            self.kept[held.number] = held
+        return held
+
+    def _read(self, number: int) -> Held:
+        case = self.cases[number]
+        volume = case.read()
+        image = normalised(volume.values, self.normalisation)
+        if self.spacing is not None:
+            size = size_at(volume.size, volume.spacing, self.spacing)
+            image = numpy.asarray(resampled(image, size=size, order=1), numpy.float32)
+        labels = self.classes.numbers(case.read_labels())
+        return Held(number, torch.from_numpy(image), torch.from_numpy(labels))
+
+
+def spread(count: int, most: int) -> tuple[int, ...]:
+    """Numbers below `count`, so many at most, as far apart as can be.
+
+    >>> spread(40, 4), spread(3, 4)
+    ((5, 15, 25, 35), (0, 1, 2))
+    """
+    if count <= most:
+        return tuple(range(count))
+    return tuple((2 * each + 1) * count // (2 * most) for each in range(most))
