@@ -107,7 +107,9 @@ def _empty(survey: Json) -> str:
 def _checked(record: Json) -> str:
     held = record["validation"]
     few = f"; {held['checked']} of them while training" if held["checked"] < held["cases"] else ""
-    rest = f"; {_count(record['test']['cases'], 'case')} for tests left alone" if record["test"]["cases"] else ""
+    rest = (
+        f"; {_count(record['test']['cases'], 'case')} for tests left alone" if record["test"]["cases"] else ""
+    )
     return f"{_held(held)}{few}, judged whole every {_count(record['every'], 'step')}{rest}"
 
 
@@ -140,7 +142,8 @@ def _cropped(crop: Sequence[int]) -> str:
 def _patches(record: Json) -> str:
     output = record["output"]
     answered = f", of which {_times(output)} is answered" if output != record["patch"] else ""
-    return f"{record['batch']} of {_times(record['patch'])} in a step{answered}; augmentation {record['augment']}"
+    taken = f"{record['batch']} of {_times(record['patch'])} in a step"
+    return f"{taken}{answered}; augmentation {record['augment']}"
 
 
 def _training(record: Json) -> str:

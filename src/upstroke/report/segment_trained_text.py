@@ -20,11 +20,11 @@ def segment_trained_text(record: Json, *, width: int = 100, colour: bool = False
 
 def _write(console: Console, record: Json) -> None:
     early = ", early, because it got no better" if record["is_early"] else ""
+    kept = f"step {record['best_step']} is kept, the best on what is held out"
     lines = [
-        f"Trained for {record['steps']} steps{early}; step {record['best_step']} is kept, the best on what is "
-        "held out.",
+        f"Trained for {record['steps']} steps{early}; {kept}.",
         f"Dice there, {record['cases']} whole cases: {_dice(record)}.",
-        f"Everything needed to apply it is in {record['weights']}; how training went is in {record['report']}.",
+        f"Everything needed to apply it is in {record['weights']}, how training went in {record['report']}.",
         f"Next: upstroke segment predict {record['run']} IN OUT",
     ]
     for line in lines:

@@ -3,14 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple, overload
 
-import numpy
-import torch
 from torch import Tensor
 
 from upstroke.apps.segment.cases import Case
-from upstroke.apps.segment.classes import Classes
-from upstroke.apps.segment.normalise import Normalisation, normalised
-from upstroke.apps.segment.resample import resampled, size_at
+from upstroke.apps.segment.samples import Samples
 
 __all__ = ["Held", "HeldOut", "spread"]
 
@@ -37,24 +33,12 @@ class HeldOut(Sequence[Held]):
 
     Args:
         cases: in order.
-        classes: of their labels.
-        normalisation: of their images.
-        spacing: to which images are brought, or None for as they are; labels stay as they are.
+        samples: that know how a case becomes what the network takes.
         memory: bytes of cases that are kept.
     """
 
-    def __init__(
-        self,
-        cases: Sequence[Case],
-        *,
-        classes: Classes,
-        normalisation: Normalisation,
-        spacing: tuple[float, ...] | None,
-        memory: int = MEMORY,
-    ) -> None:
-        self.cases, self.classes = tuple(cases), classes
-        self.normalisation, self.spacing = normalisation, spacing
-        self.left = memory
+    def __init__(self, cases: Sequence[Case], samples: Samples, *, memory: int = MEMORY) -> None:
+        self.cases, self.samples, self.left = tuple(cases), samples, memory
         self.kept: dict[int, Held] = {}
 
     def __len__(self) -> int:
@@ -78,14 +62,8 @@ class HeldOut(Sequence[Held]):
         return held
 
     def _read(self, number: int) -> Held:
-        case = self.cases[number]
-        volume = case.read()
-        image = normalised(volume.values, self.normalisation)
-        if self.spacing is not None:
-            size = size_at(volume.size, volume.spacing, self.spacing)
-            image = numpy.asarray(resampled(image, size=size, order=1), numpy.float32)
-        labels = self.classes.numbers(case.read_labels())
-        return Held(number, torch.from_numpy(image), torch.from_numpy(labels))
+        judged = self.samples.held_out(self.cases[number])
+        return Held(number, judged.image, judged.labels)
 
 
 def spread(count: int, most: int) -> tuple[int, ...]:

@@ -55,6 +55,7 @@ class Design:
     Attributes:
         recipe: settings of the network, patches, normalisation and spacing.
         output: size of what the network answers for a patch.
+        border: where in the patch that begins.
         parameters: that are learnt.
         joins: of each level, the crop on the left and how far the joined maps are apart: 0.
         notes: what was decided, in words.
@@ -62,6 +63,7 @@ class Design:
 
     recipe: Recipe
     output: tuple[int, ...]
+    border: tuple[int, ...]
     parameters: int
     joins: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...]
@@ -115,6 +117,7 @@ def design(found: Survey, preset: Preset, wishes: Wishes) -> Design:
     return Design(
         recipe=recipe,
         output=net.output_size(patch),
+        border=net.border,
         parameters=sum(each.numel() for each in net.parameters()),
         joins=tuple(
             {

@@ -32,6 +32,8 @@ PrecisionWord = Literal["auto", "32", "bf16", "16"]
 NAMES: dict[str, Precision] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 # Of a run; each looks at so many held-out cases at most, and the end at all of them.
 VALIDATIONS, CHECKED = 20, 12
+# Steps between two of them at least: what so few change is not worth a look.
+SOONEST = 10
 # Largest norm of the gradients, as in nnU-Net (Isensee et al., 2021): only what would break a run is cut.
 CLIP = 12.0
 # Steps that are timed, after one that is not.
@@ -188,14 +190,14 @@ def train(
     with seeded(seed, "weights"):
         network = UNet(**made.recipe.unet)
     samples = _samples(parts.train, made, chosen, seed=seed)
-    held_out = _held_out(parts.validation, made)
-    checked = _held_out([parts.validation[each] for each in spread(len(held_out), CHECKED)], made)
+    held_out = HeldOut(parts.validation, samples)
+    checked = HeldOut([parts.validation[each] for each in spread(len(held_out), CHECKED)], samples)
     named = precision_for(precision, device)
     length = _length(
         network, samples, checked, chosen, steps=steps, minutes=minutes, precision=named, device=device,
         folder=folder, is_begun=resume or not _is_first(), judged_last=len(held_out),
     )  # fmt: skip
-    every = max(1, length // VALIDATIONS)
+    every = max(min(SOONEST, length), length // VALIDATIONS)
     plan = _plan(
         Path(data), found, parts, made, chosen,
         steps=length, every=every, checked=len(checked), precision=named, device=device, devices=devices,
@@ -335,7 +337,8 @@ def _check_cases(folder: Path, parts: Split) -> None:
             new = sum(name in now for name in changed)
             msg = (
                 f"a resumed run must have the cases it was started with; of those {words} "
-                f"{len(changed) - new} are gone and {new} are new, such as {changed[0]}; bring the data back, or start a new run"
+                f"{len(changed) - new} are gone and {new} are new, such as {changed[0]}; "
+                "bring the data back, or start a new run"
             )
             raise OptionError(msg)
 
@@ -349,15 +352,11 @@ def _samples(cases: Sequence[Case], made: Design, preset: Preset, *, seed: int) 
         spacing=recipe.spacing,
         patch=recipe.patch,
         output=made.output,
-        batch=preset.batch,
+        border=made.border,
+        batch_size=preset.batch,
         augmentation=Augmentation.preset(preset.augment),
         seed=seed,
     )
-
-
-def _held_out(cases: Sequence[Case], made: Design) -> HeldOut:
-    recipe = made.recipe
-    return HeldOut(cases, classes=recipe.classes, normalisation=recipe.normalisation, spacing=recipe.spacing)
 
 
 def _length(

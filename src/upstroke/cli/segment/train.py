@@ -86,9 +86,7 @@ def train(
     ] = None,
     widths: Annotated[
         str | None,
-        typer.Option(
-            "--widths", metavar="16,32,64", help="Channels of each level.", rich_help_panel=NETWORK
-        ),
+        typer.Option("--widths", metavar="16,32,64", help="Channels of each level.", rich_help_panel=NETWORK),
     ] = None,
     up: Annotated[
         str | None,
@@ -180,7 +178,11 @@ def train(
         msg = "--resume goes on with a run and --overwrite begins anew; give one of them"
         raise OptionError(msg)
     share, count, by = _held_out(
-        validation, hold_out, "--hold-out-last" if hold_out_last else "", hold_out_last, folder=hold_out_folder
+        validation,
+        hold_out,
+        "--hold-out-last" if hold_out_last else "",
+        hold_out_last,
+        folder=hold_out_folder,
     )
     from upstroke.apps.segment.training import train as train_on
 
@@ -219,7 +221,9 @@ def train(
         # the first process speaks for all
         return
     record = trained.as_json()
-    deliver(json_text(record) if shown == "json" else _words(record), output=None, overwrite=False, quiet=quiet)
+    deliver(
+        json_text(record) if shown == "json" else _words(record), output=None, overwrite=False, quiet=quiet
+    )
 
 
 def _show(plan: Mapping[str, Any]) -> None:
