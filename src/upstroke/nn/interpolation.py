@@ -106,8 +106,10 @@ class Interpolation(nn.Module):
     def _resized(self, x: Tensor) -> Tensor:
         if self._name is not None:
             return nn.functional.interpolate(x, scale_factor=self._factors, mode=self._name)
-        weight = self._form.weight.to(x).repeat(x.shape[1], *[1] * (1 + len(self.scale)))
-        return draw(x, replace(self._form, weight=weight, groups=x.shape[1]))
+        # a number, also where a graph is traced, which otherwise has a kernel of unknown shape
+        channels = int(x.shape[1])
+        weight = self._form.weight.to(x).repeat(channels, *[1] * (1 + len(self.scale)))
+        return draw(x, replace(self._form, weight=weight, groups=channels))
 
     def _pytorchs_name(self) -> str | None:
         """The name of PyTorch's resize that computes the same to rounding, where there is one."""
