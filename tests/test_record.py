@@ -14,6 +14,9 @@ from upstroke import fix
 from upstroke.apps.downscale.evaluate import evaluate
 from upstroke.apps.downscale.run import run
 from upstroke.apps.segment.evaluate import evaluate as evaluate_outlines
+from upstroke.apps.segment.classes import Classes
+from upstroke.apps.segment.predict import Outlined, Predicted
+from upstroke.apps.segment.tiles import plan_tiles
 from upstroke.audit import Suppression, check, since
 from upstroke.rewrite.diff import diff
 
@@ -113,6 +116,32 @@ def evaluated():
     return evaluate(height, coarse=height.coarsen(y=2, x=2).mean()), evaluate(height[:12, :12], 3)
 
 
+def outlined():
+    net = {"in_channels": 1, "classes": 2, "widths": (2, 4, 4)}
+    mask = Outlined(
+        source=Path("a.tif"),
+        target=Path("b.tif"),
+        probabilities=None,
+        size=(20, 35),
+        spacing=(0.5, 0.5),
+        unit="mm",
+        voxels=(600, 100),
+        tiles=plan_tiles(net, (20, 35)),
+        seconds=0.5,
+    )
+    return Predicted(
+        model=Path("run"),
+        source=Path("a"),
+        target=Path("b"),
+        device="cpu",
+        classes=Classes(values=(0, 255), names=("background", "cell")),
+        files=(mask,),
+        skipped=(Path("b/c.tif"),),
+        failed=((Path("a/d.tif"), "a/d.tif is empty"),),
+        seconds=1.0,
+    )
+
+
 @pytest.fixture(scope="module")
 def outlined(tmp_path_factory):
     folder = tmp_path_factory.mktemp("outlined")
@@ -147,6 +176,7 @@ def test_the_page_has_every_key_of_a_record_and_no_other(records, fixed, written
     for each in evaluated:
         walk(each.as_json(), "downscale-evaluate", page, seen)
     walk(outlined.as_json(), "segment-evaluate", page, seen)
+    walk(outlined().as_json(), "segment-predict", page, seen)
     assert {(heading, key) for heading, rows in page.items() for key in rows} - seen == set()
 
 

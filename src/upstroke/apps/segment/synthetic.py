@@ -42,10 +42,10 @@ def synthetic_cells(size: tuple[int, int] = (117, 141), *, seed: int | Sequence[
 
     It is made, not measured. What it has is what makes such pictures hard, each by a formula in this file:
 
-    1. Cells in polar coordinates, radius R (1 + sum over k of a_k cos(k theta + phi_k)), which do not overlap and
-       may leave the picture. The outermost 2.6 pixels are membrane. A pixel has the class of its centre.
+    1. Cells in polar coordinates, radius R (1 + sum over k of a_k cos(k theta + phi_k)), which do not overlap
+       and may leave the picture. The outermost 2.6 pixels are membrane. A pixel has the class of its centre.
     2. Membranes are bright, and fade out on a part of their way round, where the mask goes on.
-    3. Debris as bright as membranes, spots and threads, which belongs to no class; darker nuclei within cells.
+    3. Debris as bright as membranes, spots and threads, which belongs to no class; darker nuclei in cells.
     4. Texture of the background, light that comes from one side, the blur of a lens, noise of photons.
 
     Args:
@@ -87,9 +87,9 @@ def synthetic_nodules(
 ) -> Drawn:
     """A volume of nodules with a rim: values as int16, and a mask with 0, `RIM` and `NODULE`.
 
-    Turned ellipsoids in the unit of the spacing, so that they are what they are on any voxels; a voxel has the
-    class of its centre. The rim is the outermost 2 units of the shortest axis. Around them tissue with a texture,
-    a slow change of gain, as of a coil, and noise.
+    Turned ellipsoids in the unit of the spacing, so that they are the same on any voxels; a voxel has the
+    class of its centre. The rim is the outermost 2 units of the shortest axis. Around them lies tissue with a
+    texture; a slow change of gain, as of a coil, and noise are on everything.
 
     Args:
         size: voxels along each axis.
@@ -215,7 +215,7 @@ def _soft(depth: Map, width: float) -> Map:
     return edge
 
 
-def _texture(size: tuple[int, ...], length: float, random: np.random.Generator) -> Map:
+def _texture(size: tuple[int, ...], length: int, random: np.random.Generator) -> Map:
     """Smooth noise of unit variance: a cubic B-spline on random nodes so many voxels apart."""
     noise = random.standard_normal([int(np.ceil(n / length)) + 4 for n in size])
     for axis, n in enumerate(size):
