@@ -138,8 +138,12 @@ def opened(
     if not source.exists():
         msg = f"{source} must be a run, a model or a folder of predictions; there is nothing of that name"
         raise FileError(msg)
+    import torch
+
     from upstroke.apps.segment.model import load_model
 
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     run = source if source.is_dir() else source.parent if source.name == "model.safetensors" else None
     return Network(
         model=load_model(source, device=device),
