@@ -152,7 +152,7 @@ def test_held_out_cases_are_judged_of_the_data_that_a_run_was_made_from(
 
 def test_a_run_says_what_it_learnt_from_in_its_settings(tmp_path):
     split = {"train": ["a"], "validation": ["b"], "test": []}
-    (tmp_path / "config.json").write_text(json.dumps({"settings": {"split": split}}))
+    (tmp_path / "config.json").write_text(json.dumps({"settings": {"cases": split}}))
     assert answers._trained_on(tmp_path) == TrainedOn(training=("a",), held_out=("b",))
     (tmp_path / "config.json").write_text("{}")
     assert answers._trained_on(tmp_path) is None

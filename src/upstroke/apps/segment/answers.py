@@ -157,7 +157,7 @@ def _trained_on(run: Path) -> TrainedOn | None:
     """The cases that the settings of a run name; None where they name none."""
     try:
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-        split = config["settings"]["split"]
+        split = config["settings"]["cases"]
         return TrainedOn(training=_names(split["train"]), held_out=_names(split["validation"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
