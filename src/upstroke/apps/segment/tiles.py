@@ -1,6 +1,7 @@
 """An image of any size is answered by a network in one piece, or in tiles that fit the memory there is."""
 
 import itertools
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ MEMORY = 2 * 2**30
 OVERLAP = 0.5
 # Standard deviation of the Gaussian by which tiles are weighed, as share of a tile: MONAI's default.
 SIGMA = 0.125
+
+# By the settings of a network.
+_LEAST: dict[str, tuple[int, ...]] = {}
 
 Network = Callable[[Tensor], Tensor]
 Kind = Literal["whole", "exact", "blended"]
@@ -133,13 +137,13 @@ def plan_tiles(
     why = (
         f"its maps would take {_amount(takes)} of {_amount(limit)}"
         if asked is None
-        else "tiles were asked for"
+        else "they were asked for"
     )
     if net.conv == "same":
         return _blended(net, sizes, chosen, f"{why}, and a network that pads sees the edge of every tile")
     if not net.is_local:
         return _blended(net, sizes, chosen, f"{why}, and a norm over whole maps differs from tile to tile")
-    output = net.output_size(chosen)
+    output = _output(net, chosen)
     return TilePlan(
         kind="exact",
         size=sizes,
@@ -196,7 +200,7 @@ def predict_tiles(
 
 
 def _whole(net: UNet, size: tuple[int, ...], whole: tuple[int, ...]) -> TilePlan:
-    output = net.output_size(whole)
+    output = _output(net, whole)
     return TilePlan(
         kind="whole",
         size=size,
@@ -211,7 +215,7 @@ def _whole(net: UNet, size: tuple[int, ...], whole: tuple[int, ...]) -> TilePlan
 
 
 def _blended(net: UNet, size: tuple[int, ...], tile: tuple[int, ...], reason: str) -> TilePlan:
-    output = net.output_size(tile)
+    output = _output(net, tile)
     half = tuple(max(1, int(n * (1 - OVERLAP))) for n in output)
     step = (
         half
@@ -255,8 +259,24 @@ def _input_for(net: UNet, output: tuple[int, ...]) -> tuple[int, ...]:
         return output
     least = net.least_size
     # outputs grow by the scale whenever inputs do
-    short = zip(output, net.output_size(least), net.scale, least, strict=True)
+    short = zip(output, _least_output(net), net.scale, least, strict=True)
     return tuple(low + max(0, math.ceil((n - o) / s)) * s for n, o, s, low in short)
+
+
+def _output(net: UNet, size: tuple[int, ...]) -> tuple[int, ...]:
+    """What `net.output_size` says, without following every size through all layers."""
+    if net.conv == "same":
+        return size
+    each = zip(size, _least_output(net), net.scale, net.least_size, strict=True)
+    return tuple(o + (n - low) // s * s for n, o, s, low in each)
+
+
+def _least_output(net: UNet) -> tuple[int, ...]:
+    """The output of the least input."""
+    settings = json.dumps(net.settings)
+    if settings not in _LEAST:
+        _LEAST[settings] = net.output_size(net.least_size)
+    return _LEAST[settings]
 
 
 def _least_tile(net: UNet) -> tuple[int, ...]:
@@ -319,7 +339,7 @@ def _bytes(net: UNet, size: tuple[int, ...]) -> int:
     return int(4 * (voxels + math.prod(size) * (net.in_channels + 5 * net.widths[0] + 2 * net.classes)))
 
 
-def _amount(count: float) -> str:
+def _amount(count: int) -> str:
     """Bytes in words."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{math.ceil(count / 2**20)} MiB"
 

@@ -1,0 +1,317 @@
+"""A trained network in a file becomes what answers images and volumes of any size."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from upstroke.apps.segment.normalise import normalised
+from upstroke.apps.segment.recipe import Recipe
+from upstroke.apps.segment.resample import resampled, size_at
+from upstroke.apps.segment.tiles import TilePlan, geometry, plan_tiles, predict_tiles
+from upstroke.axes import times
+from upstroke.errors import BackendError, FileError, MissingExtraError, first_line
+from upstroke.files.safetensors import read_safetensors
+from upstroke.files.volumes import Volume
+from upstroke.nn import UNet
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["KEY", "Model", "load_model", "load_network", "onnx_network"]
+
+# Under which name the recipe stands in an ONNX file.
+KEY = "upstroke"
+# Bytes of a recipe: that of a network of six levels and 200 classes takes some 10 kB.
+MOST_WORDS = 2**20
+WANTED = "a segmentation model must be a training run, its model.safetensors or an ONNX file"
+NO_ONNX = "ONNX models are read and run by onnx and onnxruntime; pip install 'upstroke[onnx]'"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A trained network with all that is needed to apply it; made by `load_model`.
+
+    Attributes:
+        recipe: What it reads and answers.
+        source: Where it was read from.
+        net: Its sizes, without weights.
+        device: Where it computes.
+    """
+
+    recipe: Recipe
+    source: str
+    net: UNet = field(repr=False)
+    device: str
+    _network: Callable[[Tensor], Tensor] = field(repr=False)
+
+    def plan(self, size: Sequence[int], *, tile: int | Sequence[int] | None = None) -> TilePlan:
+        """How an image of this size is given to the network, as `plan_tiles` says."""
+        return plan_tiles(self.net, size, tile=tile)
+
+    def logits(
+        self, x: Float[NDArray[np.float32], "channels *space"], *, tile: int | Sequence[int] | None = None
+    ) -> Float[NDArray[np.float32], "classes *space"]:
+        """What the network answers for an image as it takes them, at every pixel.
+
+        Args:
+            x: a normalised image.
+            tile: largest size of what the network is given at once; None: what fits.
+
+        Raises:
+            ShapeError: the image, or the tile, is too small for the network.
+            FileError: an ONNX file answers something else than its recipe says.
+        """
+        plan = self.plan(x.shape[1:], tile=tile)
+        image = torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+        with torch.no_grad():
+            answer = predict_tiles(lambda batch: self._answer(batch, plan), image, plan)
+        return answer.float().cpu().numpy()
+
+    def probabilities(
+        self, volume: Volume, *, tile: int | Sequence[int] | None = None
+    ) -> Float[NDArray[np.float32], "classes *space"]:
+        """The probability of each class at every voxel of a volume, as it is stored.
+
+        1. Bring the values to one scale, and the voxels to the recipe's spacing, if it has one.
+        2. Let the network answer; softmax in float32.
+        3. Bring the probabilities back to the volume's own voxels, linearly, so that they add up to 1.
+
+        Raises:
+            FileError: the volume has other axes or channels, or values that are no numbers.
+            ShapeError: it is too small for the network.
+        """
+        self._check(volume)
+        values = normalised(volume.values, self.recipe.normalisation)
+        own = values.shape[1:]
+        if self.recipe.spacing is not None:
+            size = size_at(own, volume.spacing, self.recipe.spacing)
+            values = resampled(values, size=size, order=1)
+        shares = torch.from_numpy(self.logits(values, tile=tile)).softmax(0).numpy()
+        return shares if shares.shape[1:] == own else resampled(shares, size=own, order=1)
+
+    def labels(
+        self, volume: Volume, *, tile: int | Sequence[int] | None = None
+    ) -> Int[NDArray[np.int64], "*space"]:
+        """The number of the most probable class at every voxel of a volume.
+
+        Raises: as `probabilities`.
+        """
+        numbers: NDArray[np.int64] = self.probabilities(volume, tile=tile).argmax(0).astype(np.int64)
+        return numbers
+
+    def _answer(self, batch: Tensor, plan: TilePlan) -> Tensor:
+        logits = self._network(batch)
+        wanted = (len(batch), self.recipe.classes.count, *plan.output)
+        if tuple(logits.shape) != wanted:
+            msg = (
+                f"the network in {self.source} must answer {times(batch.shape)} by {times(wanted)}, as its "
+                f"recipe says; got {times(logits.shape)}; export it again"
+            )
+            raise FileError(msg)
+        return logits
+
+    def _check(self, volume: Volume) -> None:
+        wanted = self.recipe
+        if volume.ndim != wanted.ndim:
+            msg = (
+                f"the model reads images of {wanted.ndim} axes; {volume.path} has {volume.ndim}; "
+                "use a model that was trained on such images"
+            )
+            raise FileError(msg)
+        if len(volume.values) != wanted.channels:
+            msg = (
+                f"the model reads images of {wanted.channels} channels; {volume.path} has "
+                f"{len(volume.values)}; give those that it was trained on"
+            )
+            raise FileError(msg)
+        count = int(np.count_nonzero(~np.isfinite(volume.values)))
+        if count:
+            msg = (
+                f"every voxel must have a value; {volume.path} has {count} NaN or infinite ones; fill them in"
+            )
+            raise FileError(msg)
+
+
+def load_model(path: str | Path, *, device: str = "cpu") -> Model:
+    """Read a trained network; nothing in the file is run or unpickled.
+
+    Args:
+        path: the folder that `upstroke segment train` wrote, the file model.safetensors in it, or what
+            `upstroke segment export` wrote.
+        device: where it computes: "cpu", "cuda" or "cuda:1".
+
+    Raises:
+        FileError: there is no such file, or it holds something else.
+        BackendError: this machine has no such device.
+        MissingExtraError: what reads such a file is not installed.
+    """
+    path = Path(path)
+    _check_device(device)
+    if path.suffix.lower() == ".onnx" and not path.is_dir():
+        return _onnx_model(path, device=device)
+    net, recipe = load_network(path)
+    net.to(device)
+    return Model(recipe=recipe, source=str(path), net=geometry(recipe.unet), device=device, _network=net)
+
+
+def load_network(run: Path) -> tuple[UNet, Recipe]:
+    """The network of a training run with its weights, on the CPU, ready to be applied.
+
+    Raises:
+        FileError: there is no such file, or it holds something else.
+    """
+    path = run / "model.safetensors" if run.is_dir() else run
+    if not path.exists():
+        msg = f"{WANTED}; there is no {path}; train one by upstroke segment train"
+        raise FileError(msg)
+    tensors, metadata = read_safetensors(path)
+    recipe = Recipe.from_json(metadata, source=str(path))
+    try:
+        net = geometry(recipe.unet)
+        # on a device without memory until it is known that the weights are there
+        net.load_state_dict(tensors, strict=True, assign=True)
+    except (TypeError, ValueError, RuntimeError) as error:
+        msg = f"the network in {path} does not fit what the file says of it; fetch it again, or train anew"
+        raise FileError(msg) from error
+    return net.eval().requires_grad_(requires_grad=False), recipe
+
+
+def _check_device(device: str) -> None:
+    try:
+        kind = torch.device(device)
+    except RuntimeError as error:
+        msg = f"a device must be cpu, cuda or cuda:0; got {device!r}"
+        raise BackendError(msg) from error
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind.type not in ("cpu", "cuda") or (kind.type == "cuda" and (kind.index or 0) >= count):
+        msg = (
+            f"the device must be one that this machine has, the CPU or one of {count} for CUDA; got {device}"
+        )
+        raise BackendError(msg)
+
+
+def _onnx_model(path: Path, *, device: str) -> Model:
+    model, data = _checked(path)
+    recipe = Recipe.from_json(_words(model, path), source=str(path))
+    try:
+        net = geometry(recipe.unet)
+    except (TypeError, ValueError, RuntimeError) as error:
+        msg = f"the network that {path} speaks of cannot be: {first_line(error)}; export it again"
+        raise FileError(msg) from error
+    return Model(
+        recipe=recipe,
+        source=str(path),
+        net=net,
+        device=device,
+        _network=onnx_network(data, source=str(path), ndim=recipe.ndim, device=device),
+    )
+
+
+def _checked(path: Path) -> tuple["onnx.ModelProto", bytes]:
+    """An ONNX file, as a message and as bytes, once onnx's checker has passed it."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError(NO_ONNX) from error
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        msg = f"{WANTED}; {path} could not be read: {(error.strerror or str(error)).lower()}"
+        raise FileError(msg) from error
+    try:
+        model = onnx.load_model_from_string(data)
+        outside = _outside(model)
+        if not outside:
+            onnx.checker.check_model(model)
+    except Exception as error:  # what protobuf and the checker raise differs between versions
+        msg = f"{path} is no complete ONNX model: {first_line(error)}; export or fetch it again"
+        raise FileError(msg) from error
+    if outside:
+        msg = f"an ONNX model must hold its weights; {path} keeps {outside} in another file; export it again"
+        raise FileError(msg)
+    return model, data
+
+
+def _outside(model: "onnx.ModelProto") -> str:
+    """The name of a tensor that is kept in another file, wherever it stands; "" where there is none."""
+    from onnx import TensorProto, external_data_helper
+
+    for tensor in external_data_helper._get_all_tensors(model):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            return tensor.name or "a tensor"
+    return ""
+
+
+def _words(model: "onnx.ModelProto", path: Path) -> dict[str, Any]:
+    """What stands under our name in the metadata."""
+    every = [prop.value for prop in model.metadata_props if prop.key == KEY]
+    if len(every) != 1 or len(every[0]) > MOST_WORDS:
+        got = "none" if not every else f"{len(every)} of {max(map(len, every))} characters"
+        msg = (
+            f"an ONNX model must say in its metadata, under {KEY}, once and in {MOST_WORDS} characters, how "
+            f"it is applied; {path} has {got}; write it by upstroke segment export"
+        )
+        raise FileError(msg)
+    try:
+        words = json.loads(every[0])
+    except (ValueError, RecursionError) as error:
+        msg = f"what {path} says of how it is applied is no JSON: {first_line(error)}; export it again"
+        raise FileError(msg) from error
+    return words if isinstance(words, dict) else {}
+
+
+def onnx_network(data: bytes, *, source: str, ndim: int, device: str = "cpu") -> Callable[[Tensor], Tensor]:
+    """What runs an ONNX model on batches.
+
+    Raises:
+        FileError: ONNX Runtime cannot run it, or it has other inputs and outputs than a U-Net.
+        BackendError: ONNX Runtime has no such device.
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import onnxruntime  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise MissingExtraError(NO_ONNX) from error
+    provider = "CUDAExecutionProvider" if device.startswith("cuda") else "CPUExecutionProvider"
+    if provider not in onnxruntime.get_available_providers():
+        msg = (
+            f"ONNX Runtime as it is installed cannot compute on {device}; install onnxruntime-gpu, or use cpu"
+        )
+        raise BackendError(msg)
+    options = onnxruntime.SessionOptions()
+    # its warnings are for those who make it
+    options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=[provider])
+    except Exception as error:  # its exceptions have no common type
+        msg = f"ONNX Runtime cannot run {source}: {first_line(error)}; export it again"
+        raise FileError(msg) from error
+    ends = [(end.type, len(end.shape)) for end in (*session.get_inputs(), *session.get_outputs())]
+    if ends != [("tensor(float)", ndim + 2)] * 2:
+        got = ", ".join(f"{kind} of {rank} axes" for kind, rank in ends)
+        msg = (
+            f"{source} must have one input and one output, tensors of floats of {ndim + 2} axes; got {got}; "
+            "export it again"
+        )
+        raise FileError(msg)
+    name = session.get_inputs()[0].name
+
+    def run(batch: Tensor) -> Tensor:
+        try:
+            (answer,) = session.run(None, {name: batch.float().cpu().numpy()})
+        except Exception as error:
+            msg = f"ONNX Runtime cannot run {source} on {times(batch.shape)}: {first_line(error)}; "
+            msg += "export it again"
+            raise FileError(msg) from error
+        return torch.from_numpy(answer).to(batch.device)
+
+    return run
