@@ -13,8 +13,8 @@ from torch import nn
 from upstroke import fix
 from upstroke.apps.downscale.evaluate import evaluate
 from upstroke.apps.downscale.run import run
-from upstroke.apps.segment.evaluate import evaluate as evaluate_outlines
 from upstroke.apps.segment.classes import Classes
+from upstroke.apps.segment.evaluate import evaluate as evaluate_outlines
 from upstroke.apps.segment.predict import Outlined, Predicted
 from upstroke.apps.segment.tiles import plan_tiles
 from upstroke.audit import Suppression, check, since
