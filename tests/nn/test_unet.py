@@ -1,6 +1,8 @@
 """Hold that a U-Net returns every size it is given, and that the maps of its joins sit on one grid."""
 
 import re
+import subprocess
+import sys
 from fractions import Fraction
 from typing import get_args
 
@@ -273,3 +275,15 @@ def test_pools_lead_down_by_their_stride():
         assert torch.equal(
             layer(torch.arange(8.0).reshape(1, 1, 2, 4))[0, 0], torch.tensor([[1.0, 3], [5, 7]])
         )
+
+
+def test_the_net_and_its_planner_are_loaded_when_asked_for():
+    program = (
+        "import sys, upstroke\n"
+        "assert 'UNet' in dir(upstroke.nn) and 'upstroke.plan' not in sys.modules\n"
+        "print(upstroke.nn.UNet.__module__, upstroke.nn.UNet is upstroke.nn.UNet)"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout == "upstroke.nn.unet True\n"
+    with pytest.raises(AttributeError, match=r"^module 'upstroke\.nn' has no attribute 'UNets'$"):
+        _ = upstroke.nn.UNets
