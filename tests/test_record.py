@@ -116,7 +116,7 @@ def evaluated():
     return evaluate(height, coarse=height.coarsen(y=2, x=2).mean()), evaluate(height[:12, :12], 3)
 
 
-def outlined():
+def predicted():
     net = {"in_channels": 1, "classes": 2, "widths": (2, 4, 4)}
     mask = Outlined(
         source=Path("a.tif"),
@@ -176,7 +176,7 @@ def test_the_page_has_every_key_of_a_record_and_no_other(records, fixed, written
     for each in evaluated:
         walk(each.as_json(), "downscale-evaluate", page, seen)
     walk(outlined.as_json(), "segment-evaluate", page, seen)
-    walk(outlined().as_json(), "segment-predict", page, seen)
+    walk(predicted().as_json(), "segment-predict", page, seen)
     assert {(heading, key) for heading, rows in page.items() for key in rows} - seen == set()
 
 
