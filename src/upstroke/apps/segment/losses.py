@@ -61,7 +61,9 @@ def on_grid(
     (tensor([0.5000, 0.0000, 1.0000]), tensor([1., 0., 1.]))
     """
     if down == "samples":
-        return share[(..., *(slice(None, None, stride) for stride in strides))]
+        for axis, stride in enumerate(strides, start=2):
+            share = share[(slice(None),) * axis + (slice(None, None, stride),)]
+        return share
     pooled = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}[len(strides)]
     mean: Tensor = pooled(share, tuple(strides), ceil_mode=True)
     return mean

@@ -407,7 +407,7 @@ def _seconds(
             optimizer.zero_grad()
             found["loss"].backward()
             optimizer.step()
-            float(found["loss"])
+            found["loss"].item()
         step = (time.monotonic() - begun) / TIMED
         with torch.no_grad():
             begun = time.monotonic()

@@ -1,0 +1,91 @@
+"""A folder becomes a run that can be applied, goes on after a kill bit for bit, and refuses other data."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from small_pictures import write_spots
+from upstroke.apps.segment.recipe import Recipe
+from upstroke.apps.segment.training import train
+from upstroke.errors import FileError, OptionError
+from upstroke.files.safetensors import read_safetensors
+from upstroke.nn import UNet
+from upstroke.train.folder import read_config
+
+HERE = Path(__file__).parent
+SMALL = {"preset": "tiny", "steps": 4, "widths": (3, 5), "precision": "32", "device": "cpu", "progress": False}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_spots(tmp_path_factory.mktemp("spots"))
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    plans = []
+    return train(data, tmp_path_factory.mktemp("runs") / "run", show=plans.append, **SMALL), plans
+
+
+def test_a_run_holds_all_that_applying_it_needs(trained, data):
+    found, (plan,) = trained
+    tensors, metadata = read_safetensors(found.weights)
+    recipe = Recipe.from_json(metadata)
+    network = UNet(**recipe.unet)
+    network.load_state_dict(dict(tensors))
+    assert all(each.dtype == torch.float32 for each in tensors.values())
+    assert recipe.classes.names == ("background", "foreground")
+    settings = read_config(found.out)["settings"]
+    cases = settings["cases"]
+    assert sorted(cases["train"] + cases["validation"]) == [f"spot{k}" for k in range(6)]
+    assert (len(cases["validation"]), found.cases, plan["validation"]["checked"]) == (1, 1, 1)
+    assert metadata["held_out"] == {
+        "dice": {"foreground": found.mean_dice},
+        "cases": 1,
+        "step": found.best_step,
+    }
+    assert [join["drift"] for join in plan["network"]["joins"]] == [["0", "0"]]
+    assert (found.out / "pictures").is_dir() and plan["steps"] == 4
+
+
+def test_a_run_that_is_killed_and_resumed_has_the_weights_of_one_that_is_not():
+    done = subprocess.run(
+        [sys.executable, str(HERE / "killed_segment_run.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    told = json.loads(done.stdout)
+    assert (told["killed"], told["kept"], told["steps"], told["same"]) == (-9, 10, 24, True)
+    assert told["dice"][0] == told["dice"][1]
+
+
+def test_other_cases_or_settings_are_refused_at_a_resume(trained, data, tmp_path):
+    out = trained[0].out
+    more = write_spots(tmp_path / "more", count=7)
+    changed = "a resumed run must have the cases it was started with; of those to learn from "
+    with pytest.raises(OptionError, match=f"^{re.escape(changed)}"):
+        train(more, out, resume=True, **SMALL)
+    with pytest.raises(OptionError, match="^a resumed run must have the settings it was started with; batch was 2 in "):
+        train(data, out, resume=True, batch=3, **SMALL)
+    with pytest.raises(FileError, match="holds a run already; resume it, or choose another name$"):
+        train(data, out, **SMALL)
+
+
+def test_minutes_become_steps_and_volumes_a_network_that_fits_their_voxels(tmp_path):
+    data = write_spots(tmp_path / "data", size=(9, 18, 21), count=3)
+    options = {name: value for name, value in SMALL.items() if name != "steps"}
+    plans = []
+    found = train(data, tmp_path / "run", minutes=0.005, show=plans.append, **options)
+    (plan,) = plans
+    assert found.steps == plan["steps"] >= 1
+    # voxels of 2 x 1 x 1 mm
+    assert plan["network"]["settings"]["strides"] == [[1, 2, 2]]
+    assert plan["network"]["settings"]["kernels"] == [[1, 3, 3], [3, 3, 3]]
