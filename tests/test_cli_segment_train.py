@@ -33,9 +33,13 @@ def test_the_plan_and_what_came_of_it_are_said(tmp_path):
         "3 steps of adamw, rate 0.003, on cpu, in float32",
     ):
         assert words in plan
-    assert result.stdout.startswith("Trained for 3 steps; step 3 is kept, the best on what is held out.\nDice there, ")
+    assert result.stdout.startswith(
+        "Trained for 3 steps; step 3 is kept, the best on what is held out.\nDice there, "
+    )
     assert f"Next: upstroke segment predict {out} IN OUT" in " ".join(result.stdout.split())
-    again = upstroke(data, "--out", out, "--hold-out-last", 2, *SMALL, "--overwrite", "-q", "--format", "json")
+    again = upstroke(
+        data, "--out", out, "--hold-out-last", 2, *SMALL, "--overwrite", "-q", "--format", "json"
+    )
     assert again.stderr == ""
     assert json.loads(again.stdout)["schema"] == "upstroke.segment-train/1"
 

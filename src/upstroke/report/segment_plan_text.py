@@ -83,7 +83,7 @@ def _extent(extent: Json) -> str:
     return f"{axes}, median {_times(extent['median'])}"
 
 
-def _times(numbers: Sequence[float]) -> str:
+def _times(numbers: Sequence[int | float]) -> str:
     return "x".join(f"{each:g}" for each in numbers)
 
 

@@ -47,7 +47,9 @@ def main():
         whole, broken = Path(folder, "whole"), Path(folder, "broken")
         first = run(data, whole)
         ended = killed(data, broken)
-        kept = torch.load(broken / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]["upstroke"]["step"]
+        kept = torch.load(broken / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]["upstroke"][
+            "step"
+        ]
         second = run(data, broken, resume=True)
         told = {
             "killed": ended,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from small_pictures import write_spots
+
 from upstroke.apps.segment.recipe import Recipe
 from upstroke.apps.segment.training import train
 from upstroke.errors import FileError, OptionError
@@ -19,7 +19,14 @@ from upstroke.nn import UNet
 from upstroke.train.folder import read_config
 
 HERE = Path(__file__).parent
-SMALL = {"preset": "tiny", "steps": 4, "widths": (3, 5), "precision": "32", "device": "cpu", "progress": False}
+SMALL = {
+    "preset": "tiny",
+    "steps": 4,
+    "widths": (3, 5),
+    "precision": "32",
+    "device": "cpu",
+    "progress": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +58,8 @@ def test_a_run_holds_all_that_applying_it_needs(trained, data):
         "step": found.best_step,
     }
     assert [join["drift"] for join in plan["network"]["joins"]] == [["0", "0"]]
-    assert (found.out / "pictures").is_dir() and plan["steps"] == 4
+    assert (found.out / "pictures").is_dir()
+    assert plan["steps"] == 4
 
 
 def test_a_run_that_is_killed_and_resumed_has_the_weights_of_one_that_is_not():
@@ -73,9 +81,11 @@ def test_other_cases_or_settings_are_refused_at_a_resume(trained, data, tmp_path
     changed = "a resumed run must have the cases it was started with; of those to learn from "
     with pytest.raises(OptionError, match=f"^{re.escape(changed)}"):
         train(more, out, resume=True, **SMALL)
-    with pytest.raises(OptionError, match="^a resumed run must have the settings it was started with; batch was 2 in "):
+    with pytest.raises(
+        OptionError, match=r"^a resumed run must have the settings it was started with; batch was 2 in "
+    ):
         train(data, out, resume=True, batch=3, **SMALL)
-    with pytest.raises(FileError, match="holds a run already; resume it, or choose another name$"):
+    with pytest.raises(FileError, match=r"holds a run already; resume it, or choose another name$"):
         train(data, out, **SMALL)
 
 

@@ -32,7 +32,7 @@ class Wishes:
     up: str | None = None
     conv: str | None = None
     norm: str | None = None
-    spacing: tuple[float, ...] | None = None
+    spacing: tuple[int | float, ...] | None = None
     augment: str | None = None
 
     def of(self, preset: Preset) -> Preset:
@@ -131,7 +131,7 @@ def design(found: Survey, preset: Preset, wishes: Wishes) -> Design:
     )
 
 
-def times_of(numbers: Sequence[float]) -> str:
+def times_of(numbers: Sequence[int | float]) -> str:
     """Numbers of axes as they are typed.
 
     >>> times_of((1.0, 0.5))
@@ -159,7 +159,7 @@ def _padded(
     fixed: Mapping[str, Any],
     usual: tuple[int, ...],
     least: tuple[int, ...],
-    lengths: Sequence[float],
+    lengths: Sequence[int | float],
     wishes: Wishes,
 ) -> tuple[UNet, tuple[int, ...]]:
     voxels = preset.voxels[len(usual) - 2]
@@ -179,7 +179,7 @@ def _made(
     preset: Preset,
     fixed: Mapping[str, Any],
     size: Sequence[int],
-    lengths: Sequence[float],
+    lengths: Sequence[int | float],
     *,
     levels: int,
     **options: int,

@@ -144,7 +144,9 @@ class Shape:
     kernels: tuple[tuple[int, ...], ...]
 
 
-def shape_for(size: Sequence[int], spacing: Sequence[float], *, levels: int, least: int = LEAST) -> Shape:
+def shape_for(
+    size: Sequence[int], spacing: Sequence[int | float], *, levels: int, least: int = LEAST
+) -> Shape:
     """Strides and kernels that suit the voxels: coarse axes wait until the others have caught up.
 
     From level to level an axis is halved where
@@ -187,7 +189,7 @@ def shape_for(size: Sequence[int], spacing: Sequence[float], *, levels: int, lea
 
 
 def patch_for(
-    size: Sequence[int], spacing: Sequence[float], *, voxels: int, multiple: Sequence[int]
+    size: Sequence[int], spacing: Sequence[int | float], *, voxels: int, multiple: Sequence[int]
 ) -> tuple[int, ...]:
     """The size of patches: the usual image where that is small, else near to a cube of space.
 

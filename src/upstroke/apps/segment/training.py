@@ -105,7 +105,7 @@ def train(
     *,
     preset: str = "base",
     steps: int | None = None,
-    minutes: float | None = None,
+    minutes: int | float | None = None,
     validation_data: str | Path | None = None,
     share: float = 0.2,
     count: int | None = None,
@@ -117,7 +117,7 @@ def train(
     up: str | None = None,
     conv: str | None = None,
     norm: str | None = None,
-    spacing: Sequence[float] | None = None,
+    spacing: Sequence[int | float] | None = None,
     augment: str | None = None,
     patience: int | None = None,
     precision: PrecisionWord = "auto",
@@ -260,7 +260,9 @@ def _is_first() -> bool:
     return all(os.environ.get(name, "0") in ("0", "") for name in RANKS)
 
 
-def _check(folder: Path, *, steps: int | None, minutes: float | None, resume: bool, overwrite: bool) -> None:
+def _check(
+    folder: Path, *, steps: int | None, minutes: int | float | None, resume: bool, overwrite: bool
+) -> None:
     """Refuse before all files are read what would be refused afterwards."""
     if steps is not None and minutes is not None:
         msg = f"give steps or minutes, not both; got {steps} and {minutes:g}"
@@ -286,7 +288,7 @@ def _chosen(
     up: str | None,
     conv: str | None,
     norm: str | None,
-    spacing: Sequence[float] | None,
+    spacing: Sequence[int | float] | None,
     augment: str | None,
 ) -> tuple[Preset, Wishes]:
     wishes = Wishes(
@@ -366,7 +368,7 @@ def _length(
     preset: Preset,
     *,
     steps: int | None,
-    minutes: float | None,
+    minutes: int | float | None,
     precision: Precision,
     device: str,
     folder: Path,
@@ -405,7 +407,7 @@ def _seconds(
             sample = samples.batch(number)
             found = losses_of(trial, sample.images.to(kind), sample.labels.to(kind), dice=preset.dice)
             optimizer.zero_grad()
-            found["loss"].backward()
+            found["loss"].backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             found["loss"].item()
         step = (time.monotonic() - begun) / TIMED
