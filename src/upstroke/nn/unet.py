@@ -342,8 +342,8 @@ class UNet(nn.Module):
 
     def _check_maps(self, x: Tensor) -> None:
         check_maps(x, channels=self.in_channels, ndim=self.ndim)
-        # an exported graph says its least size itself
-        if not torch.compiler.is_compiling():
+        # an exported graph says its least size itself, and one that is traced has tensors for sizes
+        if not torch.compiler.is_compiling() and not torch.jit.is_tracing():
             self._check_size(tuple(x.shape[2:]))
 
     def _check_size(self, size: tuple[int, ...]) -> None:

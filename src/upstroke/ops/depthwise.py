@@ -21,14 +21,15 @@ def serves(x: Tensor, weight: Tensor, groups: int) -> bool:
     """
     dtypes = _DTYPES[:1] if torch.is_autocast_enabled("cpu") else _DTYPES
     return (
-        weight.shape[0] == groups
+        # before sizes are looked at, which a tracer has as tensors
+        not is_recorded()
+        and weight.shape[0] == groups
         and weight.shape[1] == 1
         and x.dtype in dtypes
         and x.dtype == weight.dtype
-        and x.shape[0] * x.shape[1] > 0
         and x.device == weight.device
         and runs_on(x.device)
-        and not is_recorded()
+        and x.shape[0] * x.shape[1] > 0
         and pays(x)
     )
 

@@ -1,0 +1,200 @@
+"""A training run becomes an ONNX file for images of any size, compared with the run before it is written."""
+
+import contextlib
+import io
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from upstroke.apps.segment.model import KEY, load_network, onnx_network
+from upstroke.apps.segment.recipe import Recipe
+from upstroke.axes import times
+from upstroke.errors import BackendError, MissingExtraError, UpstrokeError, first_line
+from upstroke.files.place import check_target, write_atomically
+from upstroke.nn import UNet
+
+__all__ = ["Compared", "Exported", "export"]
+
+SCHEMA = "upstroke.segment-export/1"
+# Has all operators that a U-Net needs, with 3-D pools of partial windows; runtimes of 2022 and later read it.
+OPSET = 18
+INPUT, OUTPUT = "image", "logits"
+# float32 has 24 bits; sums of thousands of products in another order differ by some hundred units in the last
+# place, relative to the largest logit.
+BOUND = 1e-4
+# What is compared goes beyond the least size by so much along each axis: odd and even, and none twice.
+BEYOND = ((0, 0, 0), (5, 2, 9), (16, 13, 4))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One size at which the file and the run were given the same image.
+
+    Attributes:
+        size: of the image.
+        output: of the answer.
+        difference: largest of a logit, over the largest logit.
+    """
+
+    size: tuple[int, ...]
+    output: tuple[int, ...]
+    difference: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        run: the training run.
+        target: the ONNX file.
+        opset: version of ONNX's operators.
+        bytes: of the file.
+        least: smallest size that the network takes.
+        compared: sizes at which the two were compared.
+    """
+
+    run: Path
+    target: Path
+    opset: int
+    bytes: int
+    least: tuple[int, ...]
+    compared: tuple[Compared, ...]
+
+    @property
+    def difference(self) -> float:
+        """The largest of all sizes, over the largest logit."""
+        return max(each.difference for each in self.compared)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, schema `upstroke.segment-export/1`."""
+        return {
+            "schema": SCHEMA,
+            "run": str(self.run),
+            "target": str(self.target),
+            "opset": self.opset,
+            "bytes": self.bytes,
+            "least": list(self.least),
+            "compared": [
+                {"size": list(each.size), "output": list(each.output), "difference": each.difference}
+                for each in self.compared
+            ],
+        }
+
+
+def export(run: str | Path, target: str | Path, *, overwrite: bool = False) -> Exported:
+    """Write a trained network as ONNX, for batches and images of any size, odd ones included.
+
+    1. The network is recorded as standard operators; sizes stay open.
+    2. All that is needed to apply it, the recipe, goes into the file's metadata.
+    3. onnx's checker passes it, and ONNX Runtime answers as PyTorch does, at three sizes: the least one, and
+       two with every axis of its own, odd and even. Otherwise nothing is written.
+
+    Args:
+        run: the folder of a training run, or its model.safetensors.
+        target: the file to write, which should end in .onnx.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        FileError: the run cannot be read, or the file cannot be written.
+        BackendError: the network cannot be recorded, or the two answer differently.
+        MissingExtraError: onnx or onnxruntime is not installed.
+    """
+    run, target = Path(run), Path(target)
+    check_target(target, overwrite=overwrite)
+    network, recipe = load_network(run)
+    data = _described(_recorded(network), recipe)
+    compared = _compared(network, data, source=str(target))
+    write_atomically(target, data, overwrite=overwrite)
+    return Exported(
+        run=run,
+        target=target,
+        opset=OPSET,
+        bytes=len(data),
+        least=network.least_size,
+        compared=compared,
+    )
+
+
+def _recorded(network: UNet) -> bytes:
+    """The network as ONNX, batch and sizes left open."""
+    space = dict(enumerate(("depth", "height", "width")[-network.ndim :], start=2))
+    out = space if network.conv == "same" else {axis: f"{name}_out" for axis, name in space.items()}
+    image = torch.zeros(2, network.in_channels, *(n + 3 for n in network.least_size))
+    found = io.BytesIO()
+    # TODO(torch without this exporter): dynamo=True, which needs onnxscript
+    try:
+        # what it warns of is for those who write exporters, and on failure it prints a whole graph
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                network,
+                (image,),
+                found,
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_axes={INPUT: {0: "batch", **space}, OUTPUT: {0: "batch", **out}},
+            )
+    except ImportError as error:
+        raise _missing() from error
+    except UpstrokeError:
+        raise
+    except Exception as error:  # the exporter's exceptions have no common type
+        msg = f"the network could not be recorded as ONNX: {first_line(error)}; train one with another --up"
+        raise BackendError(msg) from error
+    return found.getvalue()
+
+
+def _described(data: bytes, recipe: Recipe) -> bytes:
+    """The file with its recipe in the metadata, passed by onnx's checker."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise _missing() from error
+    model = onnx.load_model_from_string(data)
+    onnx.helper.set_model_props(model, {KEY: json.dumps(recipe.as_json())})
+    model.producer_name = "upstroke"
+    model.graph.name = "unet"
+    onnx.checker.check_model(model, full_check=True)
+    written: bytes = model.SerializeToString()
+    return written
+
+
+def _missing() -> MissingExtraError:
+    msg = "ONNX files are written by onnx and compared by onnxruntime; pip install 'upstroke[onnx]'"
+    return MissingExtraError(msg)
+
+
+def _compared(network: UNet, data: bytes, *, source: str) -> tuple[Compared, ...]:
+    """Give both the same images of several sizes."""
+    answer = onnx_network(data, source=source, ndim=network.ndim)
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for beyond in BEYOND:
+        size = tuple(n + more for n, more in zip(network.least_size, beyond, strict=False))
+        image = torch.randn((2, network.in_channels, *size), generator=generator)
+        with torch.no_grad():
+            wanted = network(image)
+        difference = _difference(wanted, answer(image))
+        if not difference <= BOUND:
+            msg = (
+                f"ONNX Runtime must answer as PyTorch does, to {BOUND:g} of the largest logit; at size "
+                f"{times(size)} it differs by {difference:.2g}; nothing was written"
+            )
+            raise BackendError(msg)
+        found.append(Compared(size=size, output=tuple(wanted.shape[2:]), difference=difference))
+    return tuple(found)
+
+
+def _difference(wanted: Tensor, got: Tensor) -> float:
+    """Largest difference over the largest logit; infinite where the shapes differ."""
+    if wanted.shape != got.shape:
+        return float("inf")
+    return float((wanted - got).abs().max() / wanted.abs().max().clamp(min=1e-30))
