@@ -261,3 +261,16 @@ def test_a_model_that_is_not_there_is_said_before_the_images_are(tmp_path, thres
     thresholds()
     with pytest.raises(FileError, match="run is no model"):
         predict(tmp_path / "run", tmp_path / "nowhere", tmp_path / "masks")
+
+
+def test_two_images_never_become_one_file(tmp_path, thresholds):
+    network = thresholds()
+    (tmp_path / "in").mkdir()
+    for name in ("a.tif", "a_probabilities.tif"):
+        tifffile.imwrite(tmp_path / "in" / name, np.zeros((9, 7), np.uint8))
+    out = tmp_path / "out"
+    first, second = (tmp_path / "in" / name for name in ("a.tif", "a_probabilities.tif"))
+    message = f"{first} and {second} would both become {out / second.name}; rename one of them"
+    with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
+        predict(tmp_path, tmp_path / "in", out, probabilities=out)
+    assert network.seen == []
