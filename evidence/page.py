@@ -13,9 +13,14 @@ NOTHING = "–"
 
 def page(text: str) -> str:
     """docs/evidence.md with everything between its markers made anew."""
-    from evidence.downscale import load
+    from evidence import downscale, segment
+    from evidence.segment_tables import TABLES
 
-    return _between(text, "downscale", downscale_table(load()))
+    text = _between(text, "downscale", downscale_table(downscale.load()))
+    rows = segment.load()
+    for name, table in TABLES.items():
+        text = _between(text, f"segment, {name}", table(rows))
+    return text
 
 
 def _between(text: str, name: str, new: str) -> str:
