@@ -10,10 +10,11 @@ joined where they belong, and the same with maps that are resized at half pixels
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import multiprocessing
 import os
-import resource
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -73,7 +74,8 @@ class Row:
     @property
     def run(self) -> Path:
         """Where its networks are trained."""
-        return RUNS / self.name.replace(", ", "-").replace(" ", "-")
+        digest = hashlib.sha256(self.key.encode()).hexdigest()[:8]
+        return RUNS / f"{re.sub(r'[^A-Za-z0-9]+', '-', self.name)}-{digest}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -395,7 +397,7 @@ def judged(net: nn.Module, images: Images, cases: Sequence[Case], *, is_padded: 
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=PRECISION == "bf16-mixed"):
             logits = net(image)
         true = whole.labels.numpy()
-        here = _inside(logits, true.shape)
+        here = inside(logits, true.shape)
         predicted = here[0].argmax(dim=0).numpy()
         found.append(scores(predicted, true, classes=net.classes, spacing=whole.spacing))
     return summary(found)
@@ -410,7 +412,8 @@ def padded(image: Tensor, size: Sequence[int]) -> Tensor:
     return torch.from_numpy(np.pad(image.numpy(), wide, mode="reflect"))
 
 
-def _inside(logits: Tensor, size: Sequence[int]) -> Tensor:
+def inside(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """What `padded` put into the middle."""
     for axis, wants in enumerate(size, start=2):
         has = logits.shape[axis]
         if has != wants:
@@ -516,14 +519,18 @@ def peak(which: str, settings: Mapping[str, Any]) -> float:
     torch.set_num_threads(1)
     step = stepping(which, settings)
     # what PyTorch loads at its first step is no part of it
-    first = stepping(
-        which, {**settings, "images": {**settings["images"], "patch": _small(settings), "batch": 1}}
-    )
-    first()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    small = {**settings["images"], "patch": _small(settings), "batch": 1}
+    stepping(which, {**settings, "images": small})()
+    before = _resident("VmRSS")
     for _ in range(3):
         step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return _resident("VmHWM") - before
+
+
+def _resident(name: str) -> float:
+    """MiB in memory, now (VmRSS) or at most (VmHWM): of this program, where getrusage counts who started it."""
+    (line,) = (each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith(name))
+    return int(line.split()[1]) / 1024
 
 
 def _small(settings: Mapping[str, Any]) -> tuple[int, ...]:

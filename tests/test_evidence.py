@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evidence import downscale, page
+import torch
+from evidence import downscale, page, segment, segment_tables
 
 from upstroke.apps.downscale.cells import CellAxis, Cells
 
@@ -14,14 +15,16 @@ def test_the_page_says_what_the_results_say():
     assert page.PAGE.read_text() == page.page(page.PAGE.read_text())
 
 
-def test_every_result_is_a_row_that_would_be_measured():
-    keys = {row.key: row.name for row in downscale.rows()}
-    for each in downscale.load():
+@pytest.mark.parametrize("table", [downscale, segment])
+def test_every_result_is_a_row_that_would_be_measured(table):
+    keys = {row.key: row.name for row in table.rows()}
+    for each in table.load():
         assert keys[each["key"]] == each["row"]
 
 
-def test_rows_have_names_and_keys_of_their_own():
-    rows = downscale.rows()
+@pytest.mark.parametrize("table", [downscale, segment])
+def test_rows_have_names_and_keys_of_their_own(table):
+    rows = table.rows()
     assert len({row.name for row in rows}) == len({row.key for row in rows}) == len(rows)
 
 
@@ -87,3 +90,73 @@ def test_of_the_real_day_the_cubic_is_what_the_table_says(data_dir: Path):
     again = downscale.measure_fixed(row, day, data_dir)
     (found,) = (each for each in downscale.load() if each["key"] == row.key)
     assert again["ocean"] == pytest.approx(found["ocean"], rel=1e-6)
+
+
+@pytest.mark.parametrize("data", segment.IMAGES)
+def test_the_network_of_another_has_no_fewer_parameters(data):
+    (row,) = (row for row in segment.rows() if row.name == f"cost, {data}")
+    ours, basic = (
+        sum(each.numel() for each in segment.network(which, row.settings).parameters())
+        for which in ("ours", "basic")
+    )
+    assert 0.97 * basic < ours <= basic
+
+
+def test_joins_that_drift_differ_from_the_registered_ones_in_where_they_sit_alone():
+    settings = {
+        "images": segment.rows()[0].settings["images"],
+        "unet": {"widths": [2, 3, 4], "down": "conv", "up": "linear"},
+        "seed": 3,
+    }
+    nets = {way: segment.network(way, settings) for way in segment.WAYS}
+    assert {way: segment.drifts(net) for way, net in nets.items()} == {
+        "registered": [0.0, 0.0],
+        "nearest": [1.5, 1.0],
+        "bilinear": [1.5, 1.0],
+    }
+    weights = [[each for _, each in sorted(net.state_dict().items())] for net in nets.values()]
+    for each in zip(*weights, strict=True):
+        assert torch.equal(each[0], each[1])
+        assert torch.equal(each[0], each[2])
+
+
+def test_a_padded_image_comes_back_where_it_was():
+    image = torch.arange(5 * 8.0).reshape(1, 1, 5, 8)
+    wide = segment.padded(image, (8, 8))
+    assert wide.shape == (1, 1, 8, 8)
+    assert wide[0, 0, :, 0].tolist() == [16, 8, 0, 8, 16, 24, 32, 24]
+    assert torch.equal(segment.inside(wide, (5, 8)), image)
+
+
+def test_three_tables_of_rows():
+    level = {
+        "ours": {"parameters": 1000, "steps": 5, "dice": 0.8, "unpadded": 0.81, "hausdorff95": 1.5},
+        "basic": {"parameters": 1001, "steps": 5, "dice": 0.7, "hausdorff95": None},
+    }
+    other = {**level, "ours": {**level["ours"], "dice": 0.9}}
+    joins = {"dice": 0.5, "boundary": 2.0, "cpu_seconds": 9.6, "drift": [-1.5, -1.0]}
+    rows = [
+        {
+            "row": "cost, a",
+            "ours": {"seconds": 0.25, "memory": 10.4},
+            "basic": {"seconds": 0.5, "memory": 12},
+        },
+        {"row": "level, a, seed 0", **level},
+        {"row": "level, a, seed 1", **other},
+        {"row": "time, tiny, seed 0", "parameters": 7, "steps": 3, "cpu_seconds": 600.4, "dice": 0.88},
+        {"row": "joins, a, registered, seed 0", **joins, "drift": [0.0, 0.0]},
+        {"row": "joins, a, nearest, seed 0", **joins, "dice": 0.4375},
+    ]
+    told = {name: table(rows).splitlines()[2:] for name, table in segment_tables.TABLES.items()}
+    assert told == {
+        "level": [
+            "| a | upstroke | 1,000 | 5 | 0.850 (0.800 … 0.900) | 0.810 (0.810 … 0.810) "
+            "| 1.50 (1.50 … 1.50) | 0.250 | 10 |",
+            "| a | BasicUNet | 1,001 | 5 | 0.700 (0.700 … 0.700) | – | – | 0.500 | 12 |",
+        ],
+        "time": ["| tiny | 7 | 3 | 600 | 0.880 | – | – |"],
+        "joins": [
+            "| a | registered | 0, 0 | 0.5000 | – | 2.000 | 10 |",
+            "| a | nearest | -1.5, -1 | 0.4375 | -0.0625 | 2.000 | 10 |",
+        ],
+    }
