@@ -54,7 +54,7 @@ PRECISION = "bf16-mixed"
 FEATURES = (16, 16, 32, 64, 128, 16)
 WIDTHS = FEATURES[:-1]
 # What 600 seconds of one core are enough for; what was taken is measured and shown.
-TINY_STEPS, BASIC_STEPS, BASIC_STEPS_ALIKE = 2400, 1000, 2800
+TINY_STEPS, BASIC_STEPS, BASIC_STEPS_ALIKE = 2400, 1000, 3200
 VALUES = {"changed": 0.5, "contrast": 0.1, "brightness": 0.1}
 
 
@@ -528,7 +528,7 @@ def peak(which: str, settings: Mapping[str, Any]) -> float:
 
 
 def _resident(name: str) -> float:
-    """MiB in memory, now (VmRSS) or at most (VmHWM): of this program, where getrusage counts who started it."""
+    """MiB in memory, now (VmRSS) or at most (VmHWM), of this program: getrusage counts who started it."""
     (line,) = (each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith(name))
     return int(line.split()[1]) / 1024
 

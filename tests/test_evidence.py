@@ -150,8 +150,10 @@ def test_three_tables_of_rows():
     told = {name: table(rows).splitlines()[2:] for name, table in segment_tables.TABLES.items()}
     assert told == {
         "level": [
-            "| a | upstroke | 1,000 | 5 | 0.850 (0.800 … 0.900) | 0.810 (0.810 … 0.810) "
-            "| 1.50 (1.50 … 1.50) | 0.250 | 10 |",
+            (
+                "| a | upstroke | 1,000 | 5 | 0.850 (0.800 … 0.900) | 0.810 (0.810 … 0.810) "
+                "| 1.50 (1.50 … 1.50) | 0.250 | 10 |"
+            ),
             "| a | BasicUNet | 1,001 | 5 | 0.700 (0.700 … 0.700) | – | – | 0.500 | 12 |",
         ],
         "time": ["| tiny | 7 | 3 | 600 | 0.880 | – | – |"],
