@@ -23,7 +23,8 @@ from upstroke.train import MovingAverage, Task
 
 __all__ = ["Learning", "confusion", "dice_of", "judged", "losses_of", "mean_dice"]
 
-WARM_UP = 50
+# The rate rises over this share of the steps.
+WARM_UP = 0.1
 # Cases in a picture, and validations from one picture to the next.
 PICTURED, EVERY = 3, 4
 
@@ -99,7 +100,7 @@ class Learning(Task):
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - as Lightning has it
         """The rate rises over the first steps and falls as a cosine to 0 at the last."""
         optimizer = optimizer_of(self.network, self.preset)
-        warm_up = max(1, min(WARM_UP, self.steps // 10))
+        warm_up = max(1, round(WARM_UP * self.steps))
 
         def rate(step: int) -> float:
             done = min(step / self.steps, 1.0)
@@ -114,12 +115,13 @@ class Learning(Task):
 
 
 def optimizer_of(network: UNet, preset: Preset) -> torch.optim.Optimizer:
-    """The optimizer that a preset asks for."""
+    """The optimizer that a preset asks for; kernels alone decay, not norms and biases."""
+    kernels = [each for each in network.parameters() if each.ndim > 1]
+    others = [each for each in network.parameters() if each.ndim <= 1]
+    groups = [{"params": kernels, "weight_decay": preset.decay}, {"params": others, "weight_decay": 0.0}]
     if preset.optimizer == "sgd":
-        return torch.optim.SGD(
-            network.parameters(), lr=preset.rate, momentum=preset.momentum, weight_decay=preset.decay
-        )
-    return torch.optim.AdamW(network.parameters(), lr=preset.rate, weight_decay=preset.decay)
+        return torch.optim.SGD(groups, lr=preset.rate, momentum=preset.momentum)
+    return torch.optim.AdamW(groups, lr=preset.rate)
 
 
 def losses_of(
