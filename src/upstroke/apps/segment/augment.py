@@ -70,8 +70,8 @@ class Augmentation:
         """`none`, `light` or `full`.
 
         `light` is for images that all lie one way, and for little training: turned by up to 10 degrees,
-        larger or smaller by up to a tenth, and each change of values in three patches of ten. `full` is for long
-        training: each axis mirrored in half of the patches, and half of them warped: turned by up to 15
+        larger or smaller by up to a tenth, and each change of values in three patches of ten. `full` is for
+        long training: each axis mirrored in half of the patches, and half warped: turned by up to 15
         degrees (how patients lie), larger or smaller by up to a fifth, and deformed elastically by twice as
         much as in the U-Net paper, which still folds nothing; each change of values is made in a fifth of
         the patches, about as far as in nnU-Net (Isensee et al. 2021).
