@@ -1,8 +1,6 @@
 """Hold that a U-Net returns every size it is given, and that the maps of its joins sit on one grid."""
 
 import re
-import subprocess
-import sys
 from fractions import Fraction
 from typing import get_args
 
@@ -228,6 +226,14 @@ def test_it_exports_with_sizes_that_change(settings):
                 "got 2x2, 3x3, 3x3, 3x3, 3x3"
             ),
         ),
+        (
+            {"conv": "valid", "residual": True, "convs": 1, "kernels": [(3, 2), 3, 3, 3, 3]},
+            (
+                "what the convolutions of a residual level take must be as much on the left as on the right, or "
+                "the input that is added sits half a sample beside them; got 3x2, 3x3, 3x3, 3x3, 3x3 and "
+                "convs=1; use odd kernels, or an even number of convolutions"
+            ),
+        ),
         ({"ndim": 1}, "a U-Net is defined here for 2 or 3 axes; got ndim=1"),
         ({"widths": (4,)}, "widths must have two levels or more; got 1"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1; got 1.0"),
@@ -275,15 +281,3 @@ def test_pools_lead_down_by_their_stride():
         assert torch.equal(
             layer(torch.arange(8.0).reshape(1, 1, 2, 4))[0, 0], torch.tensor([[1.0, 3], [5, 7]])
         )
-
-
-def test_the_net_and_its_planner_are_loaded_when_asked_for():
-    program = (
-        "import sys, upstroke\n"
-        "assert 'UNet' in dir(upstroke.nn) and 'upstroke.plan' not in sys.modules\n"
-        "print(upstroke.nn.UNet.__module__, upstroke.nn.UNet is upstroke.nn.UNet)"
-    )
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert answer.stdout == "upstroke.nn.unet True\n"
-    with pytest.raises(AttributeError, match=r"^module 'upstroke\.nn' has no attribute 'UNets'$"):
-        _ = upstroke.nn.UNets

@@ -128,12 +128,7 @@ class UNet(nn.Module):
         self.strides = _per_level(strides, self.depth, ndim, name="strides")
         self.kernels = _per_level(kernels, self.depth + 1, ndim, name="kernels")
         self.pads = conv == "same"
-        if self.pads and any(k % 2 == 0 for kernel in self.kernels for k in kernel):
-            msg = (
-                "kernels must be odd with conv='same', or maps are padded by more on one side than on the "
-                f"other; got {', '.join(map(times, self.kernels))}"
-            )
-            raise OptionError(msg)
+        self._check_kernels(convs=convs, residual=residual)
         self.convs, self.conv, self.norm, self.activation = convs, conv, norm, activation
         self.residual, self.down, self.up, self.up_kernel = residual, down, up, up_kernel
         self.join, self.dropout, self.deep = join, dropout, deep
@@ -375,6 +370,23 @@ class UNet(nn.Module):
             msg = (
                 f"deep must be between 0 and {self.depth - 1}, the levels between the full resolution and "
                 f"the bottom; got {deep}"
+            )
+            raise OptionError(msg)
+
+    def _check_kernels(self, *, convs: int, residual: bool) -> None:
+        every = [k for kernel in self.kernels for k in kernel]
+        got = f"got {', '.join(map(times, self.kernels))}"
+        if self.pads and any(k % 2 == 0 for k in every):
+            msg = (
+                "kernels must be odd with conv='same', or maps are padded by more on one side than on the "
+                f"other; {got}"
+            )
+            raise OptionError(msg)
+        if residual and any(convs * (k - 1) % 2 for k in every):
+            msg = (
+                "what the convolutions of a residual level take must be as much on the left as on the right, "
+                f"or the input that is added sits half a sample beside them; {got} and convs={convs}; "
+                "use odd kernels, or an even number of convolutions"
             )
             raise OptionError(msg)
 
