@@ -13,7 +13,6 @@ from upstroke.apps.segment.augment import Augmentation
 from upstroke.apps.segment.cases import Case, find_cases
 from upstroke.apps.segment.classes import Classes
 from upstroke.apps.segment.normalise import Normalisation, normalised
-from upstroke.apps.segment.patches import choose_patch
 from upstroke.apps.segment.resample import resampled
 from upstroke.apps.segment.samples import Samples
 from upstroke.errors import OptionError, ShapeError
@@ -201,21 +200,3 @@ def test_what_cannot_be_a_batch_is_refused(cases):
         samples_of(())
     with pytest.raises(OptionError, match=r"^foreground is a share between 0 and 1; got 1\.5$"):
         samples_of(cases, foreground=1.5)
-
-
-def test_patches_are_whole_steps_that_cover_the_median_image():
-    def lost(size):
-        return tuple(n - 184 for n in size)
-
-    patch = choose_patch([(380, 200)], scale=(16, 16), least=(188, 188), output_size=lost, most=10**6)
-    assert patch.size == (572, 396)
-    assert (
-        patch.reason == "the median image, 380x200, in steps of 16x16, and the border that the network takes"
-    )
-    shortened = choose_patch([(100, 30, 50)], scale=(8, 4, 8), least=(9, 5, 9), most=50_000)
-    assert shortened.size == (32, 32, 40)
-    message = "the smallest patch of this network, 32x32, has more than 100 voxels; allow more"
-    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
-        choose_patch([(100, 30)], scale=(16, 16), least=(17, 17), most=100)
-    with pytest.raises(OptionError, match=r"^a patch follows from the sizes of images; got none$"):
-        choose_patch([], scale=(16, 16), least=(17, 17))
