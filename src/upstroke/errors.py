@@ -1,8 +1,10 @@
-"""Every exception that upstroke raises on purpose, and how those of others are quoted in them.
+"""Every exception that upstroke raises on purpose, and the words that messages have in common.
 
 Each message says what was wanted, what came and what to do, in one sentence; each type is also the
 builtin one a caller would expect.
 """
+
+from collections.abc import Sequence
 
 __all__ = [
     "BackendError",
@@ -14,6 +16,7 @@ __all__ = [
     "TrainingError",
     "UpstrokeError",
     "first_line",
+    "listed",
 ]
 
 LONGEST_LINE = 200
@@ -60,3 +63,12 @@ def first_line(error: BaseException, *, most: int = LONGEST_LINE) -> str:
     words = " ".join((str(error).strip().splitlines() or [""])[0].split()).rstrip(".;")
     words = words or type(error).__name__
     return words if len(words) <= most else f"{words[: most - 1].rstrip()}…"
+
+
+def listed(names: Sequence[object], *, most: int = 3) -> str:
+    """The first few of many, for a message.
+
+    >>> listed("abc"), listed("abcde")
+    ('a, b, c', 'a, b, c and more')
+    """
+    return ", ".join(map(str, names[:most])) + (" and more" if len(names) > most else "")

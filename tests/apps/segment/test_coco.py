@@ -179,6 +179,22 @@ IMAGE = record()["images"][0]
             {"annotations": [{**ANNOTATION, "segmentation": {"size": [3, 4], "counts": [1, 2]}}]},
             ": annotation 9 must have runs that fill its picture of 4x3 pixels; export it again",
         ),
+        (
+            {"annotations": [{**ANNOTATION, "category_id": [1]}]},
+            ": annotation 9 speaks of category [1], which is missing; export again",
+        ),
+        (
+            {"annotations": [{**ANNOTATION, "segmentation": [[0, 0, 10**400, 0, 3, 2]]}]},
+            ": annotation 9 must have polygons of three corners or more, x and y in turn; export it again",
+        ),
+        (
+            {"annotations": [{**ANNOTATION, "segmentation": {"size": 3, "counts": [12]}}]},
+            ": annotation 9 must have runs that fill its picture of 4x3 pixels; export it again",
+        ),
+        (
+            {"images": [{**IMAGE, "height": 2**30}]},
+            ": image 5 has more than 1073741824 pixels, 4x1073741824; cut it",
+        ),
     ],
 )
 def test_contradictions_are_named(tmp_path, changes, words):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upstroke.errors import FileError, OptionError
+from upstroke.errors import FileError, OptionError, listed
 from upstroke.files.volumes import COLOUR, Volume, smallest_integers
 
 __all__ = ["MOST_CLASSES", "Classes", "inferred_classes"]
@@ -165,8 +165,7 @@ def _told_apart(names: list[str], values: tuple[int, ...]) -> list[str]:
 
 def _listed(values: NDArray[Any]) -> str:
     """Values in words, the first few where there are many."""
-    first = ", ".join(str(int(value)) for value in values[:NAMED])
-    return f"the value{'s' if len(values) > 1 else ''} {first}" + (" and more" if len(values) > NAMED else "")
+    return f"the value{'s' if len(values) > 1 else ''} {listed(values.tolist(), most=NAMED)}"
 
 
 def _is_list_of(given: object, kind: type) -> bool:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from upstroke.errors import FileError, first_line
+from upstroke.errors import FileError, first_line, listed
 
 __all__ = ["Outline", "Polygons", "annotated", "filled", "read_coco"]
 
-# Of many that are wrong, so many are named.
-NAMED = 3
 # COCO's packed runs: five bits a character, counted from "0", a sixth where more follow.
 FIRST, BITS, MORE, SIGN = 48, 5, 32, 16
+# No corner lies so far away, and no picture has so many pixels; both leave room in the numbers that follow.
+FARTHEST, MOST_PIXELS = 2**30, 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +96,9 @@ def read_coco(path: Path) -> tuple[dict[str, Polygons], dict[int, str]]:
     """
     record = _record(path)
     images = _by_id(path, record["images"], "images")
-    used = {annotation.get("category_id") for annotation in record["annotations"]}
+    used = {_id(annotation, "category_id") for annotation in record["annotations"]}
     categories = _by_id(path, record["categories"], "categories")
-    headings = {category.get("supercategory") for category in categories.values()}
+    headings = [category.get("supercategory") for category in categories.values()]
     kept = [
         number
         for number in sorted(categories)
@@ -108,9 +108,10 @@ def read_coco(path: Path) -> tuple[dict[str, Polygons], dict[int, str]]:
     outlines: dict[Any, list[Outline]] = {number: [] for number in images}
     sizes = {number: _size(path, image) for number, image in images.items()}
     for annotation in record["annotations"]:
-        image, category = annotation.get("image_id"), annotation.get("category_id")
+        image, category = _id(annotation, "image_id"), _id(annotation, "category_id")
         if image not in images or category not in values:
-            what = f"image {image}" if image not in images else f"category {category}"
+            key = "image_id" if image not in images else "category_id"
+            what = f"{key.removesuffix('_id')} {annotation.get(key)}"
             msg = (
                 f"{path}: annotation {annotation.get('id')} speaks of {what}, which is missing; export again"
             )
@@ -154,9 +155,8 @@ def annotated(path: Path) -> tuple[dict[Path, Polygons], dict[int, str]]:
         else:
             found[place] = polygons
     if missing:
-        named = ", ".join(missing[:NAMED]) + (" and more" if len(missing) > NAMED else "")
         count = f"{len(missing)} of its {len(outlines)}"
-        msg = f"{path}: {count} pictures are not there ({named}); copy them beside it"
+        msg = f"{path}: {count} pictures are not there ({listed(missing)}); copy them beside it"
         raise FileError(msg)
     return found, names
 
@@ -189,9 +189,18 @@ def _by_id(path: Path, rows: Sequence[Mapping[str, Any]], what: str) -> dict[Any
     return found
 
 
+def _id(row: Mapping[str, Any], key: str) -> int | None:
+    """What a row refers to; None, which nothing has, where that is no whole number."""
+    number = row.get(key)
+    return number if isinstance(number, int) else None
+
+
 def _size(path: Path, image: Mapping[str, Any]) -> tuple[int, int]:
     rows, columns = image.get("height"), image.get("width")
     whole = isinstance(rows, int) and isinstance(columns, int) and rows > 0 and columns > 0
+    if whole and rows * columns > MOST_PIXELS:
+        msg = f"{path}: image {image.get('id')} has more than {MOST_PIXELS} pixels, {columns}x{rows}; cut it"
+        raise FileError(msg)
     if not whole or not isinstance(image.get("file_name"), str):
         msg = f"{path}: image {image.get('id')} needs file_name, height and width; export it again"
         raise FileError(msg)
@@ -221,7 +230,7 @@ def _outline(path: Path, annotation: Mapping[str, Any], value: int, size: tuple[
 
 
 def _is_number(given: object) -> bool:
-    return isinstance(given, int | float) and not isinstance(given, bool) and bool(np.isfinite(given))
+    return isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= FARTHEST
 
 
 def _runs(where: str, shape: Mapping[str, Any], size: tuple[int, int]) -> tuple[int, ...]:
@@ -229,7 +238,7 @@ def _runs(where: str, shape: Mapping[str, Any], size: tuple[int, int]) -> tuple[
     counts = shape.get("counts")
     runs = _unpacked(counts) if isinstance(counts, str) else counts
     whole = isinstance(runs, list) and all(isinstance(run, int) and run >= 0 for run in runs)
-    if not whole or list(shape.get("size", ())) != list(size) or sum(runs or ()) != size[0] * size[1]:
+    if not whole or shape.get("size") != list(size) or sum(runs or ()) != size[0] * size[1]:
         msg = f"{where} must have runs that fill its picture of {size[1]}x{size[0]} pixels; export it again"
         raise FileError(msg)
     return tuple(runs or ())
