@@ -124,6 +124,9 @@ class Known:
     def __init__(self, training, held_out):
         self.trained_on = TrainedOn(training=training, held_out=held_out)
 
+    def has(self, case):
+        return True
+
     def labels(self, case, volume):
         return np.ones(volume.size, np.int64)
 
@@ -194,6 +197,13 @@ def test_what_cannot_be_judged_is_refused_in_a_sentence(folders, tmp_path):
     shutil.rmtree(data / "labels")
     with pytest.raises(FileError):
         evaluate(made, data)
+
+
+def test_labels_that_lie_elsewhere_than_their_image_are_refused(folders):
+    made, data = folders
+    path = data / "labels" / "c.nii.gz"
+    save(path, labels(1), affine=AFFINE + np.eye(4)[:, [3, 0, 1, 2]])
+    refused(made, data, FileError, f"{path} must lie where its image {data / 'images' / 'c.nii.gz'} does; their affines put corners more than 0.05 voxels apart; resample the mask to its image")  # fmt: skip
 
 
 def test_labels_that_a_network_does_not_know_are_refused(folders, monkeypatch):

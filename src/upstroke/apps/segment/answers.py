@@ -15,12 +15,9 @@ from upstroke.axes import times
 from upstroke.errors import FileError
 from upstroke.files.volumes import Volume, read_labels
 
-__all__ = ["Answers", "Kind", "Predictions", "TrainedOn", "listed", "opened"]
+__all__ = ["Answers", "Kind", "Predictions", "TrainedOn", "opened"]
 
 Kind = Literal["run", "model", "predictions"]
-
-# Names that a message lists before it says how many more there are.
-NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +47,10 @@ class Answers(Protocol):
         """What it learnt from, where it says so."""
         ...
 
+    def has(self, case: Case) -> bool:
+        """Whether there is one for this case."""
+        ...
+
     def labels(self, case: Case, volume: Volume) -> NDArray[np.int64]:
         """Class numbers, (*space)."""
         ...
@@ -70,6 +71,10 @@ class Network:
         classes: Classes = self.model.recipe.classes
         return classes
 
+    def has(self, case: Case) -> bool:
+        """Of every image it says something."""
+        return True
+
     def labels(self, case: Case, volume: Volume) -> NDArray[np.int64]:
         """What it says of an image."""
         return np.asarray(self.model.labels(volume, tile=self.tile), dtype=np.int64)
@@ -84,6 +89,10 @@ class Predictions:
     classes: Classes
     kind: Kind = "predictions"
     trained_on: TrainedOn | None = None
+
+    def has(self, case: Case) -> bool:
+        """Whether there is a file of this case."""
+        return case.name in self.files
 
     def labels(self, case: Case, volume: Volume) -> NDArray[np.int64]:
         """What stands in the file of this case.
@@ -191,13 +200,3 @@ def _classes(cases: Sequence[Case]) -> Classes:
         values.update(np.unique(case.read_labels().values).tolist())
         names.update(case.names)
     return inferred_classes(values, names)
-
-
-def listed(names: Sequence[str]) -> str:
-    """A few names, and how many more there are.
-
-    >>> listed(["a", "b", "c", "d", "e"])
-    'a, b, c and 2 more'
-    """
-    words = ", ".join(names[:NAMED])
-    return f"{words} and {len(names) - NAMED} more" if len(names) > NAMED else words

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from upstroke.apps.segment.coco import Polygons, annotated
-from upstroke.errors import FileError, OptionError, first_line
+from upstroke.axes import times
+from upstroke.errors import FileError, OptionError, first_line, listed
 from upstroke.files.volumes import (
     SUFFIXES,
     Volume,
@@ -22,7 +23,7 @@ from upstroke.files.volumes import (
     suffix_of,
 )
 
-__all__ = ["Case", "Part", "affines_differ", "find_cases"]
+__all__ = ["Case", "Part", "affines_differ", "check_pair", "find_cases"]
 
 Part = Literal["", "train", "validation", "test"]
 
@@ -46,8 +47,6 @@ IMAGE_ENDING = re.compile(r"[_\-. ](images?|img)$", re.IGNORECASE)
 # nnU-Net has one file for each channel: x_0000.nii.gz, x_0001.nii.gz.
 CHANNEL_ENDING = re.compile(r"_(\d{4})$")
 ROBOFLOW = re.compile(r"^(.+?)_(?:jpe?g|png|bmp|tiff?|webp)\.rf\.\w+$", re.IGNORECASE)
-# Of many that are wrong, so many are named.
-NAMED = 3
 # Corners of an image and its mask may lie this part of a voxel apart: header fields are rounded to float32,
 # and tools turn one form of the affine into the other.
 AFFINE_TOLERANCE = 0.05
@@ -127,6 +126,27 @@ def affines_differ(one: Volume, other: Volume) -> bool:
     corners = np.array([*np.ndindex(2, 2, 2)]) * (np.array(size) - 1)
     apart = np.c_[corners, np.ones(len(corners))] @ (one.affine - other.affine).T
     return bool(np.abs(apart).max() > AFFINE_TOLERANCE * min(one.spacing))
+
+
+def check_pair(case: Case, image: Volume, mask: Volume) -> None:
+    """Refuse a mask that does not lie where its image does, voxel on voxel.
+
+    Raises:
+        FileError: it has another size or another affine.
+    """
+    where = f"{case.label.source} for {case.name}" if isinstance(case.label, Polygons) else str(case.label)
+    if mask.size != image.size:
+        msg = (
+            f"{where} must have the size of its image {image.path}, {times(image.size)}; it has "
+            f"{times(mask.size)}; resample the mask to its image"
+        )
+        raise FileError(msg)
+    if affines_differ(image, mask):
+        msg = (
+            f"{where} must lie where its image {image.path} does; their affines put corners more than "
+            f"{AFFINE_TOLERANCE} voxels apart; resample the mask to its image"
+        )
+        raise FileError(msg)
 
 
 def find_cases(
@@ -362,9 +382,9 @@ def _check_paired(data: Path, images: list[str], masks: list[str], *, of: int) -
         return
     parts = []
     if images:
-        parts.append(f"{len(images)} of {of} images have no mask ({_listed(images)})")
+        parts.append(f"{len(images)} of {of} images have no mask ({listed(sorted(images, key=_natural))})")
     if masks:
-        parts.append(f"{len(masks)} masks have no image ({_listed(masks)})")
+        parts.append(f"{len(masks)} masks have no image ({listed(sorted(masks, key=_natural))})")
     msg = f"{data}: every image needs its mask; {' and '.join(parts)}; add what is missing or take these away"
     raise FileError(msg)
 
@@ -378,11 +398,6 @@ def _check_once(data: Path, cases: Iterable[Case]) -> None:
             msg = f"{data}: {first.name} and {second.name} have the same name, {case.name}; rename one"
             raise FileError(msg)
         seen[case.name] = case.images[0]
-
-
-def _listed(names: list[str]) -> str:
-    ordered = sorted(names, key=_natural)
-    return ", ".join(ordered[:NAMED]) + (" and more" if len(ordered) > NAMED else "")
 
 
 def _files(folder: Path) -> list[Path]:

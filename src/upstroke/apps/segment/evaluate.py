@@ -11,15 +11,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from upstroke._version import __version__
-from upstroke.apps.segment.answers import Answers, listed, opened
-from upstroke.apps.segment.cases import Case, find_cases
+from upstroke.apps.segment.answers import Answers, opened
+from upstroke.apps.segment.cases import Case, check_pair, find_cases
 from upstroke.apps.segment.classes import Classes
 from upstroke.apps.segment.scores import PERCENTILE, ClassScores, scores
 from upstroke.apps.segment.spread import spread
 from upstroke.apps.segment.views import view
-from upstroke.axes import times
-from upstroke.errors import FileError, OptionError
-from upstroke.files.volumes import Volume
+from upstroke.errors import OptionError, listed
 
 __all__ = ["Evaluation", "Which", "evaluate"]
 
@@ -124,10 +122,6 @@ def evaluate(
     """
     source, data = Path(source), Path(data)
     found = find_cases(data, group=group)
-    if not found:
-        msg = f"{data} must hold images with labels; got none; put them into images and labels"
-        raise FileError(msg)
-    _refuse_namesakes(found)
     answers = opened(source, found, device=device, tile=tile)
     cases, selection = _chosen(found, answers, which, source=source)
     judged: list[_Judged] = []
@@ -160,14 +154,6 @@ def evaluate(
     return Evaluation(record=record, pictures=tuple(each for _, each in kept))
 
 
-def _refuse_namesakes(cases: Sequence[Case]) -> None:
-    names = [case.name for case in cases]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        msg = f"every case must have a name of its own; got {listed(twice)} more than once; rename the images"
-        raise FileError(msg)
-
-
 def _chosen(
     cases: Sequence[Case], answers: Answers, which: Which | None, *, source: Path
 ) -> tuple[list[Case], Json]:
@@ -194,7 +180,7 @@ def _chosen(
                 f"got {listed(sorted(names))}; name the data that it was trained on, or ask for all cases"
             )
             raise OptionError(msg)
-    judged = [case for case in asked if not _has_no_answer(case, answers)]
+    judged = [case for case in asked if answers.has(case)]
     learnt = set() if known is None else {*known.training} & {case.name for case in judged}
     return judged, {
         "which": chosen,
@@ -202,13 +188,8 @@ def _chosen(
         "is_training_data": None if known is None else is_training_data,
         "found": len(cases),
         "learnt_from": None if known is None else len(learnt),
-        "without_answer": [case.name for case in asked if _has_no_answer(case, answers)],
+        "without_answer": [case.name for case in asked if not answers.has(case)],
     }
-
-
-def _has_no_answer(case: Case, answers: Answers) -> bool:
-    files = getattr(answers, "files", None)
-    return files is not None and case.name not in files
 
 
 def _judge(
@@ -216,7 +197,7 @@ def _judge(
 ) -> tuple[_Judged, Callable[[], Mapping[str, Any]]]:
     """Scores of one case, and what makes a picture of it."""
     volume, label = case.read(), case.read_labels()
-    _refuse_unlike(volume, label)
+    check_pair(case, volume, label)
     true = answers.classes.numbers(label)
     start = time.perf_counter()
     predicted = answers.labels(case, volume)
@@ -234,15 +215,6 @@ def _judge(
         scores=found,
     )
     return one, lambda: view(volume, true, predicted).as_picture()
-
-
-def _refuse_unlike(volume: Volume, label: Volume) -> None:
-    if volume.size != label.size:
-        msg = (
-            f"{label.path}: labels must have the size of their image, {times(volume.size)}; "
-            f"got {times(label.size)}; correct the pair"
-        )
-        raise FileError(msg)
 
 
 def _score(found: ClassScores, classes: Classes, voxel: float) -> Json:

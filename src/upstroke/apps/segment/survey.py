@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from upstroke.apps.segment.cases import AFFINE_TOLERANCE, Case, affines_differ
+from upstroke.apps.segment.cases import Case, check_pair
 from upstroke.apps.segment.classes import MOST_CLASSES, Classes, inferred_classes
-from upstroke.apps.segment.coco import Polygons
 from upstroke.axes import times
 from upstroke.errors import FileError, OptionError
 from upstroke.files.volumes import Volume
@@ -207,23 +206,11 @@ def _check_size(image: Volume, least: Sequence[int] | None) -> None:
 
 def _counted(case: Case, image: Volume, mask: Volume, classes: Classes | None) -> dict[int, int]:
     """How many voxels each label has, once the mask is known to fit."""
-    where = f"{case.label.source} for {case.name}" if isinstance(case.label, Polygons) else str(case.label)
-    if mask.size != image.size:
-        msg = (
-            f"{where} must have the size of its image {image.path}, {times(image.size)}; it has "
-            f"{times(mask.size)}; resample the mask to its image"
-        )
-        raise FileError(msg)
-    if affines_differ(image, mask):
-        msg = (
-            f"{where} must lie where its image {image.path} does; their affines put corners more than "
-            f"{AFFINE_TOLERANCE} voxels apart; resample the mask to its image"
-        )
-        raise FileError(msg)
+    check_pair(case, image, mask)
     values, counts = np.unique(mask.values, return_counts=True)
     if len(values) > MOST_CLASSES:
         msg = (
-            f"{where} must be a mask, one whole number per class; it holds {len(values)} values, "
+            f"{mask.path} must be a mask, one whole number per class; it holds {len(values)} values, "
             f"{values[0]} to {values[-1]} as a picture does; save the mask without smoothing or shading"
         )
         raise FileError(msg)
