@@ -8,6 +8,8 @@ import numpy
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
+from upstroke.apps.segment.resample import resampled
+
 __all__ = ["Shown", "contact_sheet"]
 
 # Of one panel: rows of pixels that small images are enlarged to, and large ones cut down to, about.
@@ -53,7 +55,7 @@ def contact_sheet(cases: Sequence[Shown]) -> UInt8[NDArray[numpy.uint8], "height
 
 
 def _row(case: Shown) -> NDArray[numpy.uint8]:
-    image = _nearest(case.image, case.true.shape)
+    image = resampled(case.image[None], size=case.true.shape, order=0)[0]
     parts = (image, case.true, case.predicted)
     if case.true.ndim == 3:
         seen = (case.true > 0).sum(axis=(1, 2))
@@ -80,10 +82,3 @@ def _at_height(part: NDArray[Any]) -> NDArray[Any]:
         return part.repeat(factor, axis=0).repeat(factor, axis=1)
     step = -(-len(part) // HEIGHT)
     return part[::step, ::step]
-
-
-def _nearest(image: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
-    for axis, (old, new) in enumerate(zip(image.shape, size, strict=True)):
-        if old != new:
-            image = image.take((2 * numpy.arange(new) + 1) * old // (2 * new), axis=axis)
-    return image
