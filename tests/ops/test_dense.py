@@ -100,6 +100,22 @@ def test_every_form_is_pytorchs_layer(part, name, call, seed, maps_last, dtype, 
             assert_same(form.run(*given_to, call, bias), expected.to(dtype))
 
 
+@pytest.mark.parametrize("name", FORMS["weight gradient"])
+def test_taps_that_draw_nothing_have_no_gradient(name):
+    """PyTorch leaves what was in memory there, in bfloat16 with channels innermost."""
+    call = Call((1, 1, 1), (4, 1, 3), (2, 2, 3), (2, 0, 1), (1, 1, 0), (1, 1, 1), 1, weight_last=False)
+    form = FORMS["weight gradient"][name]
+    if not form.serves(call):
+        return
+    x, weight, y = tensors_of(call, 0, maps_last=True, dtype=torch.bfloat16)
+    nothing = pytorchs(x.float(), weight.float(), y.float(), call)["weight gradient"] == 0
+    assert nothing.any()
+    for _ in range(50):
+        # memory that is free again, and not zero
+        del (junk := [torch.full((n,), 1e20) for n in range(16, 512, 16)])[:]
+        assert not form.run(x, y, call)[nothing].any()
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 @EVERY_FORM
 def test_sums_in_bfloat16_are_rounded_once(part, name, batch):

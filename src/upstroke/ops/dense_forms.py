@@ -60,6 +60,17 @@ class Call(NamedTuple):
         )
         return tuple(s * (n - 1) + d * (k - 1) + 1 - 2 * p + e for n, k, s, p, e, d in each)
 
+    def on_axis(self, axis: int) -> "Call":
+        """The same along one axis."""
+        return self._replace(
+            cells=self.cells[axis : axis + 1],
+            kernel=self.kernel[axis : axis + 1],
+            stride=self.stride[axis : axis + 1],
+            padding=self.padding[axis : axis + 1],
+            output_padding=self.output_padding[axis : axis + 1],
+            dilation=self.dilation[axis : axis + 1],
+        )
+
     @property
     def is_tiling(self) -> bool:
         """Whether every cell draws its own samples and no other cell draws there."""
@@ -317,7 +328,7 @@ def _by_taps_input(y: Tensor, weight: Tensor, call: Call) -> Tensor:
 def _own_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
     """What PyTorch does when it goes back through its own call."""
     shape = (x.shape[1], y.shape[1] // call.groups, *call.kernel)
-    return _own_backward(y, x, x.new_empty(1).expand(shape), call, 1)
+    return _written(_own_backward(y, x, x.new_empty(1).expand(shape), call, 1), call)
 
 
 def _conv_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
@@ -330,7 +341,22 @@ def _conv_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
 def _conv_weight_inside(x: Tensor, y: Tensor, call: Call) -> Tensor:
     """The gradient of the strided convolution in its weight, channels innermost."""
     x, y = (relaid(each, channels_last=True) for each in (x, y))
-    return _convolution_weight(x, y, call)
+    return _written(_convolution_weight(x, y, call), call)
+
+
+def _written(weight: Tensor, call: Call) -> Tensor:
+    """The gradient, with zeros at taps that draw no sample of the output.
+
+    In bfloat16 with channels innermost PyTorch 2.13 leaves whatever was in memory there.
+    """
+    if weight.element_size() >= 4:
+        return weight
+    for axis, taps in enumerate(call.kernel):
+        alone = call.on_axis(axis)
+        for tap in range(taps):
+            if _within(alone, (tap,))[0] is None:
+                weight.select(2 + axis, tap).zero_()
+    return weight
 
 
 def _one_cell_weight(x: Tensor, y: Tensor, call: Call) -> Tensor:
