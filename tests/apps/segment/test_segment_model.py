@@ -96,6 +96,20 @@ def test_another_spacing_is_met_and_left_again(run, tmp_path):
     assert np.allclose(shares.sum(0), 1, atol=1e-6)
 
 
+def test_answers_at_another_spacing_come_back_to_where_they_were(run, tmp_path):
+    run(spacing=(2.0, 0.5))
+    model = load_model(tmp_path)
+    # scores that rise along both axes of what the network reads, for one class against the others
+    rows, columns = torch.meshgrid(torch.arange(10.0), torch.arange(22.0), indexing="ij")
+    rising = torch.stack((0.3 * rows + 0.05 * columns, *[torch.zeros(10, 22)] * 2))
+    object.__setattr__(model, "_network", lambda x: rising[None])
+    shares = torch.from_numpy(model.probabilities(volume(drawn(2, 20, 11))))
+    wanted = torch.nn.functional.interpolate(
+        rising.softmax(0)[None], size=(20, 11), mode="bilinear", antialias=True
+    )[0]
+    torch.testing.assert_close(shares, wanted, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
