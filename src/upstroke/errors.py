@@ -5,6 +5,7 @@ builtin one a caller would expect.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 __all__ = [
     "BackendError",
@@ -65,7 +66,7 @@ def first_line(error: BaseException, *, most: int = LONGEST_LINE) -> str:
     return words if len(words) <= most else f"{words[: most - 1].rstrip()}…"
 
 
-def listed(names: Sequence[object], *, most: int = 3) -> str:
+def listed(names: Sequence[Any], *, most: int = 3) -> str:
     """The first few of many, for a message.
 
     >>> listed("abc"), listed("abcde")

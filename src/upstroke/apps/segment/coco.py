@@ -1,6 +1,7 @@
 """COCO annotations become masks: a pixel belongs to the outline that its centre lies in."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,13 +199,14 @@ def _id(row: Mapping[str, Any], key: str) -> int | None:
 def _size(path: Path, image: Mapping[str, Any]) -> tuple[int, int]:
     rows, columns = image.get("height"), image.get("width")
     whole = isinstance(rows, int) and isinstance(columns, int) and rows > 0 and columns > 0
-    if whole and rows * columns > MOST_PIXELS:
-        msg = f"{path}: image {image.get('id')} has more than {MOST_PIXELS} pixels, {columns}x{rows}; cut it"
-        raise FileError(msg)
     if not whole or not isinstance(image.get("file_name"), str):
         msg = f"{path}: image {image.get('id')} needs file_name, height and width; export it again"
         raise FileError(msg)
-    return int(rows or 0), int(columns or 0)
+    size = int(rows or 0), int(columns or 0)
+    if math.prod(size) > MOST_PIXELS:
+        msg = f"{path}: image {image.get('id')} has more than {MOST_PIXELS} pixels, {columns}x{rows}; cut it"
+        raise FileError(msg)
+    return size
 
 
 def _outline(path: Path, annotation: Mapping[str, Any], value: int, size: tuple[int, int]) -> Outline:
