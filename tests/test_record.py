@@ -15,21 +15,23 @@ from upstroke.apps.downscale.evaluate import evaluate
 from upstroke.apps.downscale.run import run
 from upstroke.apps.segment.classes import Classes
 from upstroke.apps.segment.evaluate import evaluate as evaluate_outlines
+from upstroke.apps.segment.export import Compared, Exported
 from upstroke.apps.segment.predict import Outlined, Predicted
 from upstroke.apps.segment.tiles import plan_tiles
+from upstroke.apps.segment.training import train as learn
 from upstroke.audit import Suppression, check, since
 from upstroke.rewrite.diff import diff
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "record.md"
 ROW = re.compile(r"^\| `(?P<key>\w+)` \| (?P<holds>.+) \|$", re.MULTILINE)
-LINK = re.compile(r"^(?P<how>by code, |by name, |list of |)\[[\w ]+\]\(#(?P<section>[\w-]+)\)")
-COUNTED = "by code, how many"
+LINK = re.compile(r"^(?P<how>by code, |by name, |list of |)\[[\w -]+\]\(#(?P<section>[\w-]+)\)")
+COUNTED, NUMBERED = "by code, how many", "by name, one number"
 
 
 def sections():
     """By heading, what the page says of each key."""
     _, *parts = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    found = {part.partition("\n")[0].replace(" ", "-"): dict(ROW.findall(part)) for part in parts}
+    found = {part.partition("\n")[0].lower().replace(" ", "-"): dict(ROW.findall(part)) for part in parts}
     return {heading: rows for heading, rows in found.items() if rows}
 
 
@@ -41,6 +43,9 @@ def walk(value, heading, page, seen):
         seen.add((heading, key))
         if page[heading][key].startswith(COUNTED):
             assert all(re.fullmatch(r"UP\d+", code) and count > 0 for code, count in held.items())
+            continue
+        if page[heading][key].startswith(NUMBERED):
+            assert all(number is None or isinstance(number, float) for number in held.values())
             continue
         link = LINK.match(page[heading][key])
         if link is None:
@@ -153,6 +158,18 @@ def outlined(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("learnt")
+    outline = np.kron([[0, 0, 0], [0, 9, 0]], np.ones((5, 4))).astype(np.uint8)
+    for part in ("data/images", "data/labels"):
+        (folder / part).mkdir(parents=True)
+        for name in "ab":
+            Image.fromarray(outline).save(folder / part / f"{name}.png")
+    small = {"preset": "tiny", "steps": 1, "widths": (2, 2), "precision": "32", "device": "cpu"}
+    return learn(folder / "data", folder / "run", progress=False, **small)
+
+
+@pytest.fixture(scope="module")
 def records():
     torch.manual_seed(0)
     net, x = Net().eval(), torch.rand(1, 3, 24, 32)
@@ -164,7 +181,9 @@ def records():
     return record, since(record, earlier), check(rounds, torch.rand(1, 1, 8, 12)).as_json()
 
 
-def test_the_page_has_every_key_of_a_record_and_no_other(records, fixed, written, evaluated, outlined):
+def test_the_page_has_every_key_of_a_record_and_no_other(
+    records, fixed, written, evaluated, outlined, learnt
+):
     page, seen = sections(), set()
     for record in records:
         walk(record, "check", page, seen)
@@ -177,6 +196,10 @@ def test_the_page_has_every_key_of_a_record_and_no_other(records, fixed, written
         walk(each.as_json(), "downscale-evaluate", page, seen)
     walk(outlined.as_json(), "segment-evaluate", page, seen)
     walk(predicted().as_json(), "segment-predict", page, seen)
+    walk(learnt.as_json(), "segment-train", page, seen)
+    sizes = (Compared(size=(17, 18), output=(17, 18), difference=1e-6),)
+    file = Exported(run=Path("run"), target=Path("x"), opset=18, bytes=9, least=(3, 3), compared=sizes)
+    walk(file.as_json(), "segment-export", page, seen)
     assert {(heading, key) for heading, rows in page.items() for key in rows} - seen == set()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from upstroke._version import __version__
 from upstroke.apps.segment.model import KEY, load_network, onnx_network
 from upstroke.apps.segment.recipe import Recipe
 from upstroke.axes import times
@@ -75,6 +76,7 @@ class Exported:
         """Plain data, schema `upstroke.segment-export/1`."""
         return {
             "schema": SCHEMA,
+            "version": __version__,
             "run": str(self.run),
             "target": str(self.target),
             "opset": self.opset,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy
 import torch
 
+from upstroke._version import __version__
 from upstroke.apps.segment.augment import Augmentation
 from upstroke.apps.segment.cases import Case, find_cases
 from upstroke.apps.segment.held_out import HeldOut, spread
@@ -84,6 +85,7 @@ class Trained:
         """Plain data, schema `upstroke.segment-train/1`."""
         return {
             "schema": SCHEMA,
+            "version": __version__,
             "run": str(self.out),
             "weights": str(self.weights),
             "report": str(self.report),
