@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from upstroke.apps.segment.presets import PRESETS
 from upstroke.cli import app
 
 sys.path.insert(0, str(Path(__file__).parent / "apps" / "segment"))
@@ -30,7 +31,7 @@ def test_the_plan_and_what_came_of_it_are_said(tmp_path):
         "padded U-Net, 2 levels of 3, 5 channels, strides 2x2, norm instance",
         "joins level 0: 0x0 pixels apart",
         "patches 2 of 22x26 in a step; augmentation light",
-        "3 steps of adamw, rate 0.003, on cpu, in float32",
+        f"3 steps of adamw, rate {PRESETS['tiny'].rate:g}, on cpu, in float32",
     ):
         assert words in plan
     assert result.stdout.startswith(
