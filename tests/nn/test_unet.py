@@ -195,9 +195,7 @@ def test_the_check_reads_it_and_finds_no_join_apart(size, settings, found):
     assert report["skipped"] == []
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"down": "conv", "up": "linear"}, {"down": "mean", "residual": True}]
-)
+@pytest.mark.parametrize("settings", [{}, {"down": "conv", "up": "linear", "residual": True}])
 def test_it_exports_with_sizes_that_change(settings):
     net = tiny(widths=(2, 2, 2), norm="instance", **settings).eval()
     sizes = {2 + axis: torch.export.Dim(name, min=17, max=4096) for axis, name in enumerate("hw")}
