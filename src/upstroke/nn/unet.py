@@ -20,6 +20,7 @@ from upstroke.nn.interpolation import Centre
 from upstroke.nn.unet_blocks import SLOPE, Activation, Block, Norm, check_words, initialise
 from upstroke.nn.unet_ways import Down, behind, described_down, described_up, down_layer, grid_of, up_layer
 from upstroke.nn.upsampler import Method
+from upstroke.ops.recorded import leaves
 from upstroke.plan import UnetPlan, plan_unet_levels
 
 __all__ = ["Join", "UNet"]
@@ -338,7 +339,7 @@ class UNet(nn.Module):
     def _check_maps(self, x: Tensor) -> None:
         check_maps(x, channels=self.in_channels, ndim=self.ndim)
         # an exported graph says its least size itself, and one that is traced has tensors for sizes
-        if not torch.compiler.is_compiling() and not torch.jit.is_tracing():
+        if not torch.compiler.is_compiling() and not leaves():
             self._check_size(tuple(x.shape[2:]))
 
     def _check_size(self, size: tuple[int, ...]) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,22 +129,28 @@ def _recorded(network: UNet) -> bytes:
     space = dict(enumerate(("depth", "height", "width")[-network.ndim :], start=2))
     out = space if network.conv == "same" else {axis: f"{name}_out" for axis, name in space.items()}
     image = torch.zeros(2, network.in_channels, *(n + 3 for n in network.least_size))
-    found = io.BytesIO()
     # TODO(torch without this exporter): dynamo=True, which needs onnxscript
     try:
         # what it warns of is for those who write exporters, and on failure it prints a whole graph
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            torch.no_grad(),
+        ):
             warnings.simplefilter("ignore")
+            file = Path(folder) / "network.onnx"
             torch.onnx.export(
                 network,
                 (image,),
-                found,
+                file,
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
                 dynamic_axes={INPUT: {0: "batch", **space}, OUTPUT: {0: "batch", **out}},
             )
+            return file.read_bytes()
     except ImportError as error:
         raise _missing() from error
     except UpstrokeError:
@@ -151,7 +158,6 @@ def _recorded(network: UNet) -> bytes:
     except Exception as error:  # the exporter's exceptions have no common type
         msg = f"the network could not be recorded as ONNX: {first_line(error)}; train one with another --up"
         raise BackendError(msg) from error
-    return found.getvalue()
 
 
 def _described(data: bytes, recipe: Recipe) -> bytes:
