@@ -42,6 +42,16 @@ def record(**changes):
     }
 
 
+def test_a_long_setting_breaks_into_lines_and_is_cut_with_its_length_said():
+    changed = record()
+    names = [f"case_{number:03d}" for number in range(100)]
+    changed["config"]["settings"] = {"cases": names, "unet": "x" * 50, "batch": 2}
+    page = Page(training_page(changed))
+    text = " ".join(page.words().split())
+    assert '"case_032", "ca … and 800 characters more, in config.json' in text
+    assert len(page.all("words")) == 2
+
+
 def test_the_page_shows_the_record():
     page = Page(training_page(record()))
     words = page.words()

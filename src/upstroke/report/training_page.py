@@ -18,6 +18,8 @@ STATES = {
     "stopped": ("warning", "Stopped after {step} of {steps} steps; it can be resumed"),
     "failed": ("error", "Broken off at step {step} of {steps}, where a number became NaN or infinite"),
 }
+# Of a setting that is longer, such as the names of all cases, so many characters are shown.
+SHOWN = 400
 # What is a time and not a measure of training.
 TIMES = ("seconds",)
 TRAINED, HELD_OUT = "", "val_"
@@ -97,4 +99,7 @@ def _time(seconds: int | float) -> str:
 def _plain(value: Any) -> str:  # noqa: ANN401 - plain data
     if value is None or isinstance(value, bool):
         return {None: "none", True: "yes", False: "no"}[value]
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(words) <= SHOWN:
+        return words
+    return f"{words[:SHOWN]} … and {len(words) - SHOWN:,} characters more, in config.json"
