@@ -20,6 +20,8 @@ __all__ = ["Design", "Wishes", "design"]
 
 # Spacings that differ by less than this share are taken for one: no more than rounding and a scanner's drift.
 ALIKE = 0.05
+# More than this no image and no patch may have: 8 GiB of float32 in a channel, and nothing would end.
+MOST_VOXELS = 2**31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,7 @@ def design(found: Survey, preset: Preset, wishes: Wishes) -> Design:
         OptionError: a wish does not fit the data.
     """
     assert found.classes is not None
+    _check(found, preset, wishes)
     notes = []
     spacing = _spacing(found, wishes)
     if spacing is not None and wishes.spacing is None:
@@ -91,10 +94,6 @@ def design(found: Survey, preset: Preset, wishes: Wishes) -> Design:
     if spacing is not None:
         usual = size_at(usual, found.spacing.median, spacing)
         least = size_at(least, found.spacing.median, spacing)
-    for name, numbers in (("patch", wishes.patch), ("spacing", wishes.spacing)):
-        if numbers is not None and len(numbers) != found.ndim:
-            msg = f"{name} must have a number for each of {found.ndim} axes; got {times_of(numbers)}"
-            raise OptionError(msg)
     fixed = {"in_channels": found.channels, "classes": found.classes.count, "ndim": found.ndim}
     if preset.unet.get("conv") == "valid":
         net = _made(preset, fixed, large(usual), lengths, levels=len(preset.widths), least=1)
@@ -129,6 +128,30 @@ def design(found: Survey, preset: Preset, wishes: Wishes) -> Design:
         ),
         notes=tuple(notes),
     )
+
+
+def _check(found: Survey, preset: Preset, wishes: Wishes) -> None:
+    """Refuse wishes that fit no image of this data, or no machine."""
+    if len(preset.widths) < 2 or min(preset.widths) < 1:
+        got = ",".join(map(str, preset.widths))
+        msg = f"widths must be channels of two levels or more, each at least 1, such as 16,32; got {got}"
+        raise OptionError(msg)
+    for name, numbers in (("patch", wishes.patch), ("spacing", wishes.spacing)):
+        if numbers is not None and len(numbers) != found.ndim:
+            msg = f"{name} must have a number for each of {found.ndim} axes; got {times_of(numbers)}"
+            raise OptionError(msg)
+    if wishes.patch is not None and math.prod(wishes.patch) > MOST_VOXELS:
+        msg = f"patch must have {MOST_VOXELS:,} voxels at most; got {times(wishes.patch)}; give a smaller one"
+        raise OptionError(msg)
+    if wishes.spacing is not None:
+        usual = tuple(int(each) for each in found.sizes.median)
+        size = size_at(usual, found.spacing.median, wishes.spacing)
+        if math.prod(size) > MOST_VOXELS:
+            msg = (
+                f"spacing must leave images {MOST_VOXELS:,} voxels at most; {times_of(wishes.spacing)} makes "
+                f"{times(usual)} {times(size)}; give a longer one"
+            )
+            raise OptionError(msg)
 
 
 def times_of(numbers: Sequence[int | float]) -> str:

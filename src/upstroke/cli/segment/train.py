@@ -93,7 +93,7 @@ def train(
         typer.Option(
             "--up",
             metavar="METHOD",
-            help="The way up: transposed, nearest, bilinear and so on.",
+            help="The way up: transposed, nearest, linear and so on.",
             rich_help_panel=NETWORK,
         ),
     ] = None,
