@@ -158,3 +158,15 @@ def test_added_samples_without_a_tap():
     filled = plan_unet(97, 1, conv="same", up=Transposed(kernel=4, stride=2, padding=1))
     assert filled.levels[0].needs[0].action == "output_padding"
     assert filled.untapped == (None,)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(("stopped; resume it",), "upstroke: stopped; resume it\n"), ((), "")]
+)
+def test_what_is_stopped_says_how_to_go_on(monkeypatch, tmp_path, words, said):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt(*words)
+
+    monkeypatch.setattr("upstroke.apps.segment.demo.demo", stopped)
+    done = CliRunner().invoke(app, ["segment", "demo", "--out", str(tmp_path / "x")])
+    assert (done.exit_code, done.stderr.lstrip("\n")) == (130, said)

@@ -70,6 +70,15 @@ class OneSentence(TyperGroup):
             code = BAD_USAGE
         return sys.exit(code or 0)
 
+    def invoke(self, ctx: typer.Context) -> Any:  # noqa: ANN401 - what a command gives
+        """Run the command; what Ctrl-C stopped may say how far it came and how to go on."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            if str(error):
+                _complain(str(error))
+            raise
+
 
 def _complain(sentence: str) -> None:
     """Say what is wrong on stderr, where there is one that takes it."""
