@@ -110,7 +110,7 @@ def test_a_large_picture_is_shown_where_it_differs_most(tmp_path):
     predicted[250:280, 20:50] = 0
     predicted[10, 300:310] = 0
     shown = view(read_volume(tmp_path / "x.png"), true, predicted)
-    assert shown.true.shape == (160, 160)
+    assert shown.true.shape == (256, 256)
     assert (shown.predicted == 0).sum() == 900
     assert shown.errors == 910
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from upstroke.apps.segment.cases import AFFINE_TOLERANCE, Case, affines_differ
 from upstroke.apps.segment.classes import Classes, inferred_classes
 from upstroke.axes import times
-from upstroke.errors import FileError
+from upstroke.errors import FileError, ShapeError
 from upstroke.files.volumes import Volume, read_labels
 
 __all__ = ["Answers", "Kind", "Predictions", "TrainedOn", "opened"]
@@ -76,8 +76,17 @@ class Network:
         return True
 
     def labels(self, case: Case, volume: Volume) -> NDArray[np.int64]:
-        """What it says of an image."""
-        return np.asarray(self.model.labels(volume, tile=self.tile), dtype=np.int64)
+        """What it says of an image.
+
+        Raises:
+            ShapeError: the image is too small for it, or the tile.
+            FileError: the image is of another kind than those that it was trained on.
+        """
+        try:
+            return np.asarray(self.model.labels(volume, tile=self.tile), dtype=np.int64)
+        except ShapeError as error:
+            msg = f"{volume.path}: {error}"
+            raise ShapeError(msg) from error
 
 
 @dataclass(frozen=True, kw_only=True)

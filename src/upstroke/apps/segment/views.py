@@ -18,7 +18,7 @@ BLACK, WHITE = 0.5, 99.5
 # Values that the percentiles are taken of.
 SAMPLED = 1_000_000
 # Sides of the part that is shown, in voxels, and the room around what is outlined, as a part of it.
-LEAST, MOST, ROOM = 32, 160, 0.2
+LEAST, MOST, ROOM = 32, 256, 0.2
 # The planes by the axis that they cut, and what stands at the left and at the top of a picture as
 # radiologists look at it: the patient's right or front at the left, the front or the head at the top.
 PLANES = {"SI": "axial", "AP": "coronal", "RL": "sagittal"}
