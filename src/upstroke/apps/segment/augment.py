@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from upstroke.apps.segment.deform import Turn, Warp, displacements
+from upstroke.apps.segment.mirror import mirrored
 from upstroke.apps.segment.resample import along
 from upstroke.errors import OptionError
 
@@ -212,9 +213,8 @@ def _gaussian(count: int, sigma: float) -> Float[Tensor, "count count"]:
     steps = torch.arange(-reach, reach + 1)
     kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
     voxels = torch.arange(count)[:, None]
-    mirrored = (count - 1) - ((voxels + steps) % max(2 * (count - 1), 1) - (count - 1)).abs()
     kernels = (kernel / kernel.sum()).expand(count, -1)
-    return torch.zeros(count, count).scatter_add(1, mirrored, kernels)
+    return torch.zeros(count, count).scatter_add(1, mirrored(voxels + steps, count), kernels)
 
 
 def _with_gamma(image: Tensor, gamma: float) -> Tensor:

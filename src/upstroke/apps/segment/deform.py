@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from upstroke.apps.segment.mirror import mirrored
 from upstroke.apps.segment.resample import along
 from upstroke.ops import upsample
 from upstroke.polyphase import cubic
@@ -57,8 +58,8 @@ class Turn:
     def border_before(self, left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
         """What must stand on the left of each axis, so that `left` does after the turn."""
         borders = [0] * len(self.axes)
-        for axis, (source, mirrored) in enumerate(zip(self.axes, self.mirrored, strict=True)):
-            borders[source] = right[axis] if mirrored else left[axis]
+        for axis, (source, is_mirrored) in enumerate(zip(self.axes, self.mirrored, strict=True)):
+            borders[source] = right[axis] if is_mirrored else left[axis]
         return tuple(borders)
 
 
@@ -91,9 +92,8 @@ def piece(
             image, labels = image.narrow(axis + 1, first, count), labels.narrow(axis, first, count)
             continue
         asked = torch.arange(first, first + count)
-        period = max(2 * (whole - 1), 1)
-        mirrored = (whole - 1) - (asked % period - (whole - 1)).abs()
-        image, labels = image.index_select(axis + 1, mirrored), labels.index_select(axis, mirrored)
+        there = mirrored(asked, whole)
+        image, labels = image.index_select(axis + 1, there), labels.index_select(axis, there)
         beyond = (asked < 0) | (asked >= whole)
         labels = labels.index_fill(axis, beyond.nonzero()[:, 0], NOT_COUNTED)
     return image, labels

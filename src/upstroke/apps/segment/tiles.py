@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from upstroke.apps.segment.mirror import mirrored
 from upstroke.axes import times, whole_per_axis
 from upstroke.errors import MissingExtraError, OptionError, ShapeError
 from upstroke.nn import UNet
@@ -355,9 +356,7 @@ def _mirrored(x: Tensor, offset: tuple[int, ...], plan: TilePlan) -> Tensor:
         if first >= 0 and first + length <= n:
             x = x.narrow(axis, first, length)
             continue
-        period = max(1, 2 * (n - 1))
-        places = torch.arange(first, first + length, device=x.device).remainder(period)
-        x = x.index_select(axis, torch.minimum(places, period - places))
+        x = x.index_select(axis, mirrored(torch.arange(first, first + length, device=x.device), n))
     return x
 
 
