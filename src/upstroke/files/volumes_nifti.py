@@ -2,8 +2,6 @@
 
 import gzip
 import io
-import logging
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upstroke.errors import FileError, MissingExtraError, first_line
+from upstroke.files.quiet import quiet
 from upstroke.files.volume import DEFLATE, Volume, check_promise, check_readable
 
 __all__ = ["nifti_bytes", "read_nifti"]
@@ -91,7 +90,7 @@ def nifti_bytes(values: NDArray[Any], *, like: Volume, packed: bool) -> bytes:
         packed: whether by gzip.
     """
     nibabel = _nibabel()
-    with _quiet(nibabel):
+    with quiet(nibabel.imageglobals.logger):
         if isinstance(like.header, NiftiHeader):
             header, space = like.header.header.copy(), like.header.space
         else:
@@ -120,24 +119,11 @@ def _nibabel() -> ModuleType:
 
 
 @contextmanager
-def _quiet(nibabel: ModuleType) -> Iterator[None]:
-    """Keep what nibabel repairs in headers off the terminal."""
-    logger: logging.Logger = nibabel.imageglobals.logger
-    before, logger.disabled = logger.disabled, True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = before
-
-
-@contextmanager
 def _refused(path: Path, nibabel: ModuleType) -> Iterator[None]:
     """Turn whatever nibabel and gzip say of broken files into one sentence."""
     broken = (nibabel.spatialimages.HeaderDataError, nibabel.spatialimages.HeaderTypeError)
     try:
-        with _quiet(nibabel):
+        with quiet(nibabel.imageglobals.logger):
             yield
     except FileError:
         raise

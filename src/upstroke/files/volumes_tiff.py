@@ -4,7 +4,6 @@ import io
 import logging
 import re
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upstroke.errors import FileError, MissingExtraError, first_line
+from upstroke.files.quiet import quiet
 from upstroke.files.volume import DEFLATE, Volume, check_promise, check_readable
 from upstroke.files.volumes_pictures import COLOUR, colours_of
 
@@ -76,7 +76,7 @@ def tiff_bytes(values: NDArray[Any], *, like: Volume) -> bytes:
     tifffile = _tifffile()
     buffer = io.BytesIO()
     axes = "ZYX"[-like.ndim :]
-    with _quiet():
+    with quiet(logging.getLogger("tifffile")):
         if values.dtype.kind in "iu" and values.size and int(values.max()) >= COLOUR:
             stored, axes = colours_of(values), f"{axes}S"
             tifffile.imwrite(buffer, stored, photometric="rgb", compression="zlib", metadata={"axes": axes})
@@ -114,24 +114,11 @@ def _tifffile() -> ModuleType:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what tifffile notices in files off the terminal."""
-    logger = logging.getLogger("tifffile")
-    before, logger.disabled = logger.disabled, True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = before
-
-
-@contextmanager
 def _refused(path: Path, tifffile: ModuleType) -> Iterator[None]:
     """Turn whatever tifffile says of broken files into one sentence."""
     broken = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError)
     try:
-        with _quiet():
+        with quiet(logging.getLogger("tifffile")):
             yield
     except FileError:
         raise
