@@ -115,15 +115,15 @@ def test_answers_at_another_spacing_come_back_to_where_they_were(run, tmp_path):
     [
         (
             drawn(1, 9, 9),
-            "the model reads images of 2 channels; scan.png has 1; give those that it was trained on",
+            "scan.png must have the channels of the images of the training, 2; it has 1; convert it",
         ),
         (
             drawn(2, 9, 9, 4),
-            "the model reads images of 2 axes; scan.png has 3; use a model that was trained on such images",
+            "scan.png must have 2 axes of space, as the images of the training had; it has 3, 9x9x4; use a model of such images",
         ),
         (
             np.full((2, 9, 9), np.nan),
-            "every voxel must have a value; scan.png has 162 NaN or infinite ones; fill them in",
+            "scan.png must hold finite numbers; 162 of its values are not; replace these",
         ),
     ],
 )

@@ -1,7 +1,7 @@
 """A trained network in a file becomes what answers images and volumes of any size."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from upstroke.apps.segment.normalise import normalised
+from upstroke.apps.segment.prepare import check_fits, prepared
 from upstroke.apps.segment.recipe import Recipe
-from upstroke.apps.segment.resample import resampled, size_at
+from upstroke.apps.segment.resample import resampled
 from upstroke.apps.segment.tiles import TilePlan, geometry, plan_tiles, predict_tiles
 from upstroke.axes import times
 from upstroke.errors import BackendError, FileError, MissingExtraError, first_line
@@ -88,12 +88,9 @@ class Model:
             FileError: the volume has other axes or channels, or values that are no numbers.
             ShapeError: it is too small for the network.
         """
-        self._check(volume)
-        values = normalised(volume.values, self.recipe.normalisation)
-        own = values.shape[1:]
-        if self.recipe.spacing is not None:
-            size = size_at(own, volume.spacing, self.recipe.spacing)
-            values = resampled(values, size=size, order=1)
+        check_fits(volume, self.recipe)
+        values = prepared(volume, normalisation=self.recipe.normalisation, spacing=self.recipe.spacing)
+        own = volume.size
         shares = torch.from_numpy(self.logits(values, tile=tile)).softmax(0).numpy()
         return shares if shares.shape[1:] == own else resampled(shares, size=own, order=1)
 
@@ -117,27 +114,6 @@ class Model:
             )
             raise FileError(msg)
         return logits
-
-    def _check(self, volume: Volume) -> None:
-        wanted = self.recipe
-        if volume.ndim != wanted.ndim:
-            msg = (
-                f"the model reads images of {wanted.ndim} axes; {volume.path} has {volume.ndim}; "
-                "use a model that was trained on such images"
-            )
-            raise FileError(msg)
-        if len(volume.values) != wanted.channels:
-            msg = (
-                f"the model reads images of {wanted.channels} channels; {volume.path} has "
-                f"{len(volume.values)}; give those that it was trained on"
-            )
-            raise FileError(msg)
-        count = int(np.count_nonzero(~np.isfinite(volume.values)))
-        if count:
-            msg = (
-                f"every voxel must have a value; {volume.path} has {count} NaN or infinite ones; fill them in"
-            )
-            raise FileError(msg)
 
 
 def load_model(path: str | Path, *, device: str = "cpu") -> Model:
@@ -242,12 +218,23 @@ def _checked(path: Path) -> tuple["onnx.ModelProto", bytes]:
 
 def _outside(model: "onnx.ModelProto") -> str:
     """The name of a tensor that is kept in another file, wherever it stands; "" where there is none."""
-    from onnx import TensorProto, external_data_helper
+    from onnx.external_data_helper import uses_external_data
 
-    for tensor in external_data_helper._get_all_tensors(model):
-        if tensor.data_location == TensorProto.EXTERNAL:
-            return tensor.name or "a tensor"
-    return ""
+    return next((each.name or "a tensor" for each in _tensors(model) if uses_external_data(each)), "")
+
+
+def _tensors(message: Any) -> Iterator["onnx.TensorProto"]:  # noqa: ANN401 - a message of any kind
+    """Every tensor in a message, also within graphs of nodes and within functions."""
+    from onnx import TensorProto
+
+    for part, held in message.ListFields():
+        if part.message_type is None:
+            continue
+        for each in [held] if hasattr(held, "ListFields") else held:
+            if isinstance(each, TensorProto):
+                yield each
+            else:
+                yield from _tensors(each)
 
 
 def _words(model: "onnx.ModelProto", path: Path) -> dict[str, Any]:
@@ -308,7 +295,7 @@ def onnx_network(data: bytes, *, source: str, ndim: int, device: str = "cpu") ->
     def run(batch: Tensor) -> Tensor:
         try:
             (answer,) = session.run(None, {name: batch.float().cpu().numpy()})
-        except Exception as error:
+        except Exception as error:  # its exceptions have no common type
             msg = f"ONNX Runtime cannot run {source} on {times(batch.shape)}: {first_line(error)}; "
             msg += "export it again"
             raise FileError(msg) from error

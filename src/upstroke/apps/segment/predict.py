@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from upstroke._version import __version__
 from upstroke.apps.segment.cases import Case, find_cases
 from upstroke.apps.segment.classes import Classes
+from upstroke.apps.segment.prepare import check_fits
 from upstroke.apps.segment.recipe import Recipe
 from upstroke.apps.segment.resample import size_at
 from upstroke.apps.segment.tiles import TilePlan, plan_tiles
-from upstroke.axes import times
-from upstroke.errors import FileError, MissingExtraError, OptionError, UpstrokeError, first_line
+from upstroke.errors import FileError, MissingExtraError, OptionError, UpstrokeError, first_line, listed
 from upstroke.files.place import check_target
 from upstroke.files.volumes import (
     Volume,
@@ -39,8 +39,6 @@ __all__ = ["Outlined", "Predicted", "predict"]
 
 # What masks can be written as, by axes of space.
 WRITTEN = {2: (".png", ".tif", ".tiff", ".nii.gz", ".nii"), 3: (".nii.gz", ".nii", ".tif", ".tiff")}
-# Of files that stand in the way, so many are named.
-NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +258,7 @@ def _predicted(network: "Model", case: Case, *, tile: int | Sequence[int] | None
     started = time.perf_counter()
     volume = case.read()
     recipe = network.recipe
-    _check_fits(case, volume, recipe)
+    check_fits(volume, recipe)
     try:
         size = volume.size if recipe.spacing is None else size_at(volume.size, volume.spacing, recipe.spacing)
         plan = plan_tiles(recipe.unet, size, tile=tile)
@@ -276,30 +274,6 @@ def _predicted(network: "Model", case: Case, *, tile: int | Sequence[int] | None
         msg = f"{volume.path} needs more memory than there is: {first_line(error)}; give a smaller --tile"
         raise OptionError(msg) from error
     return _Made(volume=volume, probabilities=found, tiles=plan, started=started)
-
-
-def _check_fits(case: Case, volume: Volume, recipe: Recipe) -> None:
-    """Refuse an image of another kind than those that were learnt from.
-
-    Raises:
-        FileError: it has other axes or channels, or values that are no numbers.
-    """
-    if volume.ndim != recipe.ndim:
-        msg = (
-            f"{volume.path} must have {recipe.ndim} axes of space, as the images of the training had; it has "
-            f"{volume.ndim}, {times(volume.size)}; use a model of such images"
-        )
-        raise FileError(msg)
-    if len(volume.values) != recipe.channels:
-        msg = (
-            f"{case.images[0]} must have the channels of the images of the training, {recipe.channels}; "
-            f"it has {len(volume.values)}; convert it"
-        )
-        raise FileError(msg)
-    if volume.values.dtype.kind == "f" and not np.isfinite(volume.values).all():
-        count = int((~np.isfinite(volume.values)).sum())
-        msg = f"{volume.path} must hold finite numbers; {count} of its values are not; replace these"
-        raise FileError(msg)
 
 
 def _written(wanted: _Wanted, made: _Made, recipe: Recipe, *, overwrite: bool, before: int) -> Outlined:
@@ -390,11 +364,10 @@ def _refuse_targets(wanted: Sequence[_Wanted], *, overwrite: bool, skip_existing
         _check_folder(folder)
     every = [path for each in wanted for path in each.files if os.path.lexists(path)]
     if every and not (overwrite or skip_existing):
-        named = ", ".join(map(str, every[:NAMED])) + (" and more" if len(every) > NAMED else "")
         count = f"{len(every)} files exist already" if len(every) > 1 else "it exists already"
         msg = (
-            f"cannot write {named}: {count}; name another folder, replace them with --overwrite, or go on "
-            "with --skip-existing"
+            f"cannot write {listed(every)}: {count}; name another folder, replace them with --overwrite, "
+            "or go on with --skip-existing"
         )
         raise FileError(msg)
     for path in every:
