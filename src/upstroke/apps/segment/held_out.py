@@ -8,7 +8,7 @@ from torch import Tensor
 from upstroke.apps.segment.cases import Case
 from upstroke.apps.segment.samples import Samples
 
-__all__ = ["Held", "HeldOut", "spread"]
+__all__ = ["Held", "HeldOut", "evenly"]
 
 # What is kept in memory at most; what is beyond is read again in every validation.
 MEMORY = 2**30
@@ -66,10 +66,10 @@ class HeldOut(Sequence[Held]):
         return Held(number, judged.image, judged.labels)
 
 
-def spread(count: int, most: int) -> tuple[int, ...]:
+def evenly(count: int, most: int) -> tuple[int, ...]:
     """Numbers below `count`, so many at most, as far apart as can be.
 
-    >>> spread(40, 4), spread(3, 4)
+    >>> evenly(40, 4), evenly(3, 4)
     ((5, 15, 25, 35), (0, 1, 2))
     """
     if count <= most:

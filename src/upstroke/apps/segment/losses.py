@@ -13,7 +13,6 @@ __all__ = ["Losses", "on_grid", "segmentation_loss", "shares"]
 
 # In voxels; so little that it counts only where a class is neither there nor predicted.
 SMOOTH = 1e-5
-NOT_COUNTED = -1
 
 
 @dataclass(frozen=True, kw_only=True)

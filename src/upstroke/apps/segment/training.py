@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy
 import torch
@@ -15,7 +15,7 @@ import torch
 from upstroke._version import __version__
 from upstroke.apps.segment.augment import Augmentation
 from upstroke.apps.segment.cases import Case, find_cases
-from upstroke.apps.segment.held_out import HeldOut, spread
+from upstroke.apps.segment.held_out import HeldOut, evenly
 from upstroke.apps.segment.planning import Design, Wishes, design
 from upstroke.apps.segment.presets import Preset, preset_named
 from upstroke.apps.segment.samples import Samples
@@ -43,6 +43,7 @@ SCHEMA, PLAN = "upstroke.segment-train/1", "upstroke.segment-plan/1"
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 
 Json = dict[str, Any]
+AnyNumber = TypeVar("AnyNumber", int, int | float)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +182,17 @@ def train(
     """
     folder = Path(out)
     _check(folder, steps=steps, minutes=minutes, resume=resume, overwrite=overwrite)
-    chosen, wishes = _chosen(preset, patch, batch, widths, up, conv, norm, spacing, augment)
+    wishes = Wishes(
+        patch=_tuple(patch),
+        batch=batch,
+        widths=_tuple(widths),
+        up=up,
+        conv=conv,
+        norm=norm,
+        spacing=_tuple(spacing),
+        augment=augment,
+    )
+    chosen = wishes.of(preset_named(preset))
     parts = _parted(
         Path(data), validation_data, group=group, share=share, count=count, by=split_by, seed=seed
     )
@@ -193,17 +204,35 @@ def train(
         network = UNet(**made.recipe.unet)
     samples = _samples(parts.train, made, chosen, seed=seed)
     held_out = HeldOut(parts.validation, samples)
-    checked = HeldOut([parts.validation[each] for each in spread(len(held_out), CHECKED)], samples)
+    checked = HeldOut([parts.validation[each] for each in evenly(len(held_out), CHECKED)], samples)
     named = precision_for(precision, device)
     length = _length(
-        network, samples, checked, chosen, steps=steps, minutes=minutes, precision=named, device=device,
-        folder=folder, is_begun=resume or not _is_first(), judged_last=len(held_out),
-    )  # fmt: skip
+        network,
+        samples,
+        checked,
+        chosen,
+        steps=steps,
+        minutes=minutes,
+        precision=named,
+        device=device,
+        folder=folder,
+        is_begun=resume or not _is_first(),
+        judged_last=len(held_out),
+    )
     every = max(min(SOONEST, length), length // VALIDATIONS)
     plan = _plan(
-        Path(data), found, parts, made, chosen,
-        steps=length, every=every, checked=len(checked), precision=named, device=device, devices=devices,
-    )  # fmt: skip
+        Path(data),
+        found,
+        parts,
+        made,
+        chosen,
+        steps=length,
+        every=every,
+        checked=len(checked),
+        precision=named,
+        device=device,
+        devices=devices,
+    )
     if show is not None and _is_first():
         show(plan)
     from upstroke.apps.segment.learning import Learning
@@ -282,28 +311,8 @@ def _check(
         raise FileError(msg)
 
 
-def _chosen(
-    preset: str,
-    patch: Sequence[int] | None,
-    batch: int | None,
-    widths: Sequence[int] | None,
-    up: str | None,
-    conv: str | None,
-    norm: str | None,
-    spacing: Sequence[int | float] | None,
-    augment: str | None,
-) -> tuple[Preset, Wishes]:
-    wishes = Wishes(
-        patch=None if patch is None else tuple(patch),
-        batch=batch,
-        widths=None if widths is None else tuple(widths),
-        up=up,
-        conv=conv,
-        norm=norm,
-        spacing=None if spacing is None else tuple(spacing),
-        augment=augment,
-    )
-    return wishes.of(preset_named(preset)), wishes
+def _tuple(given: Sequence[AnyNumber] | None) -> tuple[AnyNumber, ...] | None:
+    return None if given is None else tuple(given)
 
 
 def _parted(
