@@ -70,7 +70,7 @@ class OneSentence(TyperGroup):
             code = BAD_USAGE
         return sys.exit(code or 0)
 
-    def invoke(self, ctx: typer.Context) -> Any:  # noqa: ANN401 - what a command gives
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - what click has and a command gives
         """Run the command; what Ctrl-C stopped may say how far it came and how to go on."""
         try:
             return super().invoke(ctx)

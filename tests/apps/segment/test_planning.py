@@ -50,8 +50,10 @@ def found():
         ),
         (
             Wishes(spacing=(0.001, 0.002)),
-            "spacing must leave images 2,147,483,648 voxels at most; 0.001x0.002 makes 120x130 120000x32500; "
-            "give a longer one",
+            (
+                "spacing must leave images 2,147,483,648 voxels at most; 0.001x0.002 makes 120x130 "
+                "120000x32500; give a longer one"
+            ),
         ),
     ],
 )
