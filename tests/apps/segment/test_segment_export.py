@@ -88,3 +88,11 @@ def test_a_file_that_is_there_stays(tmp_path):
         export(run, target)
     assert target.read_text() == "mine"
     assert export(run, target, overwrite=True).bytes == target.stat().st_size
+
+
+def test_a_name_that_predict_would_not_take_is_refused(tmp_path):
+    run = trained(tmp_path / "run")
+    message = f"the name of an ONNX file must end in .onnx; got {tmp_path / 'm.txt'}; name it m.onnx"
+    with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
+        export(run, tmp_path / "m.txt")
+    assert not (tmp_path / "m.txt").exists()

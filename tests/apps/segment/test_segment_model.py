@@ -146,7 +146,7 @@ def test_files_of_something_else_are_refused(run, tmp_path):
     write_safetensors(path, {"weight": torch.zeros(2)}, {"scale": 2}, overwrite=True)
     with pytest.raises(FileError, match=r"^a segmentation model must say how it is applied, with the schema"):
         load_model(path)
-    with pytest.raises(BackendError, match=r"^a device must be cpu, cuda or cuda:0; got 'gpu'$"):
+    with pytest.raises(BackendError, match=r"^a device must be auto, cpu, cuda or cuda:0; got 'gpu'$"):
         load_model(path, device="gpu")
 
 
@@ -174,3 +174,19 @@ def test_what_is_no_onnx_file_is_refused(tmp_path):
     message = f"an ONNX model must hold its weights; {path} keeps w in another file; export it again"
     with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
         load_model(path)
+
+
+def test_a_network_that_answers_no_numbers_is_refused(run, tmp_path):
+    net, _ = run()
+    (tmp_path / "model.safetensors").unlink()
+    run(tensors={name: tensor * float("nan") for name, tensor in net.state_dict().items()})
+    message = (
+        f"the network in {tmp_path} must answer numbers; it answers NaN or infinity; train or export it again"
+    )
+    with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
+        load_model(tmp_path).labels(volume(drawn(2, 9, 9)))
+
+
+def test_the_device_is_left_to_choose(run, tmp_path):
+    run()
+    assert load_model(tmp_path, device="auto").device == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -16,7 +16,7 @@ from upstroke._version import __version__
 from upstroke.apps.segment.model import KEY, load_network, onnx_network
 from upstroke.apps.segment.recipe import Recipe
 from upstroke.axes import times
-from upstroke.errors import BackendError, MissingExtraError, UpstrokeError, first_line
+from upstroke.errors import BackendError, FileError, MissingExtraError, UpstrokeError, first_line
 from upstroke.files.place import check_target, write_atomically
 from upstroke.nn import UNet
 
@@ -100,7 +100,7 @@ def export(run: str | Path, target: str | Path, *, overwrite: bool = False) -> E
 
     Args:
         run: the folder of a training run, or its model.safetensors.
-        target: the file to write, which should end in .onnx.
+        target: the file to write, which ends in .onnx.
         overwrite: whether a file that is there may be replaced.
 
     Raises:
@@ -109,6 +109,9 @@ def export(run: str | Path, target: str | Path, *, overwrite: bool = False) -> E
         MissingExtraError: onnx or onnxruntime is not installed.
     """
     run, target = Path(run), Path(target)
+    if target.suffix.lower() != ".onnx":
+        msg = f"the name of an ONNX file must end in .onnx; got {target}; name it {target.stem}.onnx"
+        raise FileError(msg)
     check_target(target, overwrite=overwrite)
     network, recipe = load_network(run)
     data = _described(_recorded(network), recipe)

@@ -67,12 +67,18 @@ class Model:
 
         Raises:
             ShapeError: the image, or the tile, is too small for the network.
-            FileError: an ONNX file answers something else than its recipe says.
+            FileError: an ONNX file answers something else than its recipe says, or the network no numbers.
         """
         plan = self.plan(x.shape[1:], tile=tile)
         image = torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
         with torch.no_grad():
             answer = predict_tiles(lambda batch: self._answer(batch, plan), image, plan)
+        if not answer.isfinite().all():
+            msg = (
+                f"the network in {self.source} must answer numbers; it answers NaN or infinity; "
+                "train or export it again"
+            )
+            raise FileError(msg)
         return answer.float().cpu().numpy()
 
     def probabilities(
@@ -122,7 +128,7 @@ def load_model(path: str | Path, *, device: str = "cpu") -> Model:
     Args:
         path: the folder that `upstroke segment train` wrote, the file model.safetensors in it, or what
             `upstroke segment export` wrote.
-        device: where it computes: "cpu", "cuda" or "cuda:1".
+        device: where it computes: "cpu", "cuda", "cuda:1", or "auto" for a GPU where there is one.
 
     Raises:
         FileError: there is no such file, or it holds something else.
@@ -130,7 +136,7 @@ def load_model(path: str | Path, *, device: str = "cpu") -> Model:
         MissingExtraError: what reads such a file is not installed.
     """
     path = Path(path)
-    _check_device(device)
+    device = _device(device)
     if path.suffix.lower() == ".onnx" and not path.is_dir():
         return _onnx_model(path, device=device)
     net, recipe = load_network(path)
@@ -160,11 +166,14 @@ def load_network(run: Path) -> tuple[UNet, Recipe]:
     return net.eval().requires_grad_(requires_grad=False), recipe
 
 
-def _check_device(device: str) -> None:
+def _device(device: str) -> str:
+    """The device by its name; refused where this machine does not have it."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         kind = torch.device(device)
     except RuntimeError as error:
-        msg = f"a device must be cpu, cuda or cuda:0; got {device!r}"
+        msg = f"a device must be auto, cpu, cuda or cuda:0; got {device!r}"
         raise BackendError(msg) from error
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind.type not in ("cpu", "cuda") or (kind.type == "cuda" and (kind.index or 0) >= count):
@@ -172,6 +181,7 @@ def _check_device(device: str) -> None:
             f"the device must be one that this machine has, the CPU or one of {count} for CUDA; got {device}"
         )
         raise BackendError(msg)
+    return device
 
 
 def _onnx_model(path: Path, *, device: str) -> Model:
