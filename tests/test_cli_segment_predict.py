@@ -83,6 +83,7 @@ def test_what_failed_makes_exit_code_2_and_stays_with_quiet(answered):
     answered(record)
     done = called("run", "in", "out", "-q")
     assert done.exit_code == 2
+    assert done.stderr == "upstroke: 1 of 3 images could not be predicted; the result says why\n"
     assert done.stdout == (
         "out: 1 mask in 1.2 s\n  1 was there already and stays\n  not predicted: in/d.png is empty\n"
     )

@@ -321,9 +321,11 @@ def _wanted(
     if single and not target.is_dir():
         ending = suffix_of(target).lower()
         if ending not in WRITTEN[ndim]:
+            fits = suffix_of(Path(prediction_name(cases[0].images[0])))
+            named_so = stem_of(target) + (fits if fits.lower() in WRITTEN[ndim] else WRITTEN[ndim][0])
             msg = (
                 f"a mask with {ndim} axes is written as {', '.join(WRITTEN[ndim])}; got {target}; "
-                f"name it {stem_of(target)}{suffix_of(Path(prediction_name(cases[0].images[0]))) or '.png'}"
+                f"name it {named_so}"
             )
             raise FileError(msg)
         named = [target]

@@ -98,4 +98,7 @@ def predict(
         )
     deliver(text, output=None, overwrite=False, quiet=quiet)
     if found.failed:
+        every = len(found.files) + len(found.skipped) + len(found.failed)
+        said = f"upstroke: {len(found.failed)} of {every} images could not be predicted; the result says why"
+        typer.echo(said, err=True)
         raise typer.Exit(FAILED)
