@@ -54,7 +54,10 @@ def test_the_plan_and_what_came_of_it_are_said(tmp_path):
         (["--patch", "96"], "--patch must have a number for each axis, such as 96x96; got '96'"),
         (["--spacing", "1xa"], "--spacing must be lengths above 0, one for each axis, such as 1x0.5x0.5; got '1xa'"),
         (["--steps", "3", "--minutes", "1"], "give steps or minutes, not both; got 3 and 1"),
-        (["--minutes", "0"], "minutes must be above 0; got 0"),
+        (["--minutes", "0"], "minutes must be a number above 0; got 0"),
+        (["--minutes", "inf"], "minutes must be a number above 0; got inf"),
+        (["--device", "gpu", "--minutes", "1"], "device must be auto, cpu, cuda, mps or cuda:1; got 'gpu'; choose one"),
+        (["--device", "cpu", "--precision", "16"], "precision 16 needs a GPU; got 16 on the CPU; choose bf16 or 32"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path, words, message):

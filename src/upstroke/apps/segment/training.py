@@ -182,6 +182,7 @@ def train(
     """
     folder = Path(out)
     _check(folder, steps=steps, minutes=minutes, resume=resume, overwrite=overwrite)
+    _check_device(device, precision)
     wishes = Wishes(
         patch=_tuple(patch),
         batch=batch,
@@ -298,8 +299,8 @@ def _check(
     if steps is not None and minutes is not None:
         msg = f"give steps or minutes, not both; got {steps} and {minutes:g}"
         raise OptionError(msg)
-    if minutes is not None and not minutes > 0:
-        msg = f"minutes must be above 0; got {minutes:g}"
+    if minutes is not None and not 0 < minutes < float("inf"):
+        msg = f"minutes must be a number above 0; got {minutes:g}"
         raise OptionError(msg)
     if resume and overwrite:
         msg = "resume goes on with a run and overwrite begins anew; give one of them"
@@ -313,6 +314,23 @@ def _check(
 
 def _tuple(given: Sequence[AnyNumber] | None) -> tuple[AnyNumber, ...] | None:
     return None if given is None else tuple(given)
+
+
+def _check_device(device: str, precision: PrecisionWord) -> None:
+    """Refuse before all files are read a device that is not there, and bits that it does not compute in."""
+    has_cuda = torch.cuda.is_available()
+    if device.partition(":")[0] == "cuda" and not has_cuda:
+        msg = f"device must be one that this machine has; got {device} and there is no GPU; choose cpu"
+        raise OptionError(msg)
+    if device != "auto":
+        try:
+            torch.device(device)
+        except RuntimeError as error:
+            msg = f"device must be auto, cpu, cuda, mps or cuda:1; got {device!r}; choose one"
+            raise OptionError(msg) from error
+    if precision == "16" and (device == "cpu" or (device == "auto" and not has_cuda)):
+        msg = "precision 16 needs a GPU; got 16 on the CPU; choose bf16 or 32"
+        raise OptionError(msg)
 
 
 def _parted(
