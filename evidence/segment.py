@@ -461,8 +461,8 @@ def measure_time(row: Row, folder: Path, data: Path) -> dict[str, Any]:
     which = "basic" if "features" in row.settings else "ours"
     net, done = trained(which, row, folder, data)
     cases = images.divided(data).validation
-    # ours takes volumes as they are; BasicUNet as it was trained, in its favour
-    found = judged(net, IMAGES["hippocampus"], cases, is_padded=which == "basic" and images.patch[0] == 48)
+    # as it was trained, which is in its favour
+    found = judged(net, images, cases, is_padded=True)
     return {**found, **done, "parameters": _count(net)}
 
 

@@ -106,8 +106,8 @@ class Interpolation(nn.Module):
     def _resized(self, x: Tensor) -> Tensor:
         if self._name is not None:
             return nn.functional.interpolate(x, scale_factor=self._factors, mode=self._name)
-        # a number, also where a graph is traced, which otherwise has a kernel of unknown shape
-        channels = int(x.shape[1])
+        # a number for the exporter, which otherwise has a kernel of unknown shape
+        channels = int(x.shape[1]) if torch.onnx.is_in_onnx_export() else x.shape[1]
         weight = self._form.weight.to(x).repeat(channels, *[1] * (1 + len(self.scale)))
         return draw(x, replace(self._form, weight=weight, groups=channels))
 

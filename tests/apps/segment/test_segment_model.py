@@ -30,7 +30,7 @@ def run(tmp_path):
             unet=net.settings,
             normalisation=Normalisation(),
             spacing=spacing,
-            patch=(16, 16),
+            patch=(8, 8),
         )
         metadata = recipe.as_json() | {"trained_on": {"cases": 2}}
         write_safetensors(

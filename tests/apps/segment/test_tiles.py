@@ -205,3 +205,20 @@ def test_memory_decides_where_no_tile_is_asked_for():
 def test_what_cannot_be_is_refused(call, error, message):
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         call()
+
+
+def test_what_is_smaller_than_in_training_is_mirrored_up_to_that():
+    network = net("same", "instance").eval()
+    x = torch.randn(2, 21, 40, generator=torch.Generator().manual_seed(3))
+    plan = plan_tiles(network, (21, 40), trained=(32, 24))
+    assert (plan.kind, plan.tile, plan.border, plan.lead, plan.is_exact) == (
+        "whole",
+        (32, 40),
+        (6, 0),
+        (6, 0),
+        True,
+    )
+    around = np.pad(x.numpy(), ((0, 0), (6, 5), (0, 0)), mode="reflect")
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(around)[None])[0][:, 6:27]
+        torch.testing.assert_close(predict_tiles(network, x, plan), wanted)

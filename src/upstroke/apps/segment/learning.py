@@ -74,7 +74,7 @@ class Learning(Task):
 
     def validation_step(self, batch: Held) -> None:
         """Count what a whole image's voxels were taken for."""
-        predicted = judged(self.average.module, batch.image, batch.labels.shape)
+        predicted = judged(self.average.module, batch.image, batch.labels.shape, patch=self.recipe.patch)
         true = batch.labels.cpu().numpy()
         self.counts.append(confusion(predicted, true, classes=self.recipe.classes.count))
         if len(self.shown) < PICTURED:
@@ -161,7 +161,7 @@ def on_level(true: Float[Tensor, "b k *space"], network: UNet, level: int) -> Fl
 
 
 def judged(
-    network: torch.nn.Module, image: Float[Tensor, "c *space"], size: Sequence[int]
+    network: torch.nn.Module, image: Float[Tensor, "c *space"], size: Sequence[int], *, patch: Sequence[int]
 ) -> Int[NDArray[numpy.int64], "*out"]:
     """Class numbers of a whole image, in voxels of its file.
 
@@ -169,9 +169,10 @@ def judged(
         network: a `UNet`.
         image: as the network reads it.
         size: of the file; where the image was resampled, scores are brought back before the largest is taken.
+        patch: size of what the network is trained on.
     """
     assert isinstance(network, UNet)
-    plan = plan_tiles(network, tuple(image.shape[1:]))
+    plan = plan_tiles(network, tuple(image.shape[1:]), trained=patch)
     scores = predict_tiles(network, image, plan).float()
     if tuple(scores.shape[1:]) == tuple(size):
         return scores.argmax(dim=0).cpu().numpy()

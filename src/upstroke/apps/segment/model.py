@@ -54,7 +54,7 @@ class Model:
 
     def plan(self, size: Sequence[int], *, tile: int | Sequence[int] | None = None) -> TilePlan:
         """How an image of this size is given to the network, as `plan_tiles` says."""
-        return plan_tiles(self.net, size, tile=tile)
+        return plan_tiles(self.net, size, tile=tile, trained=self.recipe.patch)
 
     def logits(
         self, x: Float[NDArray[np.float32], "channels *space"], *, tile: int | Sequence[int] | None = None

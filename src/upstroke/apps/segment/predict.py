@@ -261,7 +261,7 @@ def _predicted(network: "Model", case: Case, *, tile: int | Sequence[int] | None
     check_fits(volume, recipe)
     try:
         size = volume.size if recipe.spacing is None else size_at(volume.size, volume.spacing, recipe.spacing)
-        plan = plan_tiles(recipe.unet, size, tile=tile)
+        plan = plan_tiles(recipe.unet, size, tile=tile, trained=recipe.patch)
         found = network.probabilities(volume, tile=tile)
     except (FileError, MissingExtraError):
         raise

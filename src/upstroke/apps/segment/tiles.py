@@ -46,7 +46,9 @@ class TilePlan:
         step: From one tile to the next.
         offsets: Of the outputs of all tiles along each axis; of blended tiles with `border` 0, which MONAI
             places, none.
-        border: Pixels that the network loses on the left, by which the image is mirrored.
+        border: Pixels on the left by which the image is mirrored: those that the network loses there, or
+            those that it lacks to what the network was trained on.
+        lead: Samples on the left of an output that lie beyond the image.
         is_exact: Whether the answer is that of the whole image, to rounding.
         reason: Why it is done so.
     """
@@ -58,6 +60,7 @@ class TilePlan:
     step: tuple[int, ...]
     offsets: tuple[tuple[int, ...], ...]
     border: tuple[int, ...]
+    lead: tuple[int, ...]
     is_exact: bool
     reason: str
 
@@ -97,6 +100,7 @@ def plan_tiles(
     *,
     tile: int | Sequence[int] | None = None,
     memory: int | None = None,
+    trained: Sequence[int] | None = None,
 ) -> TilePlan:
     """Choose how an image is given to a network.
 
@@ -104,13 +108,15 @@ def plan_tiles(
     multiple of the network's `scale` sees the same pools in the same places as the whole image does. So tiles
     of 572 at depth 4, which give 388, step by 384. The image is mirrored around its edge by what the network
     loses there, as Ronneberger and others do (2015). Other networks see the edge of every tile; theirs
-    overlap by half and are blended.
+    overlap by half and are blended. An image that is smaller than the patches of training is mirrored up to
+    them, as it was there: a norm over whole maps, and a network that pads, know it in no other surroundings.
 
     Args:
         net: the network, or its settings.
         size: of the image, per axis.
         tile: largest size of what the network is given at once; None: the whole image, or what fits.
         memory: bytes that the maps of one tile may take; None: 2 GiB.
+        trained: size of the patches of training; None: images are read in the size that they have.
 
     Raises:
         ShapeError: the image, or the tile, is too small for the network.
@@ -129,7 +135,7 @@ def plan_tiles(
     limit = MEMORY if memory is None else memory
     asked = None if tile is None else whole_per_axis(tile, net.ndim, name="tile", least=1)
     _check_least(net, sizes, asked)
-    whole = _input_for(net, sizes)
+    whole = _input_for(net, _enlarged(net, sizes, trained))
     takes = _bytes(net, whole)
     fits = takes <= limit if asked is None else all(n <= m for n, m in zip(whole, asked, strict=True))
     if fits:
@@ -153,6 +159,7 @@ def plan_tiles(
         step=_steps(net, output),
         offsets=_offsets(net, sizes, output, _steps(net, output)),
         border=net.border,
+        lead=(0,) * net.ndim,
         is_exact=True,
         reason=f"tiles at multiples of {times(net.scale)} see what the whole image shows",
     )
@@ -183,8 +190,10 @@ def predict_tiles(
     for offset in itertools.product(*plan.offsets):
         logits = network(_mirrored(x, offset, plan)[None])[0]
         # what lies beyond the edge of the image is mirrored, and nobody asked for it
-        kept = tuple(min(o, n - at) for o, n, at in zip(plan.output, plan.size, offset, strict=True))
-        logits = logits[(slice(None), *map(slice, kept))]
+        sides = zip(plan.output, plan.lead, plan.size, offset, strict=True)
+        kept = tuple(min(o - before, n - at) for o, before, n, at in sides)
+        ends = tuple(before + n for before, n in zip(plan.lead, kept, strict=True))
+        logits = logits[(slice(None), *map(slice, plan.lead, ends))]
         if plan.count == 1:
             return logits
         if total is None:
@@ -202,6 +211,8 @@ def predict_tiles(
 
 def _whole(net: UNet, size: tuple[int, ...], whole: tuple[int, ...]) -> TilePlan:
     output = _output(net, whole)
+    # what is added is as much on either side, or one more on the left, as in the patches of training
+    added = tuple(-((n - m) // 2) if net.conv == "same" else 0 for n, m in zip(size, whole, strict=True))
     return TilePlan(
         kind="whole",
         size=size,
@@ -209,7 +220,8 @@ def _whole(net: UNet, size: tuple[int, ...], whole: tuple[int, ...]) -> TilePlan
         output=output,
         step=output,
         offsets=((0,),) * net.ndim,
-        border=net.border,
+        border=added if net.conv == "same" else net.border,
+        lead=added,
         is_exact=True,
         reason=f"its maps take {_amount(_bytes(net, whole))}",
     )
@@ -231,6 +243,7 @@ def _blended(net: UNet, size: tuple[int, ...], tile: tuple[int, ...], reason: st
         step=step,
         offsets=() if net.conv == "same" else _offsets(net, size, output, step),
         border=net.border,
+        lead=(0,) * net.ndim,
         is_exact=False,
         reason=reason,
     )
@@ -252,6 +265,11 @@ def _check_least(net: UNet, size: tuple[int, ...], tile: tuple[int, ...] | None)
             f"a tile must be at least {times(wanted)} for this network; got {times(tile)}; give a larger one"
         )
         raise ShapeError(msg)
+
+
+def _enlarged(net: UNet, size: tuple[int, ...], trained: Sequence[int] | None) -> tuple[int, ...]:
+    """The size of an image with what is mirrored around it, so that it is no smaller than in training."""
+    return size if trained is None or net.conv == "valid" else tuple(map(max, size, trained))
 
 
 def _input_for(net: UNet, output: tuple[int, ...]) -> tuple[int, ...]:

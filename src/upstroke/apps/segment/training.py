@@ -442,7 +442,7 @@ def _seconds(
         step = (time.monotonic() - begun) / TIMED
         with torch.no_grad():
             begun = time.monotonic()
-            judged(trial.eval(), held.image.to(kind), held.labels.shape)
+            judged(trial.eval(), held.image.to(kind), held.labels.shape, patch=samples.patch)
     return step, time.monotonic() - begun
 
 
@@ -535,7 +535,7 @@ def _finished(fitted: Fitted, held_out: HeldOut, *, plan: Json, notes: tuple[str
             each = [
                 dice_of(
                     confusion(
-                        judged(network.eval(), held.image, held.labels.shape),
+                        judged(network.eval(), held.image, held.labels.shape, patch=recipe.patch),
                         held.labels.numpy(),
                         classes=recipe.classes.count,
                     )
