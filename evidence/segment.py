@@ -28,8 +28,9 @@ import torch
 from torch import Tensor, nn
 
 from upstroke.apps.segment.augment import Augmentation
-from upstroke.apps.segment.cases import Case, find_cases
+from upstroke.apps.segment.cases import Case
 from upstroke.apps.segment.classes import Classes
+from upstroke.apps.segment.layouts import find_cases
 from upstroke.apps.segment.learning import Learning, losses_of, optimizer_of
 from upstroke.apps.segment.normalise import Normalisation
 from upstroke.apps.segment.presets import Preset, preset_named

@@ -10,8 +10,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from upstroke.apps.segment import demo as of_demo
-from upstroke.apps.segment.cases import find_cases
 from upstroke.apps.segment.demo import demo, draw
+from upstroke.apps.segment.layouts import find_cases
 from upstroke.cli import app
 from upstroke.errors import FileError, OptionError
 

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from upstroke.apps.segment.augment import Augmentation
-from upstroke.apps.segment.cases import Case, find_cases
+from upstroke.apps.segment.cases import Case
 from upstroke.apps.segment.classes import Classes
+from upstroke.apps.segment.layouts import find_cases
 from upstroke.apps.segment.normalise import Normalisation, normalised
 from upstroke.apps.segment.resample import resampled
 from upstroke.apps.segment.samples import Samples

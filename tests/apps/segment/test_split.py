@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upstroke.apps.segment.cases import Case, find_cases
+from upstroke.apps.segment.cases import Case
+from upstroke.apps.segment.layouts import find_cases
 from upstroke.apps.segment.split import split
 from upstroke.errors import OptionError
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upstroke.apps.segment.cases import find_cases
 from upstroke.apps.segment.classes import Classes
+from upstroke.apps.segment.layouts import find_cases
 from upstroke.apps.segment.survey import survey
 from upstroke.errors import FileError, OptionError
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from upstroke._version import __version__
 from upstroke.apps.segment.answers import Answers, opened
-from upstroke.apps.segment.cases import Case, check_pair, find_cases
+from upstroke.apps.segment.cases import Case, check_pair
 from upstroke.apps.segment.classes import Classes
+from upstroke.apps.segment.layouts import find_cases
 from upstroke.apps.segment.scores import PERCENTILE, ClassScores, scores
 from upstroke.apps.segment.spread import spread
 from upstroke.apps.segment.views import view

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upstroke._version import __version__
-from upstroke.apps.segment.cases import Case, find_cases
+from upstroke.apps.segment.cases import Case
 from upstroke.apps.segment.classes import Classes
+from upstroke.apps.segment.layouts import find_cases
 from upstroke.apps.segment.prepare import check_fits
 from upstroke.apps.segment.recipe import Recipe
 from upstroke.apps.segment.resample import size_at

@@ -14,8 +14,9 @@ import torch
 
 from upstroke._version import __version__
 from upstroke.apps.segment.augment import Augmentation
-from upstroke.apps.segment.cases import Case, find_cases
+from upstroke.apps.segment.cases import Case
 from upstroke.apps.segment.held_out import HeldOut, evenly
+from upstroke.apps.segment.layouts import find_cases
 from upstroke.apps.segment.planning import Design, Wishes, design
 from upstroke.apps.segment.presets import Preset, preset_named
 from upstroke.apps.segment.samples import Samples

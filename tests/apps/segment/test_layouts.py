@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from upstroke.apps.segment.cases import find_cases
+from upstroke.apps.segment.layouts import find_cases
 from upstroke.errors import FileError, OptionError
 from upstroke.files.volumes import Volume
 
