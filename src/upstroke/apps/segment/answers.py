@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from upstroke.apps.segment.cases import AFFINE_TOLERANCE, Case, affines_differ
 from upstroke.apps.segment.classes import Classes, inferred_classes
+from upstroke.apps.segment.layouts import find_predictions
 from upstroke.axes import times
 from upstroke.errors import FileError, ShapeError
 from upstroke.files.volumes import Volume, read_labels
@@ -189,8 +190,7 @@ def _names(given: object) -> tuple[str, ...]:
 
 
 def _predictions(folder: Path, cases: Sequence[Case]) -> Predictions:
-    files = {case.name: folder / case.prediction for case in cases}
-    found = {name: path for name, path in files.items() if path.is_file()}
+    found = find_predictions(folder, cases)
     if not found:
         msg = (
             f"{folder} must hold predictions under the names of the images, such as "

@@ -3,8 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from upstroke.apps.segment.coco import annotated
 from upstroke.errors import FileError, OptionError, first_line, listed
 from upstroke.files.volumes import SUFFIXES, stem_of, suffix_of
 
-__all__ = ["find_cases"]
+__all__ = ["find_cases", "find_predictions"]
 
 IMAGE_FOLDERS = ("images", "image", "imagestr", "imgs", "img", "inputs", "input", "imagests")
 LABEL_FOLDERS = (
@@ -74,14 +74,44 @@ def find_cases(
     return tuple(replace(case, group=_group(case.name, expression)) for case in ordered)
 
 
+def find_predictions(folder: Path, cases: Sequence[Case]) -> dict[str, Path]:
+    """The masks that were predicted for these cases, by the names of the cases; those found.
+
+    1. A prediction is called as `Case.prediction` says: like its case, with the suffix that predictions for
+       such an image have.
+    2. Else like its case's first image, since where no masks tell, "_0000" and "_image" belong to a name.
+    3. Other programs write other suffixes, so each name is looked for with any.
+
+    Raises:
+        FileError: a case has several of them.
+    """
+    there: dict[str, list[Path]] = {}
+    for path in _files(folder):
+        there.setdefault(_name(path, folder), []).append(path)
+    found: dict[str, Path] = {}
+    for case in cases:
+        alike = (Path(case.name).parent / stem_of(case.images[0])).as_posix()
+        files = there.get(case.name) or there.get(alike, [])
+        wanted = [path for path in files if suffix_of(path) == suffix_of(case.prediction)] or files
+        if len(wanted) > 1:
+            both = f"{wanted[0]} and {wanted[1].name}"
+            msg = f"{case.name} must have one prediction; {both} both are of it; keep one"
+            raise FileError(msg)
+        if wanted:
+            found[case.name] = wanted[0]
+    return found
+
+
 def _found(data: Path, *, labelled: bool, channels: int) -> Iterator[Case]:
     """Cases of a folder by the first layout that it has; groups are given later."""
     if data.is_file():
-        yield from (
-            _beside([data, *_siblings(data)], data.parent, only=data)
-            if labelled
-            else [_bare(data, data.parent)]
-        )
+        files = [data, *_siblings(data)]
+        if labelled:
+            yield from _beside(files, data.parent, only=data)
+        else:
+            yield from _grouped_bare(
+                _of_one_image(data, files) if channels > 1 else [data], data.parent, channels=channels
+            )
         return
     names = _declared_names(data)
     inner = [folder for folder in _folders(data) if _has_layout(folder)]
@@ -99,9 +129,9 @@ def _found(data: Path, *, labelled: bool, channels: int) -> Iterator[Case]:
                     case, name=f"{folder.name}/{case.name}", part=part or case.part, names=case.names or names
                 )
     elif labelled:
-        yield from _beside(list(_files(data)), data, names=names)
+        yield from _beside(_files(data), data, names=names)
     else:
-        yield from _grouped_bare(list(_files(data)), data, channels=channels)
+        yield from _grouped_bare(_without_masks(_files(data), data), data, channels=channels)
 
 
 def _has_layout(folder: Path) -> bool:
@@ -158,34 +188,42 @@ def _of_pair(
     """Cases of a folder of images and that of their masks, joined by name."""
     part: Part = "test" if images.name.lower() in TEST_FOLDERS else ""
     if not labelled:
-        bare = _grouped_bare(list(_files(images)), images, channels=channels)
+        bare = _grouped_bare(_files(images), images, channels=channels)
         yield from (replace(case, part=part or _part(case.name)) for case in bare)
         return
     if labels is None:
         msg = f"{data} must have masks beside {images.name}; it has no folder labels or masks; add one"
         raise FileError(msg)
-    masks = _by_key(labels, LABEL_ENDING)
-    left, alone = dict(masks), list[str]()
-    joined: dict[str, list[Path]] = {}
-    for image in _files(images):
-        key = _matching(_name(image, images), masks)
+    masks = _by_key(_files(labels), labels)
+    joined = _joined(_files(images), images, masks)
+    _check_paired(data, joined, {key: str(path.relative_to(data)) for key, path in masks.items()})
+    for key, files in joined.pairs.items():
+        yield Case(name=key, group="", images=files, label=masks[key], names=names, part=part or _part(key))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Joined:
+    """Images by the key of their mask, and the names of those that have none."""
+
+    pairs: Mapping[str, tuple[Path, ...]]
+    alone: tuple[str, ...]
+
+
+def _joined(images: Iterable[Path], folder: Path, masks: Mapping[str, Path]) -> _Joined:
+    """Find the mask of each image; several of one mask are channels, and are called so."""
+    alone, pairs = list[str](), dict[str, list[Path]]()
+    for image in images:
+        key = _matching(_name(image, folder), masks)
         if key is None:
-            alone.append(_name(image, images))
+            alone.append(_name(image, folder))
         else:
-            joined.setdefault(key, []).append(image)
-            left.pop(key, None)
-    _check_paired(
-        data, alone, [str(path.relative_to(data)) for path in left.values()], of=len(joined) + len(alone)
-    )
-    for key, files in joined.items():
+            pairs.setdefault(key, []).append(image)
+    for key, files in pairs.items():
         if len(files) > 1 and not all(CHANNEL_ENDING.search(stem_of(file)) for file in files):
             both = f"{files[0].name} and {files[1].name}"
             msg = f"{masks[key]} must be the mask of one image; {both} both claim it; keep one"
             raise FileError(msg)
-        name = _name(files[0], images) if len(files) == 1 and key == _name(files[0], images) else key
-        yield Case(
-            name=name, group="", images=tuple(files), label=masks[key], names=names, part=part or _part(name)
-        )
+    return _Joined(pairs={key: tuple(files) for key, files in pairs.items()}, alone=tuple(alone))
 
 
 def _matching(name: str, masks: Mapping[str, Path]) -> str | None:
@@ -194,11 +232,11 @@ def _matching(name: str, masks: Mapping[str, Path]) -> str | None:
     return next((key for key in (name, bare, CHANNEL_ENDING.sub("", name)) if key in masks), None)
 
 
-def _by_key(folder: Path, ending: re.Pattern[str]) -> dict[str, Path]:
+def _by_key(files: Iterable[Path], folder: Path) -> dict[str, Path]:
     """Masks by name without ending; two that would be the same one are refused."""
     found: dict[str, Path] = {}
-    for path in _files(folder):
-        key = ending.sub("", _name(path, folder))
+    for path in files:
+        key = LABEL_ENDING.sub("", _name(path, folder))
         if key in found:
             msg = f"{path} and {found[key].name} are both masks of {key}; keep one"
             raise FileError(msg)
@@ -207,30 +245,37 @@ def _by_key(folder: Path, ending: re.Pattern[str]) -> dict[str, Path]:
 
 
 def _beside(
-    files: list[Path], folder: Path, *, names: tuple[tuple[int, str], ...] = (), only: Path | None = None
+    files: Sequence[Path], folder: Path, *, names: tuple[tuple[int, str], ...] = (), only: Path | None = None
 ) -> Iterator[Case]:
     """Cases of images whose masks lie beside them and are called like them with an ending."""
-    masks = {}
-    for path in files:
-        stem = LABEL_ENDING.sub("", _name(path, folder))
-        if stem != _name(path, folder):
-            masks[stem] = path
-    images = [path for path in files if path not in masks.values() and (only is None or path == only)]
-    left, alone = dict(masks), list[str]()
-    pairs = []
-    for image in images:
-        key = _matching(_name(image, folder), masks)
-        if key is None:
-            alone.append(_name(image, folder))
-        else:
-            pairs.append((key, image))
-            left.pop(key, None)
+    masks = _by_key((path for path in files if LABEL_ENDING.search(_name(path, folder))), folder)
+    ours = set(masks.values())
+    joined = _joined((path for path in files if path not in ours), folder, masks)
     if only is not None:
-        left = {}
-    if masks or alone:
-        _check_paired(folder, alone, [path.name for path in left.values()], of=len(images))
-    for key, image in pairs:
-        yield Case(name=key, group="", images=(image,), label=masks[key], names=names, part=_part(key))
+        pairs = {key: images for key, images in joined.pairs.items() if only in images}
+        joined = _Joined(pairs=pairs, alone=tuple({_name(only, folder)} & {*joined.alone}))
+        masks = {key: masks[key] for key in pairs}
+    _check_paired(folder, joined, {key: path.name for key, path in masks.items()})
+    for key, images in joined.pairs.items():
+        yield Case(name=key, group="", images=images, label=masks[key], names=names, part=_part(key))
+
+
+def _without_masks(files: Sequence[Path], folder: Path) -> list[Path]:
+    """The images among files of which some may be masks that lie beside their images."""
+    masks = {
+        key: path for path in files if (key := LABEL_ENDING.sub("", name := _name(path, folder))) != name
+    }
+    images = set(files) - set(masks.values())
+    outlined = {_matching(_name(path, folder), masks) for path in images}
+    left_out = {path for key, path in masks.items() if key in outlined}
+    return [path for path in files if path not in left_out]
+
+
+def _of_one_image(image: Path, files: Iterable[Path]) -> list[Path]:
+    """The files of all channels of an image, x_0000, x_0001 and so on, of which one is given."""
+    name = CHANNEL_ENDING.sub("", stem_of(image))
+    own = [file for file in files if CHANNEL_ENDING.sub("", stem_of(file)) == name]
+    return sorted(own, key=lambda file: _natural(file.name)) if name != stem_of(image) else [image]
 
 
 def _grouped_bare(files: list[Path], folder: Path, *, channels: int) -> Iterator[Case]:
@@ -255,7 +300,7 @@ def _grouped_bare(files: list[Path], folder: Path, *, channels: int) -> Iterator
 
 
 def _is_nnunet(folder: Path) -> bool:
-    return folder.name in ("imagesTr", "imagesTs") and all(
+    return folder.resolve().name in ("imagesTr", "imagesTs") and all(
         stem_of(file).endswith("_0000") for file in _files(folder)
     )
 
@@ -264,15 +309,17 @@ def _bare(path: Path, folder: Path) -> Case:
     return Case(name=_name(path, folder), group="", images=(path,), label=None)
 
 
-def _check_paired(data: Path, images: list[str], masks: list[str], *, of: int) -> None:
+def _check_paired(data: Path, joined: _Joined, masks: Mapping[str, str]) -> None:
     """Refuse images without masks and masks without images, by name and number."""
-    if not images and not masks:
+    images, left = joined.alone, [name for key, name in masks.items() if key not in joined.pairs]
+    if not images and not left:
         return
     parts = []
     if images:
-        parts.append(f"{len(images)} of {of} images have no mask ({listed(sorted(images, key=_natural))})")
-    if masks:
-        parts.append(f"{len(masks)} masks have no image ({listed(sorted(masks, key=_natural))})")
+        every = len(images) + sum(map(len, joined.pairs.values()))
+        parts.append(f"{len(images)} of {every} images have no mask ({listed(sorted(images, key=_natural))})")
+    if left:
+        parts.append(f"{len(left)} masks have no image ({listed(sorted(left, key=_natural))})")
     msg = f"{data}: every image needs its mask; {' and '.join(parts)}; add what is missing or take these away"
     raise FileError(msg)
 
