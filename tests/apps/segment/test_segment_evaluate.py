@@ -103,6 +103,23 @@ def test_a_slice_is_chosen_where_labels_differ_most_and_turned_as_radiologists_l
     assert shown.whole == (11, 9)
 
 
+def test_of_slices_that_differ_alike_the_one_with_the_most_truth_is_shown(folders):
+    _, data = folders
+    volume = read_volume(data / "images" / "c.nii.gz")
+    true = np.zeros((9, 11, 6), np.int64)
+    true[2:4, 2:4, 2], true[2:6, 2:6, 4], true[2:6, 2:6, 5] = 1, 1, -1
+    predicted = np.maximum(true, 0)
+    # nothing differs: the fourth slice has the most truth, and what is not counted is none
+    assert view(volume, true, predicted).index == 4
+    # two voxels differ in slices 0 (without any truth), 2 and 3; more truth is in 2
+    predicted[0, 0, [0, 3]] = predicted[1, 1, [0, 3]] = 1
+    predicted[2, 2:4, 2] = 0
+    assert view(volume, true, predicted).index == 2
+    # three differ where nothing is outlined: that is the worst one all the same
+    predicted[2, 2, 0] = 1
+    assert view(volume, true, predicted).index == 0
+
+
 def test_a_large_picture_is_shown_where_it_differs_most(tmp_path):
     Image.fromarray(np.zeros((300, 400), np.uint8)).save(tmp_path / "x.png")
     true = np.ones((300, 400), np.int64)

@@ -69,8 +69,9 @@ def view(volume: Volume, true: Ints, predicted: Ints) -> View:
     """Choose the slice with the most voxels in which labels differ, and the part of it in which they do.
 
     A volume is cut across the axis with the longest spacing, as it was taken; where all are alike, across the
-    patient's axis from foot to head, or the first. Where nothing differs, the slice with the most outlined
-    voxels is taken. A slice with an affine is turned as radiologists look at it.
+    patient's axis from foot to head, or the first. Of slices in which as many voxels differ, such as none in
+    any, it is the one with the most voxels that are truly outlined, and of these the first. A slice with an
+    affine is turned as radiologists look at it.
 
     Args:
         volume: the image, (channels, *space).
@@ -83,8 +84,8 @@ def view(volume: Volume, true: Ints, predicted: Ints) -> View:
     if true.ndim == 3:
         axis = _through(volume.spacing, codes)
         across = tuple(each for each in range(3) if each != axis)
-        errors = differs.sum(axis=across)
-        index = int(np.argmax(errors if errors.any() else ((true > 0) | (predicted > 0)).sum(axis=across)))
+        errors, outlined = differs.sum(axis=across), (true > 0).sum(axis=across)
+        index = max(range(len(errors)), key=lambda at: (errors[at], outlined[at], -at))
         slices = true.shape[axis]
     kept = tuple(each for each in range(true.ndim) if each != axis)
     planes: list[NDArray[Any]] = [
