@@ -84,7 +84,7 @@ def test_a_pipe_is_neither_weights_nor_a_picture(tmp_path):
     os.mkfifo(pipe)
     wanted = "weights must be a .npy file, or one tensor of a .safetensors file named as FILE:KEY"
     refused(f"{wanted}; {pipe} is a device or a pipe, not a file", "inspect", "transposed", "--weights", pipe)
-    refused(f"{pipe} is not a picture file; it is a device or a pipe", "inspect", "image", pipe)
+    refused(f"{pipe} must be a picture; it is a device or a pipe; name a file", "inspect", "image", pipe)
 
 
 def test_a_picture_the_system_keeps_back(picture, monkeypatch):

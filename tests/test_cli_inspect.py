@@ -550,12 +550,12 @@ def test_pictures_that_cannot_be_measured_are_refused(tmp_path):
         "image", path, "--period", "1",
     )  # fmt: skip
     refused(
-        f"{tmp_path / 'no.png'} must be a picture or a folder of pictures; there is no such file",
+        f"{tmp_path / 'no.png'} must be a picture; there is no such file",
         "image", tmp_path / "no.png",
     )  # fmt: skip
     empty = tmp_path / "e.png"
     empty.touch()
-    refused(f"{empty} is empty (0 bytes), not a picture", "image", empty)
+    refused(f"{empty} must be a picture; it is empty (0 bytes); copy it again", "image", empty)
 
 
 def test_real_micrographs_share_no_pattern(data_dir):

@@ -1,5 +1,6 @@
 """Hold that pictures of every kind become the right grey levels, or one sentence."""
 
+import os
 import re
 import struct
 import zlib
@@ -131,9 +132,15 @@ def test_the_first_frame_is_read_and_said(tmp_path):
 
 def test_what_is_no_picture_is_said(tmp_path):
     path = tmp_path / "p.png"
-    refused(path, f"{path} must be a picture or a folder of pictures; there is no such file")
+    refused(path, f"{path} must be a picture; there is no such file")
     path.touch()
-    refused(path, f"{path} is empty (0 bytes), not a picture")
+    refused(path, f"{path} must be a picture; it is empty (0 bytes); copy it again")
+    refused(tmp_path, f"{tmp_path} must be a picture; it is a folder; name a file")
+    long = tmp_path / ("n" * 300)
+    refused(long, f"{long} must be a picture; there is no such file")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    refused(pipe, f"{pipe} must be a picture; it is a device or a pipe; name a file")
     path.write_text("not a picture at all")
     refused(path, f"{path} is not a picture that pillow can read")
 

@@ -1,8 +1,6 @@
 """Turn picture files into arrays of grey levels."""
 
-import errno
 import os
-import stat
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +11,13 @@ import numpy
 from jaxtyping import Float64
 
 from upstroke.errors import FileError, MissingExtraError
+from upstroke.files.readable import check_readable
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
 __all__ = ["Picture", "Skipped", "read_picture", "read_pictures"]
 
-NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 SIXTEEN_BIT = 257  # 65535 / 255
 LUMINANCE = "luminance 0.299 R + 0.587 G + 0.114 B"
 # modes whose first band is what we want, and has levels 0 to 255
@@ -90,10 +88,7 @@ def read_picture(path: Path) -> Picture:
     except ImportError as error:
         msg = "reading pictures needs the package pillow; pip install 'upstroke[train]'"
         raise MissingExtraError(msg) from error
-    _check_readable(path)
-    if path.stat().st_size == 0:
-        msg = f"{path} is empty (0 bytes), not a picture"
-        raise FileError(msg)
+    check_readable(path, wanted="a picture")
     try:
         with warnings.catch_warnings():
             # pillow warns of odd metadata, which does not concern us, and of sizes, which does
@@ -117,25 +112,6 @@ def read_picture(path: Path) -> Picture:
         msg = f"{path} holds values that are NaN or infinite, so it has no means"
         raise FileError(msg)
     return Picture(file=str(path), grey=grey, notes=depth + notes)
-
-
-def _check_readable(path: Path) -> None:
-    """Refuse what is not a file, which might never end, and what the system does not let us read."""
-    try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISREG(mode):
-            path.open("rb").close()
-            return
-    except (OSError, ValueError) as error:
-        # a name that cannot be, such as one that is too long, is nobody's file
-        if isinstance(error, ValueError) or error.errno in NOT_THERE:
-            msg = f"{path} must be a picture or a folder of pictures; there is no such file"
-        else:
-            msg = f"{path} could not be read: {(error.strerror or str(error)).lower()}"
-        raise FileError(msg) from error
-    what = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
-    msg = f"{path} is not a picture file; it is {what}"
-    raise FileError(msg)
 
 
 def _grey(image: "Image.Image") -> tuple[Float64[numpy.ndarray, "height width"], tuple[str, ...]]:

@@ -1,7 +1,6 @@
 """Hold a picture or volume as a file stores it, and refuse files that promise more than they can hold."""
 
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,10 +10,12 @@ from numpy.typing import NDArray
 
 from upstroke.errors import FileError
 
-__all__ = ["DEFLATE", "Volume", "VolumeKind", "check_promise", "check_readable"]
+__all__ = ["DEFLATE", "WANTED", "Volume", "VolumeKind", "check_promise"]
 
 VolumeKind = Literal["nifti", "png", "jpeg", "bmp", "tiff"]
 
+# What a file must be.
+WANTED = "a picture or a volume"
 # Deflate, in gzip, PNG and TIFF, makes at most this many bytes of one.
 DEFLATE = 1032.0
 # Room for headers, which are small, beside what is packed.
@@ -55,33 +56,6 @@ class Volume:
     def size(self) -> tuple[int, ...]:
         """Voxels along each axis of space."""
         return self.values.shape[1:]
-
-
-def check_readable(path: Path) -> int:
-    """Refuse what is not a file that can be read, and give its size in bytes.
-
-    Raises:
-        FileError: nothing is there, or a folder, a device or a pipe, which might never end, or an empty file.
-    """
-    try:
-        status = os.stat(path)
-        if stat.S_ISREG(status.st_mode):
-            path.open("rb").close()
-    except FileNotFoundError as error:
-        msg = f"{path} must be a picture or a volume; there is no such file"
-        raise FileError(msg) from error
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        msg = f"{path} could not be read: {reason}; check its name and whether you may read it"
-        raise FileError(msg) from error
-    if not stat.S_ISREG(status.st_mode):
-        what = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
-        msg = f"{path} must be a picture or a volume; it is {what}; name a file"
-        raise FileError(msg)
-    if status.st_size == 0:
-        msg = f"{path} must be a picture or a volume; it is empty (0 bytes); copy it again"
-        raise FileError(msg)
-    return status.st_size
 
 
 def check_promise(path: Path, promised: int, *, stored: int, ratio: float | None = 1.0) -> None:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from upstroke.errors import FileError, OptionError
 from upstroke.files.place import check_target, write_atomically
-from upstroke.files.volume import Volume, VolumeKind, check_readable
+from upstroke.files.readable import check_readable
+from upstroke.files.volume import WANTED, Volume, VolumeKind
 from upstroke.files.volumes_nifti import nifti_bytes, read_nifti
 from upstroke.files.volumes_pictures import COLOUR, pictured_bytes, read_pictured, values_of_colours
 from upstroke.files.volumes_tiff import read_tiff, tiff_bytes
@@ -206,10 +207,8 @@ def _kind_of(path: Path) -> VolumeKind:
     kind = KINDS.get(suffix_of(path).lower())
     if kind is None:
         if not path.exists() or path.is_dir():
-            check_readable(path)
-        msg = (
-            f"{path} must be a picture or a volume; its name ends in none of {SUFFIXES_IN_WORDS}; convert it"
-        )
+            check_readable(path, wanted=WANTED)
+        msg = f"{path} must be {WANTED}; its name ends in none of {SUFFIXES_IN_WORDS}; convert it"
         raise FileError(msg)
     return kind
 

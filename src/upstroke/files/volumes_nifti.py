@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from upstroke.errors import FileError, MissingExtraError, first_line
 from upstroke.files.quiet import quiet
-from upstroke.files.volume import DEFLATE, Volume, check_promise, check_readable
+from upstroke.files.readable import check_readable
+from upstroke.files.volume import DEFLATE, WANTED, Volume, check_promise
 
 __all__ = ["nifti_bytes", "read_nifti"]
 
@@ -47,7 +48,7 @@ def read_nifti(path: Path) -> Volume:
         MissingExtraError: nibabel is not installed.
     """
     nibabel = _nibabel()
-    stored = check_readable(path)
+    stored = check_readable(path, wanted=WANTED)
     with _refused(path, nibabel), path.open("rb") as file:
         packed = file.read(2) == GZIP
         file.seek(0)

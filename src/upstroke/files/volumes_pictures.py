@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upstroke.errors import FileError, MissingExtraError, first_line
-from upstroke.files.volume import DEFLATE, Volume, VolumeKind, check_promise, check_readable
+from upstroke.files.readable import check_readable
+from upstroke.files.volume import DEFLATE, WANTED, Volume, VolumeKind, check_promise
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -48,7 +49,7 @@ def read_pictured(path: Path, *, as_labels: bool = False) -> Volume:
         MissingExtraError: pillow is not installed.
     """
     image_of = _pillow()
-    stored = check_readable(path)
+    stored = check_readable(path, wanted=WANTED)
     with _refused(path), image_of.open(path) as image:
         kind = KINDS.get(image.format or "")
         if kind is None:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from upstroke.errors import FileError, MissingExtraError, first_line
 from upstroke.files.quiet import quiet
-from upstroke.files.volume import DEFLATE, Volume, check_promise, check_readable
+from upstroke.files.readable import check_readable
+from upstroke.files.volume import DEFLATE, WANTED, Volume, check_promise
 from upstroke.files.volumes_pictures import COLOUR, colours_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def read_tiff(path: Path) -> Volume:
         MissingExtraError: tifffile is not installed.
     """
     tifffile = _tifffile()
-    stored = check_readable(path)
+    stored = check_readable(path, wanted=WANTED)
     with _refused(path, tifffile), tifffile.TiffFile(path) as file:
         series = _one_series(path, file)
         page = series.keyframe
