@@ -96,7 +96,10 @@ def test_a_picture_the_system_keeps_back(picture, monkeypatch):
         return real(path, *words, **named)
 
     monkeypatch.setattr(os, "stat", stat)
-    refused(f"{picture} could not be read: permission denied", "inspect", "image", picture)
+    sentence = (
+        f"{picture} must be a picture; it could not be read: permission denied; check that you may read it"
+    )
+    refused(sentence, "inspect", "image", picture)
 
 
 def test_a_name_must_not_be_empty():

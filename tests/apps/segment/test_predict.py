@@ -137,7 +137,19 @@ def test_a_single_image_that_cannot_be_predicted_raises(tmp_path, thresholds):
     with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
         predict(tmp_path, tmp_path / "flat.png", tmp_path / "mask.tif")
     assert not (tmp_path / "mask.tif").exists()
+    # the name would fit such an image, and is not what is wrong
+    with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
+        predict(tmp_path, tmp_path / "flat.png", tmp_path / "mask.png")
     thresholds()
+    deep = tmp_path / "deep.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((9, 11, 5), np.int16), AFFINE), deep)
+    message = (
+        f"{deep} must have 2 axes of space, as the images of the training had; it has 3, 9x11x5; "
+        "use a model of such images"
+    )
+    for name in ("mask.nii.gz", "mask.png"):
+        with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
+            predict(tmp_path, deep, tmp_path / name)
     Image.fromarray(np.zeros((3, 11), np.uint8)).save(tmp_path / "thin.png")
     with pytest.raises(ShapeError, match=f"^{re.escape(str(tmp_path / 'thin.png'))}: "):
         predict(tmp_path, tmp_path / "thin.png", tmp_path / "mask.png")

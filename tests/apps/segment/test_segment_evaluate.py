@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
+from thresholds import thresholds_for
 
 from upstroke.apps.segment import answers
 from upstroke.apps.segment.answers import TrainedOn
@@ -144,6 +145,9 @@ class Known:
     def has(self, case):
         return True
 
+    def check(self, volume):
+        pass
+
     def labels(self, case, volume):
         return np.ones(volume.size, np.int64)
 
@@ -221,6 +225,25 @@ def test_labels_that_lie_elsewhere_than_their_image_are_refused(folders):
     path = data / "labels" / "c.nii.gz"
     save(path, labels(1), affine=AFFINE + np.eye(4)[:, [3, 0, 1, 2]])
     refused(made, data, FileError, f"{path} must lie where its image {data / 'images' / 'c.nii.gz'} does; their affines put corners more than 0.05 voxels apart; resample the mask to its image")  # fmt: skip
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_network_of_other_axes_is_named_before_labels_that_it_does_not_know(
+    folders, tmp_path, monkeypatch, ndim
+):
+    made, data = folders
+    path, size = data / "images" / "a.nii.gz", "3, 9x11x6"
+    if ndim == 3:
+        data = tmp_path / "flat"
+        path, size = data / "images" / "a.png", "2, 9x11"
+        for kind in ("images", "labels"):
+            (data / kind).mkdir(parents=True)
+            Image.fromarray(labels(0)[:, :, 2]).save(data / kind / "a.png")
+    network = thresholds_for(monkeypatch)(ndim=ndim)
+    asked = answers.Network(model=network, kind="model", trained_on=None, tile=None)
+    monkeypatch.setattr("upstroke.apps.segment.evaluate.opened", lambda *_, **__: asked)
+    refused(made, data, FileError, f"{path} must have {ndim} axes of space, as the images of the training had; it has {size}; use a model of such images")  # fmt: skip
+    assert network.seen == []
 
 
 def test_labels_that_a_network_does_not_know_are_refused(folders, monkeypatch):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from upstroke.apps.segment.cases import AFFINE_TOLERANCE, Case, affines_differ
 from upstroke.apps.segment.classes import Classes, inferred_classes
 from upstroke.apps.segment.layouts import find_predictions
+from upstroke.apps.segment.prepare import check_fits
 from upstroke.axes import times
 from upstroke.errors import FileError, ShapeError
 from upstroke.files.volumes import Volume, read_labels
@@ -52,6 +53,10 @@ class Answers(Protocol):
         """Whether there is one for this case."""
         ...
 
+    def check(self, volume: Volume) -> None:
+        """Refuse an image that it can say nothing of."""
+        ...
+
     def labels(self, case: Case, volume: Volume) -> NDArray[np.int64]:
         """Class numbers, (*space)."""
         ...
@@ -75,6 +80,14 @@ class Network:
     def has(self, case: Case) -> bool:
         """Of every image it says something."""
         return True
+
+    def check(self, volume: Volume) -> None:
+        """Refuse an image of another kind than those that it was trained on.
+
+        Raises:
+            FileError: it has other axes or channels, or values that are no numbers.
+        """
+        check_fits(volume, self.model.recipe)
 
     def labels(self, case: Case, volume: Volume) -> NDArray[np.int64]:
         """What it says of an image.
@@ -103,6 +116,9 @@ class Predictions:
     def has(self, case: Case) -> bool:
         """Whether there is a file of this case."""
         return case.name in self.files
+
+    def check(self, volume: Volume) -> None:
+        """Whatever the image is, the file is compared with it when it is read."""
 
     def labels(self, case: Case, volume: Volume) -> NDArray[np.int64]:
         """What stands in the file of this case.

@@ -197,7 +197,10 @@ def _judge(
     case: Case, answers: Answers, *, background: bool
 ) -> tuple[_Judged, Callable[[], Mapping[str, Any]]]:
     """Scores of one case, and what makes a picture of it."""
-    volume, label = case.read(), case.read_labels()
+    volume = case.read()
+    # before the labels, which mean nothing to a network of other images
+    answers.check(volume)
+    label = case.read_labels()
     check_pair(case, volume, label)
     true = answers.classes.numbers(label)
     start = time.perf_counter()

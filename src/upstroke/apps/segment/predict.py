@@ -212,7 +212,7 @@ def predict(
     network = load_model(model, device=device)
     cases = find_cases(source, labelled=False, channels=network.recipe.channels)
     single = source.is_file()
-    wanted = _wanted(cases, target, _folder(probabilities), single=single, ndim=network.recipe.ndim)
+    wanted = _wanted(cases, target, _folder(probabilities), single=single, recipe=network.recipe)
     there = _refuse_targets(wanted, overwrite=overwrite, skip_existing=skip_existing)
     done: list[Outlined] = []
     failed: list[tuple[Path, str]] = []
@@ -316,12 +316,15 @@ def _folder(path: str | os.PathLike[str] | None) -> Path | None:
 
 
 def _wanted(
-    cases: Sequence[Case], target: Path, probabilities: Path | None, *, single: bool, ndim: int
+    cases: Sequence[Case], target: Path, probabilities: Path | None, *, single: bool, recipe: Recipe
 ) -> list[_Wanted]:
     """Where everything goes."""
+    ndim = recipe.ndim
     if single and not target.is_dir():
         ending = suffix_of(target).lower()
         if ending not in WRITTEN[ndim]:
+            # an image that the network cannot take is no reason to rename the mask
+            check_fits(cases[0].read(), recipe)
             fits = suffix_of(Path(prediction_name(cases[0].images[0])))
             named_so = stem_of(target) + (fits if fits.lower() in WRITTEN[ndim] else WRITTEN[ndim][0])
             msg = (
