@@ -37,7 +37,9 @@ def record(**changes):
             "rate": [[5, 0.1]],
             HOSTILE: [[5, float("nan")], [6, 1.0]],
         },
-        "pictures": [{"name": HOSTILE, "step": 30, "png": base64.b64encode(b"png").decode()}],
+        "pictures": [
+            {"name": HOSTILE, "step": 30, "caption": HOSTILE, "png": base64.b64encode(b"png").decode()}
+        ],
         **changes,
     }
 

@@ -358,14 +358,18 @@ def test_pictures_are_kept_and_shown(tmp_path):
         def pictures(self):
             return {"grid": numpy.full((5, 7, 3), self.global_step, numpy.uint8)}
 
+        def captions(self):
+            return {"grid": "Grey <b>by</b> step.", "nothing": "Is not there."}
+
     go(Draws(), tmp_path / "run", steps=4, validation=[torch.ones(1)])
     assert sorted(each.name for each in (tmp_path / "run" / "pictures").iterdir()) == [
         "grid-00000002.png",
         "grid-00000004.png",
+        "grid.txt",
     ]
     page = (tmp_path / "run" / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 1
-    assert "grid after step 4" in page
+    assert "<strong>grid</strong> after step 4. Grey &lt;b&gt;by&lt;/b&gt; step.</figcaption>" in page
 
 
 class Epochs(Slope):

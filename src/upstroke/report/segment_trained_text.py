@@ -22,13 +22,17 @@ def _write(console: Console, record: Json) -> None:
     early = ", early, because it got no better" if record["is_early"] else ""
     kept = f"step {record['best_step']} is kept, the best on what is held out"
     lines = [
-        f"Trained for {record['steps']} steps{early}; {kept}.",
-        f"Dice there, {record['cases']} whole cases: {_dice(record)}.",
+        f"Trained for {_count(record['steps'], 'step')}{early}; {kept}.",
+        f"Dice there, {_count(record['cases'], 'whole case')}: {_dice(record)}.",
         f"Everything needed to apply it is in {record['weights']}, how training went in {record['report']}.",
         f"Next: upstroke segment predict {record['run']} IN OUT",
     ]
     for line in lines:
         say(console, "", Text(visible(line)))
+
+
+def _count(number: int, words: str) -> str:
+    return f"{number} {words}{'' if number == 1 else 's'}"
 
 
 def _dice(record: Json) -> str:

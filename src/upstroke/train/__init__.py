@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from upstroke.errors import MissingExtraError
 from upstroke.train.average import MovingAverage
 from upstroke.train.batches import Batches
+from upstroke.train.first import is_first_process
 from upstroke.train.fit import fit
 from upstroke.train.fitted import Fitted
 from upstroke.train.plan import Mode, Precision
@@ -22,6 +23,7 @@ __all__ = [
     "Task",
     "derived_seed",
     "fit",
+    "is_first_process",
     "seeded",
 ]
 

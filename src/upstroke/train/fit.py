@@ -1,6 +1,5 @@
 """Turn a task and its batches into a trained model in a run folder, exactly resumable."""
 
-import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import torch
 from upstroke._version import __version__
 from upstroke.errors import MissingExtraError
 from upstroke.train.batches import Batches
+from upstroke.train.first import is_first_process
 from upstroke.train.fitted import Fitted
 from upstroke.train.folder import SCHEMA, RunFolder, make_folder, reopen_folder
 from upstroke.train.plan import Mode, Plan, Precision, plan_for
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["fit"]
 
 EXTRA = "training needs the package lightning; pip install 'upstroke[train]'"
-# By these a process knows that another has started it, and made the folder.
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 
 
 def fit(
@@ -177,7 +175,7 @@ def _config(task: str, plan: Plan, *, command: list[str], settings: dict[str, An
 
 
 def _folder(path: Path, config: dict[str, Any], *, resume: bool, overwrite: bool) -> RunFolder:
-    if any(os.environ.get(name, "0") not in ("0", "") for name in RANKS):
-        # the first process has made it, and started this one
+    if not is_first_process():
+        # the first has made it, and started this one
         return RunFolder(path=path)
     return reopen_folder(path, config) if resume else make_folder(path, config, overwrite=overwrite)

@@ -186,10 +186,11 @@ class Keeper(Callback):
         if self.is_out_of_patience:
             trainer.should_stop = True
         if trainer.is_global_zero:
-            self._keep_pictures(_task(pl_module).pictures())
+            task = _task(pl_module)
+            self._keep_pictures(task.pictures(), task.captions())
         self._tell()
 
-    def _keep_pictures(self, pictures: Mapping[str, ndarray]) -> None:
+    def _keep_pictures(self, pictures: Mapping[str, ndarray], captions: Mapping[str, str]) -> None:
         if pictures:
             self.folder.pictures.mkdir(exist_ok=True)
         for name, picture in pictures.items():
@@ -198,6 +199,8 @@ class Keeper(Callback):
                 raise OptionError(msg)
             path = self.folder.pictures / f"{name}-{self.step:0{DIGITS}d}.png"
             write_atomically(path, png_bytes(picture), overwrite=True)
+            if name in captions:
+                write_atomically(self.folder.pictures / f"{name}.txt", captions[name], overwrite=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """After the last step."""

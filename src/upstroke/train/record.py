@@ -35,5 +35,11 @@ def _pictures(folder: RunFolder) -> list[dict[str, Any]]:
     latest = {}
     for path in sorted(folder.pictures.glob("*.png")):
         name, _, step = path.stem.rpartition("-")
-        latest[name] = {"name": name, "step": int(step), "png": base64.b64encode(path.read_bytes()).decode()}
+        caption = folder.pictures / f"{name}.txt"
+        latest[name] = {
+            "name": name,
+            "step": int(step),
+            "caption": caption.read_text(encoding="utf-8") if caption.exists() else "",
+            "png": base64.b64encode(path.read_bytes()).decode(),
+        }
     return list(latest.values())

@@ -41,3 +41,7 @@ class Task(lightning.pytorch.LightningModule):
     def pictures(self) -> Mapping[str, UInt8[ndarray, "height width *channels"]]:
         """Pictures by name that show how far training is, asked for after a validation."""
         return {}
+
+    def captions(self) -> Mapping[str, str]:
+        """What is to be seen in pictures of these names, a sentence each."""
+        return {}

@@ -1,4 +1,4 @@
-"""Train whole, and killed in the middle and resumed; say how the weights compare."""
+"""Train whole, and killed in the middle and resumed, in PRECISION with so many WORKERS; say how the weights compare."""
 
 import json
 import os
@@ -18,8 +18,8 @@ STEPS, DIES = 24, 17
 
 def run(data, out, **options):
     return train(
-        data, out, preset="tiny", steps=STEPS, widths=(3, 5), patch=(16, 18), precision="32", device="cpu",
-        augment="full", seed=3, progress=False, command=["test"], **options,
+        data, out, preset="tiny", steps=STEPS, widths=(3, 5), patch=(16, 18), precision=sys.argv[1], device="cpu",
+        workers=int(sys.argv[2]), augment="full", seed=3, progress=False, command=["test"], **options,
     )  # fmt: skip
 
 

@@ -49,6 +49,21 @@ def found():
             "patch must have 2,147,483,648 voxels at most; got 99999x99998; give a smaller one",
         ),
         (
+            # pools divide by 4 x 8, pixels being half as wide as they are high
+            Wishes(patch=(124, 136)),
+            (
+                "a patch must lie in the images, the largest of which have 120x130; got 124x136; give a "
+                "smaller one"
+            ),
+        ),
+        (
+            Wishes(patch=(572, 572), conv="valid"),
+            (
+                "a patch must lie in the images, the largest of which have 120x130; got 572x572, of which "
+                "532x484 is answered; give a smaller one"
+            ),
+        ),
+        (
             Wishes(spacing=(0.001, 0.002)),
             (
                 "spacing must leave images 2,147,483,648 voxels at most; 0.001x0.002 makes 120x130 "
@@ -60,6 +75,11 @@ def found():
 def test_a_wish_that_fits_no_data_is_refused_in_a_sentence(wishes, message):
     with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
         design(found(), wishes.of(preset_named("tiny")), wishes)
+
+
+def test_a_patch_may_be_as_large_as_what_pools_make_of_the_largest_image():
+    wishes = Wishes(patch=(123, 137))
+    assert design(found(), wishes.of(preset_named("tiny")), wishes).recipe.patch == (123, 137)
 
 
 def test_a_wish_that_fits_is_taken():

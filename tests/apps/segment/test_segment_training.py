@@ -62,9 +62,10 @@ def test_a_run_holds_all_that_applying_it_needs(trained, data):
     assert plan["steps"] == 4
 
 
-def test_a_run_that_is_killed_and_resumed_has_the_weights_of_one_that_is_not():
+@pytest.mark.parametrize(("precision", "workers"), [("32", 0), ("bf16", 1)])
+def test_a_run_that_is_killed_and_resumed_has_the_weights_of_one_that_is_not(precision, workers):
     done = subprocess.run(
-        [sys.executable, str(HERE / "killed_segment_run.py")],
+        [sys.executable, str(HERE / "killed_segment_run.py"), precision, str(workers)],
         capture_output=True,
         text=True,
         check=True,

@@ -16,7 +16,7 @@ from upstroke.apps.segment.presets import Preset
 from upstroke.apps.segment.recipe import Recipe
 from upstroke.apps.segment.resample import resampled
 from upstroke.apps.segment.samples import Sample
-from upstroke.apps.segment.show import Shown, contact_sheet
+from upstroke.apps.segment.show import Shown, caption, contact_sheet
 from upstroke.apps.segment.tiles import plan_tiles, predict_tiles
 from upstroke.nn import UNet
 from upstroke.train import MovingAverage, Task
@@ -96,6 +96,10 @@ class Learning(Task):
         """Image, truth and prediction side by side of the same few cases, every few validations."""
         is_due = (self.global_step // self.every) % EVERY == 1 or self.global_step >= self.steps
         return {"held-out": contact_sheet(self.shown)} if self.shown and is_due else {}
+
+    def captions(self) -> Mapping[str, str]:
+        """What stands beside what in these pictures."""
+        return {"held-out": caption(self.recipe.classes.names[1:])}
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - as Lightning has it
         """The rate rises over the first steps and falls as a cosine to 0 at the last."""

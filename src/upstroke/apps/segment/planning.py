@@ -104,6 +104,8 @@ def design(found: Survey, preset: Preset, wishes: Wishes) -> Design:
             notes.append(
                 f"images of {times(usual)}, {times(least)} the smallest, allow {len(net.widths)} levels"
             )
+    if wishes.patch is not None:
+        _check_patch(net, wishes.patch, _largest(found, spacing))
     recipe = Recipe(
         classes=found.classes,
         channels=found.channels,
@@ -152,6 +154,24 @@ def _check(found: Survey, preset: Preset, wishes: Wishes) -> None:
                 f"{times(usual)} {times(size)}; give a longer one"
             )
             raise OptionError(msg)
+
+
+def _largest(found: Survey, spacing: Sequence[float] | None) -> tuple[int, ...]:
+    """The longest axes of any image, as the network reads it."""
+    size = tuple(int(each) for each in found.sizes.largest)
+    return size if spacing is None else size_at(size, found.spacing.largest, spacing)
+
+
+def _check_patch(net: UNet, patch: tuple[int, ...], largest: tuple[int, ...]) -> None:
+    """Refuse what is never an image: beyond the largest one, rounded up to what pools divide."""
+    output = net.output_size(patch)
+    if any(size >= most + step for size, most, step in zip(output, largest, net.scale, strict=True)):
+        answered = "" if output == patch else f", of which {times(output)} is answered"
+        msg = (
+            f"a patch must lie in the images, the largest of which have {times(largest)}; got "
+            f"{times(patch)}{answered}; give a smaller one"
+        )
+        raise OptionError(msg)
 
 
 def times_of(numbers: Sequence[int | float]) -> str:

@@ -10,23 +10,22 @@ from numpy.typing import NDArray
 
 from upstroke.apps.segment.resample import resampled
 
-__all__ = ["Shown", "contact_sheet"]
+__all__ = ["Shown", "caption", "contact_sheet"]
 
 # Of one panel: rows of pixels that small images are enlarged to, and large ones cut down to, about.
 HEIGHT = 192
 GAP = 4
 # Colours that are told apart with every kind of colour vision (Okabe and Ito), by class from 1 on.
-COLOURS = numpy.array(
-    [
-        (230, 159, 0),
-        (86, 180, 233),
-        (0, 158, 115),
-        (240, 228, 66),
-        (0, 114, 178),
-        (213, 94, 0),
-        (204, 121, 167),
-    ]
-)
+PALETTE = {
+    "orange": (230, 159, 0),
+    "light blue": (86, 180, 233),
+    "green": (0, 158, 115),
+    "yellow": (240, 228, 66),
+    "dark blue": (0, 114, 178),
+    "red": (213, 94, 0),
+    "pink": (204, 121, 167),
+}
+COLOURS = numpy.array(list(PALETTE.values()))
 OPACITY = 0.55
 
 
@@ -52,6 +51,17 @@ def contact_sheet(cases: Sequence[Shown]) -> UInt8[NDArray[numpy.uint8], "height
         numpy.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows
     ]
     return numpy.concatenate(padded)[:-GAP]
+
+
+def caption(classes: Sequence[str]) -> str:
+    """What stands where in a contact sheet, and in which colours, of classes from 1 on.
+
+    >>> caption(["anterior", "posterior"])
+    'From left to right: the image, the truth, and what was predicted; anterior orange, posterior light blue.'
+    """
+    words = tuple(PALETTE)
+    named = ", ".join(f"{name} {words[number % len(words)]}" for number, name in enumerate(classes))
+    return f"From left to right: the image, the truth, and what was predicted; {named}."
 
 
 def _row(case: Shown) -> NDArray[numpy.uint8]:

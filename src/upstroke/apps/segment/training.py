@@ -1,7 +1,6 @@
 """A folder of images with masks becomes a run folder with a network that outlines others."""
 
 import copy
-import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +24,7 @@ from upstroke.apps.segment.survey import Survey, survey
 from upstroke.errors import FileError, OptionError
 from upstroke.files.safetensors import read_safetensors, write_safetensors
 from upstroke.nn import UNet
-from upstroke.train import Fitted, Precision, derived_seed, fit, seeded
+from upstroke.train import Fitted, Precision, derived_seed, fit, is_first_process, seeded
 from upstroke.train.folder import read_config
 
 __all__ = ["PrecisionWord", "Trained", "precision_for", "train"]
@@ -41,7 +40,6 @@ CLIP = 12.0
 # Steps that are timed, after one that is not.
 TIMED = 4
 SCHEMA, PLAN = "upstroke.segment-train/1", "upstroke.segment-plan/1"
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 
 Json = dict[str, Any]
 AnyNumber = TypeVar("AnyNumber", int, int | float)
@@ -218,7 +216,7 @@ def train(
         precision=named,
         device=device,
         folder=folder,
-        is_begun=resume or not _is_first(),
+        is_begun=resume or not is_first_process(),
         judged_last=len(held_out),
     )
     every = max(min(SOONEST, length), length // VALIDATIONS)
@@ -232,10 +230,10 @@ def train(
         every=every,
         checked=len(checked),
         precision=named,
-        device=device,
+        device=device_for(device),
         devices=devices,
     )
-    if show is not None and _is_first():
+    if show is not None and is_first_process():
         show(plan)
     from upstroke.apps.segment.learning import Learning
 
@@ -273,11 +271,25 @@ def precision_for(word: PrecisionWord, device: str) -> Precision:
     """
     if word != "auto":
         return NAMES[word]
-    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+    kind = device_for(device)
+    if kind.startswith("cuda"):
         has_it = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        has_it = device in ("auto", "cpu") and _processor_has_bf16()
+        has_it = kind == "cpu" and _processor_has_bf16()
     return "bf16-mixed" if has_it else "32-true"
+
+
+def device_for(word: str) -> str:
+    """What "auto" stands for on this machine; any other word itself.
+
+    >>> device_for("cpu")
+    'cpu'
+    """
+    if word != "auto":
+        return word
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _processor_has_bf16() -> bool:
@@ -287,10 +299,6 @@ def _processor_has_bf16() -> bool:
     except OSError:
         return False
     return re.search(r"\b(avx512_bf16|amx_bf16)\b", flags) is not None
-
-
-def _is_first() -> bool:
-    return all(os.environ.get(name, "0") in ("0", "") for name in RANKS)
 
 
 def _check(
@@ -308,7 +316,7 @@ def _check(
         raise OptionError(msg)
     if resume:
         read_config(folder)
-    elif not overwrite and _is_first() and (folder / "config.json").exists():
+    elif not overwrite and is_first_process() and (folder / "config.json").exists():
         msg = f"a new run needs a new folder; {folder} holds a run already; resume it, or choose another name"
         raise FileError(msg)
 
@@ -425,7 +433,7 @@ def _seconds(
     """Of a step, and of judging a case; of a copy, so that the run begins as if nothing had been timed."""
     from upstroke.apps.segment.learning import judged, losses_of, optimizer_of
 
-    kind = device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    kind = device_for(device)
     trial = copy.deepcopy(network).to(kind)
     optimizer = optimizer_of(trial, preset)
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
