@@ -7,10 +7,15 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from upstroke.axes import times
 from upstroke.cli import app
 from upstroke.errors import FileError
+from upstroke.nn import UNet
 from upstroke.plan import Conv, Resize, Transposed, plan_generator, plan_unet
 from upstroke.report.plan_text import plan_text
 
@@ -215,12 +220,84 @@ def test_json_is_the_record_of_the_library():
         (["--down-kernel", "3", "--down-padding", "1", "--up", "linear"], "pool k3 s2 p1", "linear ×2"),
         (["--stride", "3", "--up", "shuffle"], "pool k3 s3", "shuffle ×3"),
         (["--down", "conv", "--down-kernel", "5", "--up", "nearest"], "conv k5 s2 p2", "nearest ×2"),
+        (["--pool", "ceil"], "pool k2 s2 ceil", "transposed k2 s2"),
+        (["--pool", "floor"], "pool k2 s2", "transposed k2 s2"),
     ],
 )
 def test_down_and_up_are_what_was_asked_for(words, down, up):
     result = call("plan", "unet", "--size", "81", "--depth", "1", "--format", "json", *words)
     record = json.loads(result.stdout)
     assert (record["down"], record["up"]) == (down, up)
+
+
+def nets():
+    """Settings of `UNet`, the words that describe it, and a size that it takes, every axis its own."""
+    axes = st.sampled_from([2, 3])
+    return axes.flatmap(
+        lambda ndim: st.fixed_dictionaries(
+            {
+                "stride": st.tuples(*[st.integers(1, 3)] * ndim).filter(lambda stride: max(stride) > 1),
+                "kernel": st.tuples(*[st.sampled_from([1, 3, 5])] * ndim),
+                "depth": st.integers(1, 3),
+                "convs": st.integers(1, 2),
+                "way": st.sampled_from(["same pool", "same conv", "valid pool"]),
+                "more": st.tuples(*[st.integers(0, 11)] * ndim),
+            }
+        )
+    )
+
+
+def words_of(drawn):
+    conv, down = drawn["way"].split()
+    stride, kernel = drawn["stride"], drawn["kernel"]
+    words = ["--depth", drawn["depth"], "--conv", conv, "--convs-per-level", drawn["convs"]]
+    words += ["--stride", times(stride), "--kernel", times(kernel)]
+    if drawn["way"] == "same pool":
+        words += ["--pool", "ceil"]
+    if down == "conv":
+        # on samples: a kernel that sits on one on the way down, and on the way up as long as the gaps allow
+        up = [2 * s - 1 for s in stride]
+        words += ["--down", "conv", "--down-kernel", times([1 if s == 1 else 3 for s in stride])]
+        words += ["--up-kernel", times(up), "--up-padding", times([k // 2 for k in up])]
+        words += ["--up-output-padding", times([s - 1 for s in stride])]
+    return [str(word) for word in words]
+
+
+@given(drawn=nets())
+def test_a_plan_is_that_of_the_net_and_its_sizes_are_those_of_a_forward_pass(drawn):
+    conv, down = drawn["way"].split()
+    ndim = len(drawn["stride"])
+    net = UNet(
+        1,
+        2,
+        ndim=ndim,
+        widths=(1,) * (drawn["depth"] + 1),
+        strides=(drawn["stride"],) * drawn["depth"],
+        kernels=(drawn["kernel"],) * (drawn["depth"] + 1),
+        convs=drawn["convs"],
+        conv=conv,
+        down="max" if down == "pool" else "conv",
+        norm="none",
+    )
+    size = tuple(least + more for least, more in zip(net.least_size, drawn["more"], strict=True))
+    result = call("plan", "unet", "--size", times(size), *words_of(drawn), "--format", "json")
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert record == net.plan(size).as_json()
+    seen = {}
+    for name in ("encoder", "downs", "decoder"):
+        for level, part in enumerate(getattr(net, name)):
+            part.register_forward_hook(
+                lambda _, __, out, key=(name, level): seen.update({key: list(out.shape[2:])})
+            )
+    with torch.no_grad():
+        assert list(net(torch.zeros(1, 1, *size)).shape[2:]) == record["output"]["size"]
+    for level, planned in enumerate(record["levels"]):
+        assert planned["encoder"]["size"] == seen["encoder", level]
+        if level:
+            assert planned["entry"]["size"] == seen["downs", level - 1]
+        if level < drawn["depth"]:
+            assert planned["decoder"]["size"] == seen["decoder", level]
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
@@ -292,6 +369,10 @@ BAD = {
     "a kernel for nearest": (
         "unet --size 572 --up nearest --up-kernel 3",
         "--up-kernel belongs to --up transposed; got --up nearest; leave --up-kernel out",
+    ),
+    "a rounding for convolutions": (
+        "unet --size 572 --down conv --pool ceil",
+        "--pool belongs to --down pool; got --down conv; leave --pool out",
     ),
     "no size": ("unet", "missing option '--size'; see 'upstroke plan unet --help'"),
     "unknown verb": ("pyramid", "no such command 'pyramid'; see 'upstroke plan --help'"),

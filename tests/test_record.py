@@ -20,6 +20,7 @@ from upstroke.apps.segment.predict import Outlined, Predicted
 from upstroke.apps.segment.tiles import plan_tiles
 from upstroke.apps.segment.training import train as learn
 from upstroke.audit import Suppression, check, since
+from upstroke.plan import plan_generator, plan_unet
 from upstroke.rewrite.diff import diff
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "record.md"
@@ -58,7 +59,7 @@ def walk(value, heading, page, seen):
             continue
         parts = {
             "": [held],
-            "list of ": held,
+            "list of ": () if held is None else held,
             **dict.fromkeys(("by code, ", "by name, "), held.values() if "by" in link["how"] else ()),
         }
         for part in parts[link["how"]]:
@@ -200,6 +201,10 @@ def test_the_page_has_every_key_of_a_record_and_no_other(
     sizes = (Compared(size=(17, 18), output=(17, 18), difference=1e-6),)
     file = Exported(run=Path("run"), target=Path("x"), opset=18, bytes=9, least=(3, 3), compared=sizes)
     walk(file.as_json(), "segment-export", page, seen)
+    # sizes that need something, and samples that no tap reaches
+    walk(plan_unet((97, 131), 4, conv="same").as_json(), "plan-of-a-u-net", page, seen)
+    generator = plan_generator(4, 64, kernel=4, stride=2, padding=1)
+    walk(generator.as_json(), "plan-of-a-generator", page, seen)
     assert {(heading, key) for heading, rows in page.items() for key in rows} - seen == set()
 
 

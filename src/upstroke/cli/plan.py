@@ -91,6 +91,14 @@ def unet(
         str | None,
         typer.Option("--down-padding", metavar="P", help="Its padding (default: 0; half of K - 1 for conv)"),
     ] = None,
+    pool: Annotated[
+        Literal["floor", "ceil"] | None,
+        typer.Option(
+            "--pool",
+            help="Whether a pool drops what fills no window, as PyTorch's do (default: floor), or cuts its "
+            "last window short, as upstroke.nn.UNet's do with --conv same.",
+        ),
+    ] = None,
     up: Annotated[
         Literal["transposed", "nearest", "linear", "shuffle"],
         typer.Option("--up", help="What makes maps larger."),
@@ -117,6 +125,8 @@ def unet(
     """Lay out a U-Net: sizes, crops, what each level needs, how far joined grids are apart.
 
     upstroke plan unet --size 572 --depth 4 --conv valid
+
+    upstroke plan unet --size 97x131 --depth 4 --conv same --pool ceil
     """
     factor = per_axis(stride, option="--stride")
     if up != "transposed":
@@ -134,20 +144,26 @@ def unet(
         conv=conv,
         convs_per_level=whole(convs_per_level, option="--convs-per-level"),
         kernel=per_axis(kernel, option="--kernel"),
-        down=_down(down, down_kernel, down_padding, stride=factor),
+        down=_down(down, down_kernel, down_padding, pool, stride=factor),
         up=_up(up, up_kernel, up_padding, up_output_padding, stride=factor),
         exact=exact,
     )
     _show(plan, form=form, output=output, overwrite=overwrite, quiet=quiet, verbose=verbose)
 
 
-def _down(kind: str, kernel: str | None, padding: str | None, *, stride: Sizes) -> Conv | Pool:
+def _down(
+    kind: str, kernel: str | None, padding: str | None, pool: str | None, *, stride: Sizes
+) -> Conv | Pool:
     if kind == "pool":
         return Pool(
             kernel=per_axis_or(kernel, stride, option="--down-kernel"),
             stride=stride,
             padding=per_axis_or(padding, 0, option="--down-padding"),
+            ceil_mode=pool == "ceil",
         )
+    if pool is not None:
+        message = f"--pool belongs to --down pool; got --down {kind}; leave --pool out"
+        raise OptionError(message)
     window = per_axis_or(kernel, 3, option="--down-kernel")
     half = tuple((k - 1) // 2 for k in window) if isinstance(window, tuple) else (window - 1) // 2
     return Conv(kernel=window, stride=stride, padding=per_axis_or(padding, half, option="--down-padding"))

@@ -136,8 +136,8 @@ class Transposed:
     @property
     def name(self) -> str:
         """The layer in a few letters."""
-        added = "" if self.output_padding == 0 else f" output_padding {_written(self.output_padding)}"
-        return f"transposed {_window_name(self)}{added}"
+        added = _written(self.output_padding)
+        return f"transposed {_window_name(self)}{'' if added == '0' else f' output_padding {added}'}"
 
     def size(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """Give the size of the output."""
@@ -490,9 +490,13 @@ def check_most(value: int | tuple[int, ...], most: int, *, name: str) -> None:
 
 def _window_name(layer: Conv | Pool | Transposed) -> str:
     letters = [("s", _stride(layer), 1), ("p", layer.padding, 0), ("d", layer.dilation, 1)]
-    shown = [f"{letter}{_written(value)}" for letter, value, usual in letters if value != usual]
+    shown = [
+        f"{letter}{_written(value)}" for letter, value, usual in letters if _written(value) != f"{usual}"
+    ]
     return " ".join([f"k{_written(layer.kernel)}", *shown])
 
 
 def _written(value: int | Fraction | tuple[int | Fraction, ...]) -> str:
-    return times(value if isinstance(value, tuple) else (value,))
+    """A number, or one for each axis where they are not all the same."""
+    values = value if isinstance(value, tuple) else (value,)
+    return times(values[:1] if len(set(values)) == 1 else values)
