@@ -100,7 +100,7 @@ def test_many_files_are_counted_and_listed_where_asked():
     text = segment_predicted_text(many)
     assert text.count(".png") == 8
     assert "and 3 more; -v lists them" in text
-    assert "and 2 more that could not be predicted" in text
+    assert "and 2 more that could not be predicted; -v lists them" in text
     text = segment_predicted_text(many, verbose=True)
     assert text.count(".png") == 11
     assert text.count("is empty") == 10

@@ -318,6 +318,19 @@ def test_colours_and_complex_numbers_in_nifti_are_refused_by_name(tmp_path):
         refused(path, f"{path} must hold one real number per voxel and channel; it holds {what}; convert it")
 
 
+def test_an_affine_that_is_no_number_is_refused(tmp_path):
+    path = nifti(tmp_path / "x.nii", np.zeros((2, 3, 4), np.uint8))
+    raw = bytearray(path.read_bytes())
+    # srow_y of the header; sform_code says that it holds
+    raw[296:300] = np.array(np.nan, "<f4").tobytes()
+    path.write_bytes(bytes(raw))
+    assert nibabel.load(path).header["sform_code"] > 0
+    refused(
+        path,
+        f"{path} must say where its voxels lie; its affine holds NaN or infinity; mend its header",
+    )
+
+
 def test_what_is_no_mask_is_refused(tmp_path):
     path = picture(tmp_path / "x.jpg", RAMP)
     message = (

@@ -44,7 +44,8 @@ def read_nifti(path: Path) -> Volume:
     where the fourth has length 1) holds the channels.
 
     Raises:
-        FileError: it is not a whole NIfTI file, or holds colours, complex numbers or two axes of channels.
+        FileError: it is not a whole NIfTI file, or holds colours, complex numbers or two axes of channels, or
+            its affine holds NaN.
         MissingExtraError: nibabel is not installed.
     """
     nibabel = _nibabel()
@@ -69,13 +70,17 @@ def read_nifti(path: Path) -> Volume:
         data = header.data_from_fileobj(io.BytesIO(raw))
     values, space = _channels_first(path, data)
     ndim = values.ndim - 1
+    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+    if not np.isfinite(affine).all():
+        msg = f"{path} must say where its voxels lie; its affine holds NaN or infinity; mend its header"
+        raise FileError(msg)
     spacing, notes = _spacing(header, ndim)
     return Volume(
         path=path,
         values=values,
         spacing=spacing,
         unit=_unit(header),
-        affine=np.asarray(header.get_best_affine(), dtype=np.float64),
+        affine=affine,
         kind="nifti",
         header=NiftiHeader(header=header, space=space),
         notes=notes,

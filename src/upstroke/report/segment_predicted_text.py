@@ -58,7 +58,8 @@ def _write(console: Console, record: Json, *, verbose: bool, quiet: bool) -> Non
     for each in shown:
         say(console, "  ", Text.assemble(("not predicted: ", "bold red"), visible(each["reason"])), hang=4)
     if len(failed) > len(shown):
-        say(console, "  ", Text(f"and {len(failed) - len(shown)} more that could not be predicted"), hang=4)
+        more = f"and {len(failed) - len(shown)} more that could not be predicted; -v lists them"
+        say(console, "  ", Text(more), hang=4)
 
 
 def _line(each: Json) -> str:

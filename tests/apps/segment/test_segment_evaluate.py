@@ -227,6 +227,13 @@ def test_labels_that_lie_elsewhere_than_their_image_are_refused(folders):
     refused(made, data, FileError, f"{path} must lie where its image {data / 'images' / 'c.nii.gz'} does; their affines put corners more than 0.05 voxels apart; resample the mask to its image")  # fmt: skip
 
 
+def test_labels_of_one_value_alone_are_named(folders):
+    made, data = folders
+    for name in "abcd":
+        save(data / "labels" / f"{name}.nii.gz", labels(0) * 0)
+    refused(made, data, FileError, "predictions cannot be judged by the labels of a, b, c and more: masks must hold two classes or more; they hold only the value 0; outline something in them")  # fmt: skip
+
+
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_a_network_of_other_axes_is_named_before_labels_that_it_does_not_know(
     folders, tmp_path, monkeypatch, ndim

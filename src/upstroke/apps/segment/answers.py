@@ -14,7 +14,7 @@ from upstroke.apps.segment.classes import Classes, inferred_classes
 from upstroke.apps.segment.layouts import find_predictions
 from upstroke.apps.segment.prepare import check_fits
 from upstroke.axes import times
-from upstroke.errors import FileError, ShapeError
+from upstroke.errors import FileError, OptionError, ShapeError, listed
 from upstroke.files.volumes import Volume, read_labels
 
 __all__ = ["Answers", "Kind", "Predictions", "TrainedOn", "opened"]
@@ -218,10 +218,20 @@ def _predictions(folder: Path, cases: Sequence[Case]) -> Predictions:
 
 
 def _classes(cases: Sequence[Case]) -> Classes:
-    """Classes of all values that the labels hold."""
+    """Classes of all values that the labels hold.
+
+    Raises:
+        FileError: they hold one value alone, or so many that they are no masks.
+    """
     values: set[int] = set()
     names: dict[int, str] = {}
     for case in cases:
         values.update(np.unique(case.read_labels().values).tolist())
         names.update(case.names)
-    return inferred_classes(values, names)
+    try:
+        return inferred_classes(values, names)
+    except OptionError as error:
+        msg = (
+            f"predictions cannot be judged by the labels of {listed([case.name for case in cases])}: {error}"
+        )
+        raise FileError(msg) from error
