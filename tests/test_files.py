@@ -88,6 +88,7 @@ FAILURES = {
     errno.ENOSPC: "free some space or choose another disk",
     errno.EACCES: "choose a folder you may write to",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EFBIG: "choose a disk, or a limit of the shell (ulimit -f), that allows such files",
     errno.EIO: "choose another place",
 }
 

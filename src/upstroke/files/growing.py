@@ -18,7 +18,6 @@ __all__ = ["Growing", "growing", "refuse_target"]
 
 # Bytes that fit on any disk that is not full.
 SMALL_FILE = 2**16
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # HDF5 and others say the system's number inside their own words.
 NUMBER_OF_ERROR = re.compile(r"errno = (\d+)|\[Errno (\d+)\]")
 
@@ -226,6 +225,5 @@ def _said(target: Path, folder: Path | None = None) -> Iterator[None]:
     except OSError as error:
         number = error.errno or _quoted(str(error)) or _tried(folder)
         reason = os.strerror(number) if number else " ".join(str(error).split()) or type(error).__name__
-        usual = REMEDIES[errno.ENOSPC] if number in FULL else "choose another place"
-        msg = f"cannot write {target}: {reason}; {REMEDIES.get(number or 0, usual)}"
+        msg = f"cannot write {target}: {reason}; {REMEDIES.get(number or 0, 'choose another place')}"
         raise FileError(msg) from error

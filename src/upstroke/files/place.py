@@ -18,6 +18,7 @@ REMEDIES = {
     errno.EROFS: "choose a folder you may write to",
     errno.ENOSPC: "free some space or choose another disk",
     errno.EDQUOT: "free some space or choose another disk",
+    errno.EFBIG: "choose a disk, or a limit of the shell (ulimit -f), that allows such files",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 

@@ -324,7 +324,10 @@ def test_a_file_that_cannot_grow_is_one_sentence(tmp_path, name, size, packing):
     made = fields()
     made.t.encoding |= packing
     path = source(tmp_path, made=made)
-    message = f"cannot write {tmp_path / name}: File too large; free some space or choose another disk"
+    message = (
+        f"cannot write {tmp_path / name}: File too large; choose a disk, or a limit of the shell (ulimit -f), "
+        "that allows such files"
+    )
     with files_of_at_most(size), pytest.raises(FileError, match=f"^{re.escape(message)}$"):
         run(path, tmp_path / name, factor=(24, 27))
     assert left(tmp_path) == ["in.nc"]

@@ -2,6 +2,10 @@
 
 import os
 import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -243,7 +247,7 @@ def test_a_disk_that_is_full_ends_the_run_with_whole_files_alone(images, tmp_pat
     monkeypatch.setattr(os, "fsync", full)
     message = (
         f"cannot write {tmp_path / 'masks/b.v2.png'}: No space left on device; free some space or choose another "
-        "disk; 1 masks were written before it, which --skip-existing keeps"
+        "disk; 1 mask was written before it, which --skip-existing keeps"
     )
     with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
         predict(tmp_path, images, tmp_path / "masks")
@@ -267,6 +271,23 @@ def test_an_interrupt_leaves_whole_files_alone(images, tmp_path, thresholds, mon
         predict(tmp_path, images, tmp_path / "masks")
     assert [path.name for path in (tmp_path / "masks").rglob("*")] == ["a.png"]
     assert (np.asarray(Image.open(tmp_path / "masks/a.png")) == expected(images / "a.png")).all()
+
+
+def test_a_kill_leaves_whole_masks_alone_and_the_next_call_goes_on(images, tmp_path):
+    script, masks = Path(__file__).with_name("killed_predict.py"), tmp_path / "masks"
+    killed = subprocess.run([sys.executable, script, tmp_path, images, masks, "1"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    whole = [path for path in masks.rglob("*") if path.suffix == ".png"]
+    assert [path.name for path in whole] == ["a.png"]
+    assert (np.asarray(Image.open(whole[0])) == expected(images / "a.png")).all()
+    # what was being written is hidden, and no mask by its name
+    (left,) = (path for path in masks.rglob("*") if path.is_file() and path not in whole)
+    assert left.name.startswith(".upstroke-")
+    before = whole[0].stat().st_ino
+    subprocess.run([sys.executable, script, tmp_path, images, masks, "-1"], check=True)
+    assert whole[0].stat().st_ino == before
+    for mask, image in (("b.v2.png", "b.v2.jpg"), ("below/c.png", "below/c.png")):
+        assert (np.asarray(Image.open(masks / mask)) == expected(images / image)).all()
 
 
 def test_a_model_that_is_not_there_is_said_before_the_images_are(tmp_path, thresholds):

@@ -294,9 +294,8 @@ def _written(wanted: _Wanted, made: _Made, recipe: Recipe, *, overwrite: bool, b
         said = (
             str(error) if isinstance(error, FileError) else f"cannot write {wanted.target}: {error.strerror}"
         )
-        msg = (
-            f"{said}; {before} masks were written before it, which --skip-existing keeps" if before else said
-        )
+        count = "1 mask was" if before == 1 else f"{before} masks were"
+        msg = f"{said}; {count} written before it, which --skip-existing keeps" if before else said
         raise FileError(msg) from error
     return Outlined(
         source=wanted.case.images[0],
