@@ -204,7 +204,7 @@ def test_what_cannot_be_judged_is_refused_in_a_sentence(folders, tmp_path):
     save(path, values, affine=AFFINE + np.eye(4)[:, [3, 0, 1, 2]])
     refused(made, data, FileError, f"{path}: a prediction must lie where its image does, to 0.05 of a voxel; its affine is another; predict again, or give it the image's affine")  # fmt: skip
     save(path, values * 2)
-    refused(made, data, FileError, f"{path}: predictions must hold the values of the labels, 0, 1, 5; got 2; write class numbers as the labels have them")  # fmt: skip
+    refused(made, data, FileError, f"{path}: predictions must hold the values of the labels, 0, 1, 5; got 2; write class numbers as the labels have them, or name the class in dataset.json")  # fmt: skip
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(UpstrokeError, match=re.escape(str(path))):
         evaluate(made, data)
@@ -232,6 +232,18 @@ def test_labels_of_one_value_alone_are_named(folders):
     for name in "abcd":
         save(data / "labels" / f"{name}.nii.gz", labels(0) * 0)
     refused(made, data, FileError, "predictions cannot be judged by the labels of a, b, c and more: masks must hold two classes or more; they hold only the value 0; outline something in them")  # fmt: skip
+
+
+def test_a_class_that_no_label_has_is_judged_where_it_has_a_name(folders):
+    made, data = folders
+    invented = labels(0)
+    invented[0, 0, 0] = 7
+    save(made / "a.nii.gz", invented)
+    refused(made, data, FileError, f"{made / 'a.nii.gz'}: predictions must hold the values of the labels, 0, 1, 5; got 7; write class numbers as the labels have them, or name the class in dataset.json")  # fmt: skip
+    (data / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "seven": 7}}))
+    record = evaluate(made, data).as_json()
+    (seven,) = (each for each in record["classes"] if each["name"] == "seven")
+    assert seven["cases"] == {"both": 0, "missed": 0, "invented": 1, "absent": 3}
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -145,7 +145,7 @@ class Predictions:
             known = ", ".join(map(str, self.classes.values))
             msg = (
                 f"{path}: predictions must hold the values of the labels, {known}; got {int(unknown[0])}; "
-                "write class numbers as the labels have them"
+                "write class numbers as the labels have them, or name the class in dataset.json"
             )
             raise FileError(msg)
         return self.classes.numbers(found)
