@@ -160,3 +160,12 @@ def test_numbers_that_mean_nothing_are_refused():
     message = "a size, its spacing and the wanted one have a number for each axis; got (4, 5), (1.0, 1.0) and (1.0,)"
     with pytest.raises(ShapeError, match=f"^{re.escape(message)}$"):
         size_at((4, 5), (1.0, 1.0), (1.0,))
+
+
+def test_values_keep_their_bits_inside_of_a_training_in_16_bits():
+    values = drawn(2, 5, 6, 7).astype(numpy.float32)
+    alone = resampled(values, size=(4, 9, 7), order=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = resampled(values, size=(4, 9, 7), order=1)
+    assert inside.dtype == numpy.float32
+    numpy.testing.assert_array_equal(inside, alone)

@@ -80,7 +80,9 @@ def along(
     >>> along(torch.tensor([[1.0, 2.0, 4.0]]), 1, torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]))
     tensor([[1.5000, 4.0000]])
     """
-    summed: Tensor = torch.tensordot(x, weights, dims=([axis], [1])).movedim(-1, axis)
+    # a training in 16 bits judges whole images inside its autocast, which is for the network alone
+    with torch.autocast(x.device.type, enabled=False):
+        summed: Tensor = torch.tensordot(x, weights, dims=([axis], [1])).movedim(-1, axis)
     return summed
 
 
