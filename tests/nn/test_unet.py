@@ -153,7 +153,15 @@ def test_deep_logits_sit_on_the_grids_that_are_said():
 @pytest.mark.parametrize("join", ["concat", "add"])
 def test_settings_make_the_same_net(norm, join):
     made = tiny(
-        ndim=3, norm=norm, join=join, residual=True, dropout=0.2, deep=1, activation="silu", **ANISOTROPIC
+        ndim=3,
+        norm=norm,
+        join=join,
+        residual=True,
+        dropout=0.2,
+        bottom_dropout=0.3,
+        deep=1,
+        activation="silu",
+        **ANISOTROPIC,
     )
     again = UNet(**made.settings)
     again.load_state_dict(made.state_dict())
@@ -164,6 +172,41 @@ def test_settings_make_the_same_net(norm, join):
     first = UNet(**made.settings).state_dict()
     torch.manual_seed(7)
     assert all(torch.equal(value, first[name]) for name, value in UNet(**made.settings).state_dict().items())
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_samples_are_dropped_one_by_one_at_the_end_of_the_way_down(residual):
+    settings = {"widths": (2, 3, 4, 5), "norm": "none", "activation": "silu", "residual": residual}
+    net, without = tiny(**settings, bottom_dropout=0.25), tiny(**settings)
+    without.load_state_dict(net.state_dict())
+    assert net.joins == without.joins
+    x = torch.randn(2, 1, 256, 208)
+    seen = {}
+    for level, block in enumerate(net.encoder):
+        block.register_forward_hook(lambda _, given, made, level=level: seen.update({level: (*given, made)}))
+    net.train()(x)
+    for level, block in enumerate(without.encoder):
+        given, made = seen[level]
+        kept = made != 0
+        whole = block(given)
+        torch.testing.assert_close(made, torch.where(kept, whole / (0.75 if level >= 2 else 1), 0.0))
+        # of thousands of samples at least, to five times the spread of their share
+        gone = 1 - kept.double().mean()
+        assert abs(float(gone) - (0.25 if level >= 2 else 0)) < 5 * (0.25 * 0.75 / kept.numel()) ** 0.5
+        # each by itself, in every channel
+        assert bool(((~kept).flatten(2).any(2) & kept.flatten(2).any(2)).all()) == (level >= 2)
+    assert torch.equal(net.eval()(x), without.eval()(x))
+
+
+def test_the_way_up_and_the_joins_have_the_same_samples_dropped():
+    net = tiny(widths=(2, 3, 4), norm="none", bottom_dropout=0.5).train()
+    seen = {}
+    net.encoder[1].register_forward_hook(lambda _, given, made: seen.update(made=made))
+    net.downs[1].register_forward_pre_hook(lambda _, given: seen.update(down=given[0]))
+    net.decoder[1].register_forward_pre_hook(lambda _, given: seen.update(join=given[0][:, :3]))
+    net(torch.randn(1, 1, 40, 36))
+    assert torch.equal(seen["down"], seen["made"])
+    assert torch.equal(seen["join"], seen["made"])
 
 
 def test_instance_norm_is_pytorchs_and_takes_one_sample():
@@ -258,6 +301,7 @@ def test_it_exports_with_sizes_that_change(settings):
         ({"ndim": 1}, "a U-Net is defined here for 2 or 3 axes; got ndim=1"),
         ({"widths": (4,)}, "widths must have two levels or more; got 1"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1; got 1.0"),
+        ({"bottom_dropout": -0.5}, "bottom_dropout must be at least 0 and below 1; got -0.5"),
         ({"convs": 0}, "convs must be at least 1; got 0"),
         (
             {"deep": 4},

@@ -78,6 +78,9 @@ class UNet(nn.Module):
         up_kernel: its kernel on axes that are upsampled; by default the shortest that is registered.
         join: whether the two maps are put side by side or added.
         dropout: share of the channels dropped behind each convolution in training.
+        bottom_dropout: share of the samples dropped in training, each by itself, of what the convolutions
+            of the two coarsest levels on the way down make, for the way up as for the joins: Ronneberger and
+            others have 0.5.
         deep: levels below the full resolution that give logits too, in `forward_deep`.
 
     Raises:
@@ -111,6 +114,7 @@ class UNet(nn.Module):
         up_kernel: int | None = None,
         join: Literal["concat", "add"] = "concat",
         dropout: float = 0.0,
+        bottom_dropout: float = 0.0,
         deep: int = 0,
     ) -> None:
         super().__init__()
@@ -125,14 +129,15 @@ class UNet(nn.Module):
             up=(up, Method),
             join=(join, Literal["concat", "add"]),
         )
-        self._check_numbers(convs=convs, up_kernel=up_kernel, dropout=dropout, deep=deep)
+        self._check_numbers(convs=convs, up_kernel=up_kernel, deep=deep)
+        self._check_shares(dropout=dropout, bottom_dropout=bottom_dropout)
         self.strides = _per_level(strides, self.depth, ndim, name="strides")
         self.kernels = _per_level(kernels, self.depth + 1, ndim, name="kernels")
         self.pads = conv == "same"
         self._check_kernels(convs=convs, residual=residual)
         self.convs, self.conv, self.norm, self.activation = convs, conv, norm, activation
         self.residual, self.down, self.up, self.up_kernel = residual, down, up, up_kernel
-        self.join, self.dropout, self.deep = join, dropout, deep
+        self.join, self.dropout, self.bottom_dropout, self.deep = join, dropout, bottom_dropout, deep
         self._make()
         self.joins, self.output_grids = self._registered()
         # of a map that is long enough on every axis
@@ -143,7 +148,11 @@ class UNet(nn.Module):
         centre: Centre = "sample" if self.down == "conv" else "cell"
         widths = self.widths
         self.encoder = nn.ModuleList(
-            self._block(widths[level - 1] if level else self.in_channels, level)
+            self._block(
+                widths[level - 1] if level else self.in_channels,
+                level,
+                end_dropout=self.bottom_dropout if level >= self.depth - 1 else 0.0,
+            )
             for level in range(self.depth + 1)
         )
         self.downs = nn.ModuleList(
@@ -173,7 +182,7 @@ class UNet(nn.Module):
         blocks = (*self.encoder.modules(), *self.decoder.modules())
         initialise([layer for layer in blocks if isinstance(layer, Conv)], slope=slope)
 
-    def _block(self, in_channels: int, level: int) -> Block:
+    def _block(self, in_channels: int, level: int, *, end_dropout: float = 0.0) -> Block:
         return Block(
             in_channels,
             self.widths[level],
@@ -184,6 +193,7 @@ class UNet(nn.Module):
             activation=self.activation,
             residual=self.residual,
             dropout=self.dropout,
+            end_dropout=end_dropout,
         )
 
     def forward(self, x: Float[Tensor, "b c_in *space"]) -> Float[Tensor, "b classes *out"]:
@@ -248,6 +258,7 @@ class UNet(nn.Module):
             "up_kernel": self.up_kernel,
             "join": self.join,
             "dropout": self.dropout,
+            "bottom_dropout": self.bottom_dropout,
             "deep": self.deep,
         }
 
@@ -351,7 +362,7 @@ class UNet(nn.Module):
             )
             raise ShapeError(msg)
 
-    def _check_numbers(self, *, convs: int, up_kernel: int | None, dropout: float, deep: int) -> None:
+    def _check_numbers(self, *, convs: int, up_kernel: int | None, deep: int) -> None:
         if self.ndim not in (2, 3):
             msg = f"a U-Net is defined here for 2 or 3 axes; got ndim={self.ndim}"
             raise OptionError(msg)
@@ -364,15 +375,18 @@ class UNet(nn.Module):
             if number < 1:
                 msg = f"{name} must be at least 1; got {number}"
                 raise OptionError(msg)
-        if not 0 <= dropout < 1:
-            msg = f"dropout must be at least 0 and below 1; got {dropout}"
-            raise OptionError(msg)
         if not 0 <= deep < self.depth:
             msg = (
                 f"deep must be between 0 and {self.depth - 1}, the levels between the full resolution and "
                 f"the bottom; got {deep}"
             )
             raise OptionError(msg)
+
+    def _check_shares(self, **shares: float) -> None:
+        for name, share in shares.items():
+            if not 0 <= share < 1:
+                msg = f"{name} must be at least 0 and below 1; got {share}"
+                raise OptionError(msg)
 
     def _check_kernels(self, *, convs: int, residual: bool) -> None:
         every = [k for kernel in self.kernels for k in kernel]

@@ -90,6 +90,7 @@ class Block(nn.Module):
         residual: whether the input, by a convolution of one tap where the channels differ, is added before
             the last nonlinearity.
         dropout: the share of channels dropped in training.
+        end_dropout: the share of the samples of what goes out that is dropped in training, each by itself.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Block(nn.Module):
         activation: Activation,
         residual: bool,
         dropout: float,
+        end_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         ndim = len(kernel)
@@ -136,6 +138,7 @@ class Block(nn.Module):
             )
             last = [activation_layer(activation)] + ([_DROPOUT[ndim](dropout)] if dropout else [])
             self.last = nn.Sequential(*last)
+        self.end = nn.Dropout(end_dropout) if end_dropout else nn.Identity()
 
     @property
     def convs(self) -> tuple[Conv, ...]:
@@ -146,13 +149,17 @@ class Block(nn.Module):
     def forward(self, x: Float[Tensor, "b c_in *space"]) -> Float[Tensor, "b c_out *kept"]:
         """Convolve a batch of maps."""
         y: Tensor = self.units(x)
-        if not self.residual:
-            return y
+        if self.residual:
+            y = self.last(y + self.shortcut(self._cut(x)))
+        z: Tensor = self.end(y)
+        return z
+
+    def _cut(self, x: Tensor) -> Tensor:
+        """The middle of the input, as large as what the convolutions make."""
         for axis, (left, right) in enumerate(self.cut):
             if left or right:
                 x = x.narrow(2 + axis, left, x.shape[2 + axis] - left - right)
-        z: Tensor = self.last(y + self.shortcut(x))
-        return z
+        return x
 
 
 def check_words(**given: tuple[str, object]) -> None:

@@ -92,8 +92,9 @@ PRESETS = {
             steps=20_000,
         ),
         Preset(
-            # Ronneberger et al., 2015: batch 1, momentum 0.99, cross-entropy. The paper states no learning
-            # rate, and its dropout stands in few places; its weights for gaps need cells that are told apart.
+            # Ronneberger et al., 2015: batch 1, momentum 0.99, cross-entropy, dropout at the end of the way
+            # down, of half the samples as in the network that they gave away. The paper states no learning
+            # rate, and its weights for gaps need cells that are told apart.
             name="original",
             words="the U-Net of 2015: unpadded convolutions, centred crops, no norm",
             widths=(64, 128, 256, 512, 1024),
@@ -104,6 +105,7 @@ PRESETS = {
                 "down": "max",
                 "up": "transposed",
                 "up_kernel": 2,
+                "bottom_dropout": 0.5,
             },
             deep=0,
             optimizer="sgd",
