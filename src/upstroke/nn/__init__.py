@@ -1,5 +1,6 @@
 """Trainable upsampling layers in 1, 2 and 3 axes that know their operator and their grid."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from upstroke.nn.conserve import Conserve, ConservingInterpolation
@@ -12,11 +13,15 @@ from upstroke.nn.transposed import TransposedConv
 from upstroke.nn.upsampler import Upsampler
 
 if TYPE_CHECKING:
+    from upstroke.nn.discriminator import Discriminator
+    from upstroke.nn.generator import Generator
     from upstroke.nn.unet import UNet
 
 __all__ = [
     "Conserve",
     "ConservingInterpolation",
+    "Discriminator",
+    "Generator",
     "ResizeConv",
     "SeparableTransposedConv",
     "SubpixelConv",
@@ -30,15 +35,17 @@ __all__ = [
 ]
 
 
+_LATE = {"Discriminator": "discriminator", "Generator": "generator", "UNet": "unet"}
+
+
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - as Python asks for it
-    """Load the U-Net, and the planner it asks, when it is first asked for: layers cost no more to import."""
-    if name != "UNet":
+    """Load whole networks, and the planner, when they are first asked for: layers cost no more to import."""
+    if name not in _LATE:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    from upstroke.nn.unet import UNet
-
-    globals()[name] = UNet
-    return UNet
+    found = getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
