@@ -1,8 +1,6 @@
 """Grow pictures from latent vectors, doubling the size step by step by any upsampling layer."""
 
-import copy
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -11,11 +9,11 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from upstroke import plan
 from upstroke.errors import OptionError, ShapeError
 from upstroke.grid import Grid, drift
+from upstroke.layers.convolution import Conv
 from upstroke.nn._ladder import BASE, STD, check_numbers, start_norm, widths_of
 from upstroke.nn.constrain import constrain, project_
 from upstroke.nn.generator_trace import Measured, Trace, measured, traced
@@ -251,15 +249,22 @@ class Generator(nn.Module):
 
         What an export wants, and drawing of many pictures: held weights are projected whenever they are read.
         """
-        net = copy.deepcopy(self)
-        for module in list(net.modules()):
-            if parametrize.is_parametrized(module):
-                lists = module.parametrizations
-                assert isinstance(lists, nn.ModuleDict)
-                for name in list(lists):
-                    parametrize.remove_parametrizations(module, name)
-        net.balanced = False
-        return net
+        # No deep copy: it has the classes of this one, which lose their properties with a parametrization.
+        with torch.random.fork_rng(devices=[]):
+            net = Generator(**{**self.settings, "balanced": False})
+        held = {name: getattr(module, name.rpartition(".")[2]) for module, name in self._held()}
+        state = {name: value for name, value in self.state_dict().items() if ".parametrizations." not in name}
+        net.to(self.sketch.weight).load_state_dict({**state, **held})
+        return net.train(self.training)
+
+    def _held(self) -> list[tuple[nn.Module, str]]:
+        """The modules that something is held of, and the names it has in a state that holds nothing."""
+        return [
+            (module, f"{name}.{tensor}")
+            for name, module in self.named_modules()
+            if isinstance(lists := getattr(module, "parametrizations", None), nn.ModuleDict)
+            for tensor in lists
+        ]
 
     def extra_repr(self) -> str:
         """The settings, as PyTorch's layers print theirs, and where the picture sits."""
@@ -308,7 +313,10 @@ def _check_kernel(kernel: int, method: Method) -> None:
         if kernel < 2:
             msg = f"kernel of method={method!r} must be at least 2, to reach every sample; got {kernel}"
             raise OptionError(msg)
-    elif kernel < 1 or kernel % 2 == 0:
+    elif kernel < 1:
+        msg = f"kernel of method={method!r} must be odd and at least 1; got {kernel}"
+        raise OptionError(msg)
+    elif kernel % 2 == 0:
         msg = (
             f"kernel of method={method!r} must be odd, or maps move by half a sample at every step; "
             f"got {kernel}"
@@ -328,25 +336,19 @@ def _half_pixels(steps: int) -> Grid:
     return Grid.of_input(2).resize(2**steps)
 
 
-def _draw(layer: "Layer | Sketch", std: float | None, *, icnr: bool) -> None:
+def _draw(layer: Layer | Sketch, std: float | None, *, icnr: bool) -> None:
     """Fill weights with numbers of this deviation, or of the one with which ReLU keeps variances."""
-    if isinstance(layer, SeparableTransposedConv):
-        # kernel * strength has the deviation of both together
-        taps = _taps(layer.depthwise)
-        of_one = 1 / math.sqrt(taps)
-        strength = next(part for part in layer if isinstance(part, nn.Conv2d))
-        nn.init.normal_(layer.depthwise.weight, 0.0, of_one)
-        fitting = math.sqrt(2 / strength.in_channels)
-        nn.init.normal_(strength.weight, 0.0, fitting if std is None else std / of_one)
-    elif isinstance(layer, Sketch):
-        fitting = math.sqrt(2 / len(layer.weight))
-        nn.init.normal_(layer.weight, 0.0, fitting if std is None else std)
+    if isinstance(layer, Sketch):
+        _fill(layer.weight, std, fan=float(len(layer.weight)))
+    elif isinstance(layer, SeparableTransposedConv):
+        # the products of both have the deviation: the one keeps variances, the other has the rest
+        root = math.sqrt(_taps(layer.depthwise))
+        nn.init.normal_(layer.depthwise.weight, 0.0, 1 / root)
+        mixes = next(part for part in layer if isinstance(part, nn.Conv2d))
+        _fill(mixes.weight, None if std is None else std * root, fan=float(mixes.in_channels))
     else:
         own = layer if isinstance(layer, TransposedConv) else layer.conv
-        fitting = math.sqrt(2 / (own.in_channels * _taps(own)))
-        fill: Callable[[Tensor], Tensor] = partial(
-            nn.init.normal_, mean=0.0, std=fitting if std is None else std
-        )
+        fill = partial(_fill, std=std, fan=own.in_channels * _taps(own))
         if icnr and isinstance(layer, SubpixelConv):
             icnr_(layer, init=fill)
         else:
@@ -356,8 +358,12 @@ def _draw(layer: "Layer | Sketch", std: float | None, *, icnr: bool) -> None:
             nn.init.zeros_(parameter)
 
 
-def _taps(layer: "TransposedConv | nn.Module") -> float:
+def _fill(weight: Tensor, std: float | None, *, fan: float) -> None:
+    """Draw with this deviation; or, of so many numbers that are added up, as He and others, 2015."""
+    nn.init.normal_(weight, 0.0, math.sqrt(2 / fan) if std is None else std)
+
+
+def _taps(layer: TransposedConv | Conv) -> float:
     """Taps per sample, on average over phases."""
-    assert isinstance(layer, TransposedConv | nn.Conv2d)
-    kernel = math.prod(layer.kernel_size)
+    kernel = float(math.prod(layer.kernel_size))
     return kernel / math.prod(layer.stride) if isinstance(layer, TransposedConv) else kernel
