@@ -49,15 +49,21 @@ def test_import_loads_nothing_heavy():
     assert not HEAVY & set(loaded), f"import upstroke loads {sorted(HEAVY & set(loaded))}"
 
 
-def test_fixing_and_the_u_net_are_loaded_when_they_are_asked_for():
+def test_fixing_and_whole_networks_are_loaded_when_they_are_asked_for():
     program = (
         "import sys, upstroke\n"
         "assert 'fix' in dir(upstroke) and 'upstroke.rewrite' not in sys.modules\n"
-        "assert 'UNet' in dir(upstroke.nn) and 'upstroke.plan' not in sys.modules\n"
+        "assert {'UNet', 'Generator', 'Discriminator'} <= set(dir(upstroke.nn))\n"
+        "assert 'upstroke.plan' not in sys.modules\n"
+        "print(upstroke.nn.Discriminator.__module__, 'upstroke.nn.generator' in sys.modules)\n"
+        "print(upstroke.nn.Generator.__module__, upstroke.nn.Generator is upstroke.nn.Generator)\n"
         "print(upstroke.nn.UNet.__module__, upstroke.nn.UNet is upstroke.nn.UNet)\n"
         "print(upstroke.fix.__module__, upstroke.fix is upstroke.fix)"
     )
-    assert python("-c", program).stdout == "upstroke.nn.unet True\nupstroke.rewrite.fix True\n"
+    assert python("-c", program).stdout == (
+        "upstroke.nn.discriminator False\nupstroke.nn.generator True\n"
+        "upstroke.nn.unet True\nupstroke.rewrite.fix True\n"
+    )
     with pytest.raises(AttributeError, match=r"^module 'upstroke' has no attribute 'fixed'$"):
         _ = upstroke.fixed
     with pytest.raises(AttributeError, match=r"^module 'upstroke\.nn' has no attribute 'UNets'$"):

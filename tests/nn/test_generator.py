@@ -257,7 +257,9 @@ def test_without_norms_maps_keep_their_size_and_layers_have_biases(method):
 @EVERY_METHOD
 def test_released_weights_are_plain_and_make_the_same_pictures(method):
     net = stirred(tiny(method=method, balanced=True, width=5))
+    state = torch.get_rng_state()
     plain = net.released()
+    assert torch.equal(state, torch.get_rng_state())
     z = latents(net)
     assert torch.equal(plain(z), net(z))
     assert list(plain.state_dict()) == list(tiny(method=method).state_dict())
@@ -340,7 +342,8 @@ LAYERS = {
     "one tap of a resize": lambda: Upsampler(2, 3, method="linear", scale=(3, 2), kernel_size=(1, 3)),
     "no padding": lambda: Upsampler(2, 3, method="cubic", padding=0),
     "grown": lambda: Upsampler(2, 3, method="transposed", kernel_size=(5, 4), padding=(0, 1)),
-    "replicated": lambda: ResizeConv(2, 3, (5, 3), padding_mode="replicate"),
+    "replicated far out": lambda: ResizeConv(2, 3, (5, 3), padding=(4, 3), padding_mode="replicate"),
+    "zeros far out": lambda: ResizeConv(2, 3, (3, 5), padding=(4, 3), mode="linear"),
     "circular": lambda: SubpixelConv(2, 3, (3, 5), padding_mode="circular"),
     "dilated": lambda: upstroke.nn.TransposedConv(2, 3, (3, 4), dilation=(3, 1)),
     "a phase without taps": lambda: upstroke.nn.TransposedConv(2, 3, (1, 2), stride=(2, 3)),
