@@ -22,6 +22,7 @@ from upstroke.nn import Generator, ResizeConv, SeparableTransposedConv, Subpixel
 from upstroke.nn.generator_trace import measured, traced
 from upstroke.nn.unet_ways import behind
 from upstroke.nn.upsampler import Method
+from upstroke.ops.layout import is_channels_last
 
 METHODS = get_args(Method)
 TRANSPOSED = ("transposed", "separable", "separable-pointwise-first")
@@ -240,6 +241,21 @@ def test_balancing_takes_as_much_of_the_deviation_as_the_gains_had():
     net = tiny(width=24, balanced=True)
     for up in net.ups[:-1]:
         assert float(up.weight.detach().std()) == pytest.approx(0.02 * (13 / 16) ** 0.5, rel=0.05)
+
+
+@EVERY_METHOD
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_with_channels_innermost_all_maps_have_them_so(method, norm):
+    net = stirred(tiny(method=method, norm=norm, channels=3))
+    z = latents(net)
+    wanted = net(z)
+    net.to(memory_format=torch.channels_last)
+    innermost = []
+    for level in net.levels:
+        level.register_forward_hook(lambda module, args, y: innermost.append(is_channels_last(y)))
+    torch.testing.assert_close(net(z), wanted, rtol=0, atol=1e-5)
+    assert all(innermost)
+    assert len(innermost) == 4
 
 
 @EVERY_METHOD

@@ -25,6 +25,7 @@ from upstroke.nn.transposed import TransposedConv
 from upstroke.nn.unet_blocks import check_words
 from upstroke.nn.unet_ways import described_up
 from upstroke.nn.upsampler import Layer, Method, Upsampler
+from upstroke.ops.layout import is_channels_last
 
 __all__ = ["Generator"]
 
@@ -278,7 +279,8 @@ class Generator(nn.Module):
 class Sketch(nn.Module):
     """A 4x4 map made of a latent vector: the transposed convolution of a map of 1x1, as a matrix product.
 
-    The weight has the shape that the transposed convolution's has.
+    The weight has the shape that the transposed convolution's has. Maps have the weight's layout, so that all
+    maps of a net have their channels innermost after `net.to(memory_format=torch.channels_last)`.
 
     Args:
         latent: numbers in a latent vector.
@@ -299,7 +301,13 @@ class Sketch(nn.Module):
     def forward(self, z: Float[Tensor, "b latent"]) -> Float[Tensor, "b c 4 4"]:
         """Make a batch of maps."""
         # A map of one cell meets every tap once, at a place of its own => a product with the whole kernel.
-        y: Tensor = (z @ self.weight.flatten(1)).reshape(-1, *self.weight.shape[1:])
+        weight = self.weight
+        if is_channels_last(weight):
+            _, channels, *size = weight.shape
+            flat = z @ weight.movedim(1, -1).flatten(1)
+            y: Tensor = flat.reshape(-1, *size, channels).movedim(-1, 1)
+        else:
+            y = (z @ weight.flatten(1)).reshape(-1, *weight.shape[1:])
         return y if self.bias is None else y + self.bias[:, None, None]
 
     def extra_repr(self) -> str:
