@@ -34,6 +34,7 @@ from upstroke.diagnose.picture import (
     set_subgrid_variance,
 )
 from upstroke.diagnose.position import centroid, grid_of
+from upstroke.diagnose.radial import RadialRatio, RadialSpectrum, radial_ratio, radial_spectrum
 from upstroke.diagnose.rejection import ImageRejection, image_rejection
 from upstroke.diagnose.response import Response, frequency_response, kernel_transform, response_power
 from upstroke.diagnose.separability import Separability, separability
@@ -50,6 +51,8 @@ __all__ = [
     "ImageRejection",
     "KeypointError",
     "PictureSubgrid",
+    "RadialRatio",
+    "RadialSpectrum",
     "Response",
     "Separability",
     "SetSubgrid",
@@ -82,6 +85,8 @@ __all__ = [
     "phase_means",
     "picture_subgrid_variance",
     "power_spectrum",
+    "radial_ratio",
+    "radial_spectrum",
     "response_power",
     "separability",
     "set_subgrid_variance",
