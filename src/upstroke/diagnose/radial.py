@@ -98,7 +98,7 @@ def radial_spectrum(pictures: Real[Tensor, "pictures channels y x"]) -> RadialSp
     window = _window(size).to(pictures.device)
     flat = pictures.reshape(-1, *size)
     step = max(1, AT_ONCE // math.prod(size))
-    sums = torch.cat([_summed(part, window, place, len(waves)) for part in flat.split(step)])
+    sums = torch.cat([_summed(part, window, place, len(waves)) for part in torch.split(flat, step)])
     power = (sums / waves).reshape(*pictures.shape[:2], len(waves))
     mean = torch.zeros(len(waves), dtype=torch.float64).index_add(0, place, frequency) / waves
     return RadialSpectrum(power=power, frequency=mean, waves=waves, size=size)
