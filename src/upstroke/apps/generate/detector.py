@@ -91,9 +91,9 @@ def detector_accuracy(
     """Accuracy of a spectral real/fake detector by stratified cross-validation.
 
     A picture that comes more than once in a set counts once, and the larger set loses pictures at random
-    until the two are equal, so that guessing gives 1/2. For each fold mean, deviation and the rule come from the
-    spectra of all others, the rule by logistic regression with a squared penalty. The same is done with the
-    sets mixed at random, which says what chance gives.
+    until the two are equal, so that guessing gives 1/2. For each fold mean, deviation and the rule come from
+    the spectra of all others, the rule by logistic regression with a squared penalty. The same is done with
+    the sets mixed at random, which says what chance gives.
 
     Args:
         samples: (pictures, channels, y, x).
@@ -211,8 +211,7 @@ def _rights(
     shares = []
     for _ in range(repeats):
         scores = _held_out_scores(spectra, is_sample, _folds(partner, folds, generator))
-        # a score of 0 says nothing: half right
-        shares.append(((scores > 0) == is_sample).double().where(scores != 0, 0.5).mean())
+        shares.append(((scores > 0) == is_sample).double().mean())
     return torch.stack(shares)
 
 
