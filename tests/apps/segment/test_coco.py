@@ -227,3 +227,27 @@ def test_the_tumours_have_the_area_of_their_polygons(data_dir):
             area = abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) / 2
             edge = np.hypot(np.diff(x, append=x[0]), np.diff(y, append=y[0])).sum()
             assert abs(filled(ring, polygons.size).sum() - area) < 0.2 * edge + 1
+
+
+CATEGORIES = [
+    {"id": 0, "name": "cells", "supercategory": "none"},
+    {"id": 1, "name": "cells", "supercategory": "cells"},
+    {"id": 2, "name": "nuclei", "supercategory": "cells"},
+]
+
+
+@pytest.mark.parametrize("used", [(1,), (2,), (1, 2)])
+def test_classes_have_the_same_values_whichever_of_them_a_part_of_the_data_outlines(tmp_path, used):
+    annotations = [{**ANNOTATION, "id": at, "category_id": at} for at in used]
+    found, names = read_coco(stored(tmp_path, categories=CATEGORIES, annotations=annotations))
+    assert names == {1: "cells", 2: "nuclei"}
+    assert tuple(outline.value for outline in found["a.png"].outlines) == used
+
+
+def test_pictures_beside_the_folder_of_annotations_are_found_as_cvat_exports_them(tmp_path):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "images").mkdir()
+    path = stored(tmp_path).rename(tmp_path / "annotations" / "instances_default.json")
+    (tmp_path / "images" / "a.png").touch()
+    found, _ = annotated(path)
+    assert list(found) == [tmp_path / "images" / "a.png"]

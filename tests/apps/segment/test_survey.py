@@ -1,5 +1,6 @@
 """Hold that a survey counts what is there, and that each kind of bad data gets its sentence."""
 
+import json
 import re
 
 import nibabel
@@ -170,3 +171,36 @@ def test_the_tumours_are_surveyed_in_one_pass(data_dir):
     assert (found.cases, found.groups, found.channels, found.sizes.least) == (174, 106, 3, (256, 256))
     assert found.classes == Classes(values=(0, 1), names=("background", "object"))
     assert found.empty == 0
+
+
+def in_parts(folder, **categories):
+    """A COCO file and a picture in each of some folders, whose every category outlines a square."""
+    for part, names in categories.items():
+        (folder / part).mkdir()
+        Image.fromarray(np.zeros((8, 9), np.uint8)).save(folder / part / "a.png")
+        record = {
+            "images": [{"id": 1, "file_name": "a.png", "height": 8, "width": 9}],
+            "categories": [{"id": at, "name": name} for at, name in enumerate(names)],
+            "annotations": [
+                {"id": at, "image_id": 1, "category_id": at, "segmentation": [[at, 0, at + 1, 0, at + 1, 2]]}
+                for at in range(len(names))
+            ],
+        }
+        (folder / part / "_annotations.coco.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_parts_of_a_data_set_that_number_classes_differently_are_refused(tmp_path):
+    data = in_parts(tmp_path, train=["tumour"], valid=["vessel", "tumour"])
+    files = [tmp_path / part / "_annotations.coco.json" for part in ("train", "valid")]
+    refused(
+        data,
+        f"all parts of the data must name classes alike; {files[0]} calls the value 1 tumour and {files[1]} "
+        "calls it vessel; give both one list",
+    )
+
+
+def test_classes_are_those_of_all_parts_of_a_data_set(tmp_path):
+    found = survey(find_cases(in_parts(tmp_path, train=["tumour"], valid=["tumour", "vessel"])))
+    assert found.classes == Classes(values=(0, 1, 2), names=("background", "tumour", "vessel"))
+    assert sum(found.voxels) == 2 * 8 * 9

@@ -90,7 +90,8 @@ def read_coco(path: Path) -> tuple[dict[str, Polygons], dict[int, str]]:
     """Read the outlines of every picture by its file name, and the names of their labels.
 
     Categories are numbered from 1 in the order of their ids, because 0 is the background here and an
-    id like any other in COCO; a category that only heads others and outlines nothing is left out.
+    id like any other in COCO; a category that only heads others and outlines nothing is left out. One that
+    heads itself is none of these, so that two parts of a data set number theirs alike.
 
     Raises:
         FileError: the file is no COCO file of outlines, or contradicts itself; the sentence says where.
@@ -99,12 +100,7 @@ def read_coco(path: Path) -> tuple[dict[str, Polygons], dict[int, str]]:
     images = _by_id(path, record["images"], "images")
     used = {_id(annotation, "category_id") for annotation in record["annotations"]}
     categories = _by_id(path, record["categories"], "categories")
-    headings = [category.get("supercategory") for category in categories.values()]
-    kept = [
-        number
-        for number in sorted(categories)
-        if number in used or categories[number].get("name") not in headings
-    ]
+    kept = [number for number in sorted(categories) if number in used or not _heads(number, categories)]
     values = {number: place for place, number in enumerate(kept, start=1)}
     outlines: dict[Any, list[Outline]] = {number: [] for number in images}
     sizes = {number: _size(path, image) for number, image in images.items()}
@@ -132,7 +128,8 @@ def annotated(path: Path) -> tuple[dict[Path, Polygons], dict[int, str]]:
     """The outlines of every picture that a COCO file speaks of, by the path where the picture lies.
 
     Pictures lie beside the file, or in a folder `images` there, or as in COCO's own archives in the folder
-    that is called like the file (`annotations/instances_val2017.json`: `val2017`).
+    that is called like the file (`annotations/instances_val2017.json`: `val2017`), or as CVAT exports them
+    in a folder `images` beside that of the file.
 
     Raises:
         FileError: as `read_coco`; also where pictures are missing, which are named.
@@ -145,6 +142,8 @@ def annotated(path: Path) -> tuple[dict[Path, Polygons], dict[int, str]]:
         path.parent.parent / part,
         path.parent.parent / "images" / part,
     ]
+    if path.parent.name == "annotations":
+        folders.append(path.parent.parent / "images")
     found, missing = {}, []
     for file, polygons in outlines.items():
         if Path(file).is_absolute() or ".." in Path(file).parts:
@@ -188,6 +187,13 @@ def _by_id(path: Path, rows: Sequence[Mapping[str, Any]], what: str) -> dict[Any
             raise FileError(msg)
         found[number] = row
     return found
+
+
+def _heads(number: Any, categories: Mapping[Any, Mapping[str, Any]]) -> bool:  # noqa: ANN401 - of any hash
+    """Whether a category is there for the sake of others below it, such as Roboflow's first one."""
+    name = categories[number].get("name")
+    below = [row for other, row in categories.items() if other != number and row.get("supercategory") == name]
+    return bool(below) and categories[number].get("supercategory") != name
 
 
 def _id(row: Mapping[str, Any], key: str) -> int | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from upstroke.apps.segment.cases import Case, check_pair
 from upstroke.apps.segment.classes import MOST_CLASSES, Classes, inferred_classes
+from upstroke.apps.segment.coco import Polygons
 from upstroke.axes import times
 from upstroke.errors import FileError, OptionError
 from upstroke.files.volumes import Volume
@@ -119,23 +120,24 @@ def survey(
         FileError: cases cannot be used: damaged files, values that are not finite, masks of another size or
             place than their image, labels of no class, images that differ in axes or channels from the
             first or are too small. The first three are explained, the others counted. Or all masks have
-            one class only.
+            one class only, or parts of the data name classes differently.
         OptionError: there are no cases.
     """
     if not cases:
         msg = "a survey needs one case or more; got none; name a folder that has images"
         raise OptionError(msg)
+    declared = _declared(cases)
     seen, wrong = _Seen(), []
     for place, case in enumerate(cases, start=1):
         try:
-            _look(case, seen, least=least, classes=classes or _declared(case))
+            _look(case, seen, least=least, classes=classes or declared)
         except FileError as error:
             wrong.append(str(error))
         if progress is not None:
             progress(place, len(cases))
     if wrong:
         raise FileError(_together(wrong, len(cases)))
-    found = _classes(cases, seen, classes) if seen.masks else None
+    found = _classes(seen, classes, declared) if seen.masks else None
     return Survey(
         cases=len(cases),
         groups=len({case.group for case in cases}),
@@ -219,13 +221,32 @@ def _counted(case: Case, image: Volume, mask: Volume, classes: Classes | None) -
     return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
 
 
-def _declared(case: Case) -> Classes | None:
-    """Classes that the data names, where it names any beside the background."""
-    names = dict(case.names)
+def _declared(cases: Sequence[Case]) -> Classes | None:
+    """Classes that the data names, where it names any beside the background.
+
+    Raises:
+        FileError: two parts of the data have different names for one value.
+    """
+    names: dict[int, str] = {}
+    first: dict[int, Case] = {}
+    for case in cases:
+        for value, name in case.names:
+            if names.setdefault(value, name) != name:
+                msg = (
+                    f"all parts of the data must name classes alike; {_source(first[value])} calls the value "
+                    f"{value} {names[value]} and {_source(case)} calls it {name}; give both one list"
+                )
+                raise FileError(msg)
+            first.setdefault(value, case)
     return inferred_classes({0}, names) if names and set(names) != {0} else None
 
 
-def _classes(cases: Sequence[Case], seen: _Seen, given: Classes | None) -> Classes:
+def _source(case: Case) -> str:
+    """What says how the classes of a case are called, or else the case."""
+    return str(case.label.source) if isinstance(case.label, Polygons) else case.name
+
+
+def _classes(seen: _Seen, given: Classes | None, declared: Classes | None) -> Classes:
     """The classes of all masks; one class alone is refused."""
     held = {value for mask in seen.masks for value in mask}
     if len(held) < 2:
@@ -237,7 +258,7 @@ def _classes(cases: Sequence[Case], seen: _Seen, given: Classes | None) -> Class
     if given is not None:
         return given
     try:
-        return _declared(cases[0]) or inferred_classes(held)
+        return declared or inferred_classes(held)
     except OptionError as error:
         raise FileError(str(error)) from error
 
