@@ -88,3 +88,16 @@ def test_other_files_are_refused(tmp_path):
         read_safetensors(cut)
     with pytest.raises(FileError, match=r"^weights must be tensors by name, .*; there is no file"):
         read_safetensors(tmp_path / "none.safetensors")
+
+
+def test_numbers_that_lie_between_the_addresses_of_numbers_are_moved(tmp_path):
+    path = tmp_path / "x.safetensors"
+    write_safetensors(path, {"a": torch.arange(5.0)})
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    for more in range(4):
+        header = data[8 : 8 + length].rstrip() + b" " * more
+        path.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + length :])
+        tensors, _ = read_safetensors(path)
+        assert tensors["a"].tolist() == [0, 1, 2, 3, 4]
+        assert tensors["a"].data_ptr() % 4 == 0

@@ -86,10 +86,15 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             # the file has keys but is no dict
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: _aligned(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
             words = dict(file.metadata() or {})
         metadata = json.loads(words[KEY]) if KEY in words else words
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         msg = f"{path} starts like a .safetensors file, but it cannot be read; fetch it again"
         raise FileError(msg) from error
     return tensors, metadata
+
+
+def _aligned(tensor: Tensor) -> Tensor:
+    """A tensor at an address that is a multiple of its numbers' size, which not every writer cares for."""
+    return tensor.clone() if tensor.data_ptr() % tensor.element_size() else tensor
