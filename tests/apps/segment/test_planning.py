@@ -1,6 +1,7 @@
 """What is wished of a network is held against the data before anything is made of it."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -87,3 +88,18 @@ def test_a_wish_that_fits_is_taken():
     made = design(found(), wishes.of(preset_named("tiny")), wishes)
     assert (made.recipe.spacing, made.recipe.patch) == ((2.0, 1.0), (24, 40))
     assert tuple(made.recipe.unet["widths"]) == (2, 3)
+
+
+def test_spacings_in_several_units_are_refused_where_images_are_brought_to_one():
+    mixed = replace(found(), unit="mixed")
+    tiny = preset_named("tiny")
+    assert design(mixed, tiny, Wishes()).recipe.spacing is None
+    message = (
+        "images that are brought to one spacing must state theirs in one unit; got several, and spacings of "
+        "1x0.5 to 1x0.5; correct their headers"
+    )
+    with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
+        design(mixed, tiny, Wishes(spacing=(1.0, 1.0)))
+    recipe = design(found(), tiny, Wishes(spacing=(1.0, 1.0))).recipe
+    assert (recipe.spacing, recipe.unit) == ((1.0, 1.0), "mm")
+    assert design(found(), tiny, Wishes()).recipe.unit is None

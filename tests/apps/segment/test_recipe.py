@@ -31,6 +31,7 @@ def test_it_comes_back_from_words_as_it_was():
     words = json.dumps(given.as_json() | {"trained_on": {"cases": 3}}, allow_nan=False)
     back = Recipe.from_json(json.loads(words), source="model.safetensors")
     assert back == given
+    assert Recipe.from_json(recipe(unit="mm").as_json()).unit == "mm"
     assert back.unet["strides"] == ((1, 2, 2), 2)
     assert back.as_json() == given.as_json()
     assert given.as_json()["schema"] == SCHEMA
@@ -63,6 +64,14 @@ def test_it_comes_back_from_words_as_it_was():
         (
             {"unet": {"in_channels": 2, "classes": 3}},
             "the network must have ndim 3, as the images and classes have; got 2",
+        ),
+        (
+            {"unet": recipe().unet | {"convs": 10**8}},
+            "a network has 64 convs at most; got 100000000; give fewer",
+        ),
+        (
+            {"unet": recipe().unet | {"widths": [1] * 65}},
+            "a network has 64 levels at most; got 65; give fewer",
         ),
     ],
 )

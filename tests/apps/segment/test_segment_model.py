@@ -19,7 +19,7 @@ from upstroke.nn import UNet
 
 @pytest.fixture
 def run(tmp_path):
-    def make(*, spacing=None, tensors=None, **settings):
+    def make(*, spacing=None, unit=None, tensors=None, **settings):
         with torch.random.fork_rng():
             torch.manual_seed(3)
             net = UNet(2, 3, widths=(2, 3), **settings).eval()
@@ -31,6 +31,7 @@ def run(tmp_path):
             normalisation=Normalisation(),
             spacing=spacing,
             patch=(8, 8),
+            unit=unit,
         )
         metadata = recipe.as_json() | {"trained_on": {"cases": 2}}
         write_safetensors(
@@ -131,6 +132,28 @@ def test_volumes_that_it_cannot_read_are_refused(run, tmp_path, values, message)
     run()
     with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
         load_model(tmp_path).probabilities(volume(values, spacing=(1.0,) * (values.ndim - 1)))
+
+
+def test_voxels_whose_length_says_nothing_are_refused_where_it_matters(run, tmp_path):
+    values = drawn(2, 9, 11)
+    run(unit="mm")
+    assert load_model(tmp_path).probabilities(volume(values)).shape == (3, 9, 11)
+    (tmp_path / "model.safetensors").unlink()
+    run(spacing=(1.0, 0.5), unit="mm")
+    message = (
+        "scan.png must say how long its voxels are in mm, because the network reads voxels of 1x0.5 mm; its unit "
+        "is pixel; correct its header, or convert it"
+    )
+    with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
+        load_model(tmp_path).probabilities(volume(values))
+    (tmp_path / "model.safetensors").unlink()
+    run(spacing=(1.0, 0.5), unit="pixel")
+    message = (
+        "scan.png must have 2,147,483,648 voxels at most when it is brought to the 1x0.5 pixel that the network "
+        "reads; it would have 90000x440000; correct the spacing in its header"
+    )
+    with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
+        load_model(tmp_path).probabilities(volume(values, spacing=(10000.0, 20000.0)))
 
 
 def test_files_of_something_else_are_refused(run, tmp_path):

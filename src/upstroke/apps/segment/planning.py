@@ -10,7 +10,7 @@ import torch
 from upstroke.apps.segment.normalise import Normalisation
 from upstroke.apps.segment.presets import Preset, patch_for, shape_for
 from upstroke.apps.segment.recipe import Recipe
-from upstroke.apps.segment.resample import size_at
+from upstroke.apps.segment.resample import MOST_VOXELS, size_at
 from upstroke.apps.segment.survey import Survey
 from upstroke.axes import times
 from upstroke.errors import OptionError
@@ -20,8 +20,6 @@ __all__ = ["Design", "Wishes", "design"]
 
 # Spacings that differ by less than this share are taken for one: no more than rounding and a scanner's drift.
 ALIKE = 0.05
-# More than this no image and no patch may have: 8 GiB of float32 in a channel, and nothing would end.
-MOST_VOXELS = 2**31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +112,7 @@ def design(found: Survey, preset: Preset, wishes: Wishes) -> Design:
         normalisation=Normalisation(),
         spacing=spacing,
         patch=patch,
+        unit=None if spacing is None else found.unit,
     )
     return Design(
         recipe=recipe,
@@ -189,12 +188,16 @@ def large(size: Sequence[int]) -> tuple[int, ...]:
 
 
 def _spacing(found: Survey, wishes: Wishes) -> tuple[float, ...] | None:
-    if wishes.spacing is not None:
-        return tuple(float(each) for each in wishes.spacing)
     pairs = zip(found.spacing.least, found.spacing.largest, strict=True)
-    if all(largest <= least * (1 + ALIKE) for least, largest in pairs):
+    if wishes.spacing is None and all(largest <= least * (1 + ALIKE) for least, largest in pairs):
         return None
-    return tuple(float(each) for each in found.spacing.median)
+    if found.unit == "mixed":
+        msg = (
+            "images that are brought to one spacing must state theirs in one unit; got several, and spacings "
+            f"of {times_of(found.spacing.least)} to {times_of(found.spacing.largest)}; correct their headers"
+        )
+        raise OptionError(msg)
+    return tuple(float(each) for each in wishes.spacing or found.spacing.median)
 
 
 def _padded(

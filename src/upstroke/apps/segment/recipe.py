@@ -13,6 +13,8 @@ __all__ = ["SCHEMA", "Recipe"]
 
 SCHEMA = "upstroke.segment-model/1"
 WANTED = "a segmentation model must say how it is applied"
+# Levels of a network, and convolutions on one: halved so often, no image has a pixel left.
+MOST_LAYERS = 64
 REMEDY = "name what upstroke segment train or export wrote"
 
 
@@ -33,6 +35,7 @@ class Recipe:
         spacing: Length of a voxel along each axis, in the unit of the files, to which images are brought
             before they are read; None: they are read as they are.
         patch: Size along each axis of what the network was trained on.
+        unit: Of `spacing`, as the files of the training had it; None where nobody said.
 
     Raises `OptionError` where these do not fit each other.
 
@@ -56,6 +59,7 @@ class Recipe:
     normalisation: Normalisation
     spacing: tuple[float, ...] | None
     patch: tuple[int, ...]
+    unit: str | None = None
 
     def __post_init__(self) -> None:
         # JSON has lists where the network takes tuples
@@ -70,6 +74,11 @@ class Recipe:
                     f"{name} must be {self.ndim} numbers above 0, one for each axis; "
                     f"got {', '.join(f'{one:g}' for one in lengths)}; give one for each"
                 )
+                raise OptionError(msg)
+        for name, count in (("convs", self.unet.get("convs")), ("levels", _length(self.unet.get("widths")))):
+            # a file of a few bytes must not ask for layers without end
+            if isinstance(count, int) and count > MOST_LAYERS:
+                msg = f"a network has {MOST_LAYERS} {name} at most; got {count}; give fewer"
                 raise OptionError(msg)
         given = {"in_channels": self.channels, "classes": self.classes.count, "ndim": self.ndim}
         for name, wanted in given.items():
@@ -90,6 +99,7 @@ class Recipe:
             "normalisation": self.normalisation.as_json(),
             "spacing": _lists(self.spacing),
             "patch": _lists(self.patch),
+            **({} if self.unit is None else {"unit": self.unit}),
         }
 
     @staticmethod
@@ -116,6 +126,7 @@ class Recipe:
                 normalisation=Normalisation.from_json(_mapping(record, "normalisation")),
                 spacing=None if record["spacing"] is None else tuple(map(float, record["spacing"])),
                 patch=tuple(map(_whole, record["patch"])),
+                unit=None if record.get("unit") is None else str(record["unit"]),
             )
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             # of a key that is missing the exception holds no more than the name
@@ -137,6 +148,10 @@ def _whole(value: object) -> int:
         msg = f"{value!r} is no whole number"
         raise TypeError(msg)
     return value
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, tuple) else 0
 
 
 def _tuples(value: object) -> object:

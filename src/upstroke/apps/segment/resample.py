@@ -11,7 +11,10 @@ from torch import Tensor
 
 from upstroke.errors import OptionError, ShapeError
 
-__all__ = ["along", "resampled", "size_at"]
+__all__ = ["MOST_VOXELS", "along", "resampled", "size_at"]
+
+# More than this no image and no patch may have: 8 GiB of float32 in a channel, and nothing would end.
+MOST_VOXELS = 2**31
 
 
 def size_at(size: Sequence[int], spacing: Sequence[float], wanted: Sequence[float]) -> tuple[int, ...]:
