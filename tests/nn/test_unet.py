@@ -300,6 +300,7 @@ def test_it_exports_with_sizes_that_change(settings):
         ),
         ({"ndim": 1}, "a U-Net is defined here for 2 or 3 axes; got ndim=1"),
         ({"widths": (4,)}, "widths must have two levels or more; got 1"),
+        ({"widths": (4, 0)}, "widths must be whole and at least 1; got 4, 0"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1; got 1.0"),
         ({"bottom_dropout": -0.5}, "bottom_dropout must be at least 0 and below 1; got -0.5"),
         ({"convs": 0}, "convs must be at least 1; got 0"),
@@ -312,6 +313,12 @@ def test_it_exports_with_sizes_that_change(settings):
 def test_settings_without_meaning_are_refused(settings, message):
     with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
         tiny(**settings)
+
+
+@pytest.mark.parametrize(("channels", "name"), [((0, 2), "in_channels"), ((1, 0), "classes")])
+def test_maps_without_channels_are_refused(channels, name):
+    with pytest.raises(OptionError, match=f"^{name} must be whole and at least 1; got 0$"):
+        UNet(*channels)
 
 
 def test_strides_that_are_not_one_per_step_are_refused():

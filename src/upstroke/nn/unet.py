@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -14,7 +15,7 @@ from upstroke.axes import times, whole_per_axis
 from upstroke.errors import OptionError, ShapeError
 from upstroke.grid import Grid, drift
 from upstroke.layers.convolution import Conv, padding_sides
-from upstroke.nn._arguments import check_channels, check_maps
+from upstroke.nn._arguments import check_maps
 from upstroke.nn.convolution import conv_layer
 from upstroke.nn.interpolation import Centre
 from upstroke.nn.unet_blocks import SLOPE, Activation, Block, Norm, check_words, initialise
@@ -366,8 +367,11 @@ class UNet(nn.Module):
         if self.ndim not in (2, 3):
             msg = f"a U-Net is defined here for 2 or 3 axes; got ndim={self.ndim}"
             raise OptionError(msg)
-        for width in (self.classes, *self.widths):
-            check_channels(self.in_channels, width)
+        channels = {"in_channels": (self.in_channels,), "classes": (self.classes,), "widths": self.widths}
+        for name, widths in channels.items():
+            if not all(isinstance(width, Integral) and width >= 1 for width in widths):
+                msg = f"{name} must be whole and at least 1; got {', '.join(map(str, widths))}"
+                raise OptionError(msg)
         if self.depth < 1:
             msg = f"widths must have two levels or more; got {len(self.widths)}"
             raise OptionError(msg)
