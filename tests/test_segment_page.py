@@ -15,7 +15,7 @@ from PIL import Image
 from test_downscale_page import Page
 from upstroke.apps.segment.evaluate import evaluate
 from upstroke.report.segment_csv import segment_csv
-from upstroke.report.segment_overlay import outline
+from upstroke.report.segment_overlay import outline, overlay
 from upstroke.report.segment_page import segment_page
 from upstroke.report.segment_text import segment_text
 
@@ -105,3 +105,21 @@ def test_a_page_without_pictures_or_scores_is_written(found):
     record = found.as_json()
     page = Page(segment_page(record, ()))
     assert "Worst" not in re.sub("worst first", "", page.text).split("How it was judged")[0]
+
+
+def test_numbers_in_regions_at_the_edge_of_a_picture_are_whole():
+    true = np.zeros((40, 60), np.uint8)
+    picture = {
+        "true": true,
+        "predicted": true,
+        "image": true,
+        "spacing": (1.0, 1.0),
+        "sides": None,
+        "marks": ((1, 0.5, 59.5), (2, 39.5, 0.5), (3, 20.0, 30.0)),
+    }
+    drawn_over = overlay(picture, is_marked=True)
+    assert (drawn_over.width, drawn_over.height) == (320.0, 213.3)
+    numbers = {word: (x, y) for word, x, y in drawn_over.marks}
+    assert numbers["1"] == (310.0, 10.0)
+    assert numbers["2"] == (10.0, pytest.approx(203.3, abs=0.1))
+    assert numbers["3"] == pytest.approx((160.0, 106.7), abs=0.1)

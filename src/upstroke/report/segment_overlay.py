@@ -16,6 +16,8 @@ __all__ = ["Overlay", "outline", "overlay"]
 Point: TypeAlias = tuple[int, int]
 # Pixels that a picture is wide, and that it is high at most.
 WIDE, HIGH = 320.0, 440.0
+# Half the height of a mark with its edge.
+HALF = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +72,18 @@ def overlay(picture: Mapping[str, Any], *, is_marked: bool) -> Overlay:
         true=_path(picture["true"], step),
         predicted=_path(picture["predicted"], step),
         marks=tuple(
-            (str(number), column * step[1], row * step[0]) for number, row, column in picture["marks"]
+            (str(number), _within(column * step[1], wide), _within(row * step[0], high))
+            for number, row, column in picture["marks"]
         )
         if is_marked
         else (),
         sides=tuple(each for each in ends if each[0]),
     )
+
+
+def _within(place: float, length: float) -> float:
+    """Where a mark is whole in the picture, as near to its place as may be."""
+    return min(max(place, HALF), length - HALF)
 
 
 def outline(labels: NDArray[np.integer[Any]]) -> Iterator[list[Point]]:
