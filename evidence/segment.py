@@ -220,8 +220,8 @@ def _images(name: str) -> dict[str, Any]:
 def _preset(*, deep: int = 0) -> dict[str, Any]:
     """How networks are trained, in numbers: as `tiny` is but for what is said."""
     whole = dataclasses.asdict(preset_named("tiny"))
-    # these speak of networks and patches, which rows say themselves
-    for name in ("name", "words", "widths", "unet", "batch", "voxels", "augment", "steps"):
+    # these speak of networks and patches, which rows say themselves, or of what `tiny` does not have
+    for name in ("name", "words", "widths", "unet", "batch", "voxels", "augment", "steps", "borders"):
         del whole[name]
     return {**whole, "deep": deep}
 

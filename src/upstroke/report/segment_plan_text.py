@@ -46,6 +46,8 @@ def _lines(record: Json) -> Iterator[tuple[str, str]]:
     yield "joins", _joins(network["joins"])
     yield "patches", _patches(record)
     yield "training", _training(record)
+    if record["weights"] is not None:
+        yield "weights", _weights(record["weights"], survey["classes"])
     for note in record["notes"]:
         yield "note", note
 
@@ -152,3 +154,15 @@ def _training(record: Json) -> str:
         f"{_count(record['steps'], 'step')} of {record['optimizer']}, rate {record['rate']:g}, on "
         f"{record['device']}{several}, in {PRECISIONS[record['precision']]}"
     )
+
+
+def _weights(weights: Json, classes: Sequence[Json]) -> str:
+    """What a voxel of each class counts, and what one between two neighbours counts more.
+
+    >>> _weights({"classes": [0.5, 12.25], "border": 10.0, "sigma": 5.0}, [{"name": "a"}, {"name": "b"}])
+    'a 0.5, b 12.2; up to 10 more between neighbours, sigma 5 voxels'
+    """
+    named = ", ".join(
+        f"{each['name']} {weight:.3g}" for each, weight in zip(classes, weights["classes"], strict=True)
+    )
+    return f"{named}; up to {weights['border']:g} more between neighbours, sigma {weights['sigma']:g} voxels"

@@ -3,8 +3,13 @@
 import pytest
 import torch
 from monai.losses import DiceCELoss
+from torch.nn import functional
 
+from upstroke.apps.segment.learning import losses_of
 from upstroke.apps.segment.losses import on_grid, segmentation_loss, shares
+from upstroke.nn import UNet
+
+DOWNS = {"max": "blocks", "conv": "samples"}
 
 
 def drawn(classes, *space, seed=0, batch=2):
@@ -24,6 +29,45 @@ def test_value_and_gradient_are_those_of_monai(classes, space):
     loss.backward()
     wanted.backward()
     torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_weights_count_in_the_cross_entropy_as_pytorch_has_it_and_leave_the_dice():
+    logits, labels = drawn(3, 5, 7)
+    labels[0, 0] = -1
+    weights = torch.rand(labels.shape, generator=torch.Generator().manual_seed(5)) * 12
+    true = shares(labels, 3)
+    ours = segmentation_loss(logits, true, weighted=true * weights.unsqueeze(1))
+    each = functional.cross_entropy(logits, labels, reduction="none", ignore_index=-1)
+    torch.testing.assert_close(ours.cross_entropy, (weights * each).sum() / (labels >= 0).sum())
+    assert torch.equal(ours.dice, segmentation_loss(logits, true).dice)
+
+
+@pytest.mark.parametrize("down", ["max", "conv"])
+def test_weights_of_coarser_levels_stand_where_their_samples_do(down):
+    """Of a level on samples those of the samples; of one on blocks the mean of weights and labels together."""
+    torch.manual_seed(0)
+    net = UNet(1, 3, widths=(2, 3, 4), norm="none", down=down, deep=1).eval()
+    _, labels = drawn(3, 9, 12)
+    weights = torch.rand(labels.shape, generator=torch.Generator().manual_seed(5)) * 12
+    images = torch.randn(2, 1, 9, 12, generator=torch.Generator().manual_seed(6))
+    found = losses_of(net, images, labels, dice=0.5, weights=weights)
+    fine, coarse = net.forward_deep(images)
+    logs, true = torch.log_softmax(coarse, dim=1), shares(labels, 3)
+    wanted, dice = torch.zeros(()), segmentation_loss(coarse, on_grid(true, (2, 2), down=DOWNS[down])).dice
+    for row in range(5):
+        for column in range(6):
+            block = (..., slice(2 * row, 2 * row + 2), slice(2 * column, 2 * column + 2))
+            if down == "conv":
+                block = (..., slice(2 * row, 2 * row + 1), slice(2 * column, 2 * column + 1))
+            there = (true * weights.unsqueeze(1))[block].mean(dim=(2, 3))
+            wanted = wanted - (there * logs[..., row, column]).sum() / (2 * 5 * 6)
+    finest = (weights * functional.cross_entropy(fine, labels, reduction="none")).mean()
+    dice_fine = segmentation_loss(fine, true).dice
+    torch.testing.assert_close(found["cross_entropy"], finest.detach())
+    torch.testing.assert_close(found["loss"], (finest + 0.5 * dice_fine + (wanted + 0.5 * dice) / 2) / 1.5)
+    plain = losses_of(net, images, labels, dice=0.5)
+    alike = losses_of(net, images, labels, dice=0.5, weights=torch.ones(labels.shape))
+    assert torch.equal(plain["loss"], alike["loss"])
 
 
 def test_voxels_that_are_not_counted_change_nothing():

@@ -16,6 +16,7 @@ from upstroke.apps.segment.layouts import find_cases
 from upstroke.apps.segment.normalise import Normalisation, normalised
 from upstroke.apps.segment.resample import resampled
 from upstroke.apps.segment.samples import Samples
+from upstroke.apps.segment.weights import Weights
 from upstroke.errors import OptionError, ShapeError
 from upstroke.train import Batches
 
@@ -65,7 +66,8 @@ def test_a_batch_follows_from_seed_and_step_whatever_is_kept(cases):
         assert all(equal(other.batch(step), each) for step, each in enumerate(first))
     another = samples_of(cases, seed=8)
     assert not any(equal(another.batch(step), each) for step, each in enumerate(first))
-    images, labels = first[0]
+    images, labels, weights = first[0]
+    assert weights is None
     assert (images.shape, images.dtype) == ((2, 1, 16, 12), torch.float32)
     assert (labels.shape, labels.dtype) == ((2, 16, 12), torch.int64)
 
@@ -91,7 +93,7 @@ def test_without_augmentation_a_patch_is_a_part_of_the_normalised_image(cases):
     parts = whole.unfold(1, 16, 1).unfold(2, 12, 1)[0]
     found = set()
     for step in range(5):
-        images, numbers = samples.batch(step)
+        images, numbers, _ = samples.batch(step)
         for image, number in zip(images, numbers, strict=True):
             ((row, column),) = (parts == image[0]).all(-1).all(-1).nonzero().tolist()
             assert torch.equal(number, labels[row : row + 16, column : column + 12])
@@ -111,7 +113,7 @@ def test_a_share_of_the_patches_lies_about_a_voxel_of_the_foreground(cases, shar
 
 def test_a_volume_smaller_than_the_patch_lies_in_its_middle_and_counts_no_more_voxels(cases):
     samples = samples_of(cases[2:3], augmentation=Augmentation(), patch=(16, 48), batch_size=1)
-    images, labels = samples.batch(0)
+    images, labels, _ = samples.batch(0)
     whole = torch.from_numpy(normalised(cases[2].read().values, Normalisation()))
     assert torch.equal(images[0, :, 4:13, 4:44], whole)
     assert torch.equal(labels[0, 4:13, 4:44], torch.from_numpy(CLASSES.numbers(cases[2].read_labels())))
@@ -125,7 +127,7 @@ def test_labels_of_a_net_without_padding_are_the_part_that_its_output_covers(cas
     samples = samples_of(
         cases[:1], augmentation=augmentation, patch=(30, 40), output=(19, 26), border=(5, 4), batch_size=1
     )
-    images, labels = samples.batch(0)
+    images, labels, _ = samples.batch(0)
     backwards = [0, 1] if augmentation.flips else []
     known = torch.from_numpy(CLASSES.numbers(cases[0].read_labels())).flip(backwards)
     whole = torch.from_numpy(normalised(cases[0].read().values, Normalisation()))[0].flip(backwards)
@@ -134,11 +136,34 @@ def test_labels_of_a_net_without_padding_are_the_part_that_its_output_covers(cas
     assert torch.equal(images, padded)
 
 
+def test_weights_are_those_of_the_labels_as_they_are_after_augmentation(cases):
+    """Where the output is less than the patch, cells are told apart by what lies beyond it as well."""
+    weights = Weights(classes=(1.0, 2.0, 4.0), border=3.0, sigma=1.5)
+    settings = {"patch": (30, 40), "batch_size": 3}
+    whole = samples_of(cases, weights=weights, **settings)
+    cropped = samples_of(cases, weights=weights, output=(19, 26), border=(5, 4), **settings)
+    unlike = 0
+    for step in range(6):
+        batch = whole.batch(step)
+        assert equal(batch, samples_of(cases, **settings).batch(step))
+        assert torch.equal(batch.weights, whole.batch(step).weights)
+        for labels, found in zip(batch.labels, batch.weights, strict=True):
+            assert torch.equal(found, weights.map(labels, spacing=(1.0, 1.0)))
+        inner = cropped.batch(step)
+        assert inner.weights.shape == inner.labels.shape == (3, 19, 26)
+        assert bool((inner.weights[inner.labels >= 0] >= 1).all())
+        unlike += sum(
+            not torch.equal(found, weights.map(labels, spacing=(1.0, 1.0)))
+            for labels, found in zip(inner.labels, inner.weights, strict=True)
+        )
+    assert unlike > 0
+
+
 def test_volumes_are_brought_to_the_spacing_that_is_wanted(cases):
     samples = samples_of(
         cases[:1], spacing=(0.5, 2.0), patch=(38, 13), augmentation=Augmentation(), batch_size=1
     )
-    images, labels = samples.batch(0)
+    images, labels, _ = samples.batch(0)
     values = normalised(cases[0].read().values, Normalisation())
     known = CLASSES.numbers(cases[0].read_labels())
     assert torch.equal(images[0], torch.from_numpy(resampled(values, size=(38, 13), order=1)))
@@ -154,7 +179,7 @@ def test_what_is_kept_is_never_written_to(cases):
     samples.keep()
     before = [(read.image.clone(), read.labels.clone()) for read in samples._kept.values()]
     for step in range(5):
-        for tensor in samples.batch(step):
+        for tensor in samples.batch(step)[:2]:
             tensor.zero_()
     for (image, labels), read in zip(before, samples._kept.values(), strict=True):
         assert torch.equal(image, read.image)

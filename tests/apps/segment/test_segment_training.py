@@ -11,8 +11,10 @@ import pytest
 import torch
 from small_pictures import write_spots
 
+from upstroke.apps.segment.cases import find_cases
 from upstroke.apps.segment.recipe import Recipe
 from upstroke.apps.segment.training import train
+from upstroke.apps.segment.weights import balance
 from upstroke.errors import FileError, OptionError
 from upstroke.files.safetensors import read_safetensors
 from upstroke.nn import UNet
@@ -60,6 +62,21 @@ def test_a_run_holds_all_that_applying_it_needs(trained, data):
     assert [join["drift"] for join in plan["network"]["joins"]] == [["0", "0"]]
     assert (found.out / "pictures").is_dir()
     assert plan["steps"] == 4
+    assert plan["weights"] is None
+
+
+def test_the_original_network_is_trained_with_weights_of_what_it_learns_from_alone(data, tmp_path):
+    plans, options = [], {**SMALL, "preset": "original", "patch": (28, 32)}
+    found = train(data, tmp_path / "run", show=plans.append, **options)
+    settings = read_config(found.out)["settings"]
+    classes = Recipe.from_json(read_safetensors(found.weights)[1]).classes
+    learnt = [case for case in find_cases(data) if case.name in settings["cases"]["train"]]
+    wanted = {"classes": list(balance(learnt, classes)), "border": 10.0, "sigma": 5.0}
+    assert plans[0]["weights"] == settings["optimizer"]["weights"] == wanted
+    assert wanted["classes"] != list(balance(find_cases(data), classes))
+    assert plans[0]["network"]["settings"]["bottom_dropout"] == 0.5
+    again = train(data, tmp_path / "run", resume=True, **options)
+    assert again.mean_dice == found.mean_dice
 
 
 @pytest.mark.parametrize(("precision", "workers"), [("32", 0), ("bf16", 1)])

@@ -61,7 +61,9 @@ class Learning(Task):
 
     def training_step(self, batch: Sample) -> dict[str, Tensor]:
         """The losses of a batch, those of coarser levels for half as much each time."""
-        return losses_of(self.network, batch.images, batch.labels, dice=self.preset.dice)
+        return losses_of(
+            self.network, batch.images, batch.labels, dice=self.preset.dice, weights=batch.weights
+        )
 
     def on_train_batch_end(self, *_: object) -> None:
         """Move the averaged weights towards those of this step."""
@@ -129,26 +131,44 @@ def optimizer_of(network: UNet, preset: Preset) -> torch.optim.Optimizer:
 
 
 def losses_of(
-    network: UNet, images: Float[Tensor, "b c *space"], labels: Int[Tensor, "b *out"], *, dice: float
+    network: UNet,
+    images: Float[Tensor, "b c *space"],
+    labels: Int[Tensor, "b *out"],
+    *,
+    dice: float,
+    weights: Float[Tensor, "b *out"] | None = None,
 ) -> dict[str, Tensor]:
     """The loss to be made small, and its parts at the finest level.
 
     A level that is so many times coarser by halves counts half as much as the one above; all weights
     together are 1.
+
+    Args:
+        network: that answers.
+        images: as it reads them.
+        labels: class numbers of what it should answer, -1 where they are not counted.
+        dice: how often the Dice loss counts beside the cross-entropy.
+        weights: how often each voxel counts in the cross-entropy; once unless given.
     """
     true = shares(labels, network.classes)
+    weighted = None if weights is None else true * weights.unsqueeze(1)
     answers = network.forward_deep(images) if network.deep else [network(images)]
-    weights = [0.5**level for level in range(len(answers))]
+    levels = [0.5**level for level in range(len(answers))]
     found = [
-        segmentation_loss(answer, on_level(true, network, level)) for level, answer in enumerate(answers)
+        segmentation_loss(
+            answer,
+            on_level(true, network, level),
+            weighted=None if weighted is None else on_level(weighted, network, level),
+        )
+        for level, answer in enumerate(answers)
     ]
     total = sum(
-        (weight * each.sum(dice=dice) for weight, each in zip(weights, found, strict=True)),
+        (weight * each.sum(dice=dice) for weight, each in zip(levels, found, strict=True)),
         start=torch.zeros((), device=images.device),
     )
     finest: Losses = found[0]
     return {
-        "loss": total / sum(weights),
+        "loss": total / sum(levels),
         "dice_loss": finest.dice.detach(),
         "cross_entropy": finest.cross_entropy.detach(),
     }

@@ -21,7 +21,7 @@ class Losses:
 
     Attributes:
         dice: 1 - the soft Dice coefficient, mean over classes without the background, at most 1.
-        cross_entropy: mean over voxels, in natural units.
+        cross_entropy: mean over voxels, in natural units, each as often as it counts.
     """
 
     dice: Tensor
@@ -68,19 +68,26 @@ def on_grid(
     return mean
 
 
-def segmentation_loss(logits: Float[Tensor, "b k *space"], share: Float[Tensor, "b k *space"]) -> Losses:
+def segmentation_loss(
+    logits: Float[Tensor, "b k *space"],
+    share: Float[Tensor, "b k *space"],
+    *,
+    weighted: Float[Tensor, "b k *space"] | None = None,
+) -> Losses:
     """Soft Dice and cross-entropy of scores against true shares, in float32 whatever the scores are in.
 
     With p the softmax of the scores, t the shares and c = the sum of t over classes, what counts of a voxel:
 
-    1. cross-entropy = - sum of t log p / sum of c, over voxels and classes;
+    1. cross-entropy = - sum of w t log p / sum of c, over voxels and classes, where `weighted` is w t, and w
+       otherwise 1;
     2. Dice of class k = (2 sum of t p + e) / (sum of t + sum of c p + e), sums over the voxels of the whole
        batch, because a class that one image lacks is in another; e = 1e-5.
 
     The background is left out of the Dice: it is most of an image, so that its Dice is near 1 from the first
     steps on and tells nothing, and what is wrong there is wrong in another class as well. Where a class is
     absent from a batch its Dice is near 0 until nothing is predicted, and its gradient on a score is at most
-    1/4. Source: Milletari et al., V-Net, 2016, without squares; Isensee et al., nnU-Net, 2021.
+    1/4. Weights are those of the cross-entropy alone. Source: Milletari et al., V-Net, 2016, without squares;
+    Isensee et al., nnU-Net, 2021; the weights Ronneberger et al., 2015.
 
     >>> true = shares(torch.tensor([[0, 1, 1, -1]]), 2)
     >>> scores = torch.tensor([[[3.0, -3, -3, 9], [-3, 3, 3, -9]]])
@@ -91,7 +98,9 @@ def segmentation_loss(logits: Float[Tensor, "b k *space"], share: Float[Tensor, 
     axes = (0, *range(2, logits.ndim))
     logs = torch.log_softmax(logits.float(), dim=1)
     counted = share.sum(dim=1, keepdim=True)
-    cross_entropy = -(share * logs).sum() / counted.sum().clamp(min=SMOOTH)
+    cross_entropy = -((share if weighted is None else weighted) * logs).sum() / counted.sum().clamp(
+        min=SMOOTH
+    )
     chances = logs.exp()
     both = (share * chances).sum(dim=axes)[1:]
     each = (share.sum(dim=axes) + (counted * chances).sum(dim=axes))[1:]

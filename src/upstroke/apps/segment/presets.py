@@ -31,6 +31,8 @@ class Preset:
         momentum: of SGD.
         average: share of the old that stays in the averaged weights each step; 0 keeps those of the step.
         dice: how often the Dice loss counts beside the cross-entropy.
+        borders: w0 and sigma of `Weights`, by which rare classes and gaps between neighbours count more in
+            the cross-entropy; None: all voxels count alike.
         batch: patches in a step.
         voxels: of a patch at most, in 2-D and in 3-D.
         augment: preset of augmentation.
@@ -48,6 +50,7 @@ class Preset:
     momentum: float
     average: float
     dice: float
+    borders: tuple[float, float] | None
     batch: int
     voxels: tuple[int, int]
     augment: Literal["none", "light", "full"]
@@ -69,6 +72,7 @@ PRESETS = {
             momentum=0.0,
             average=0.99,
             dice=1.0,
+            borders=None,
             batch=2,
             voxels=(2**16, 2**17),
             augment="light",
@@ -86,15 +90,16 @@ PRESETS = {
             momentum=0.0,
             average=0.999,
             dice=1.0,
+            borders=None,
             batch=2,
             voxels=(2**18, 2**21),
             augment="full",
             steps=20_000,
         ),
         Preset(
-            # Ronneberger et al., 2015: batch 1, momentum 0.99, cross-entropy, dropout at the end of the way
-            # down, of half the samples as in the network that they gave away. The paper states no learning
-            # rate, and its weights for gaps need cells that are told apart.
+            # Ronneberger et al., 2015: batch 1, momentum 0.99, cross-entropy with weights for rare classes and
+            # for gaps, dropout at the end of the way down, of half the samples as in the network that they
+            # gave away. The paper states no learning rate.
             name="original",
             words="the U-Net of 2015: unpadded convolutions, centred crops, no norm",
             widths=(64, 128, 256, 512, 1024),
@@ -114,6 +119,7 @@ PRESETS = {
             momentum=0.99,
             average=0.0,
             dice=0.0,
+            borders=(10.0, 5.0),
             batch=1,
             voxels=(572**2, 188**3),
             augment="full",

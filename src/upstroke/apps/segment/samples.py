@@ -16,6 +16,7 @@ from upstroke.apps.segment.deform import cut
 from upstroke.apps.segment.normalise import Normalisation
 from upstroke.apps.segment.prepare import prepared
 from upstroke.apps.segment.resample import resampled, size_at
+from upstroke.apps.segment.weights import Weights
 from upstroke.errors import OptionError, ShapeError
 from upstroke.train import derived_seed
 
@@ -26,10 +27,11 @@ PLACES = 10_000
 
 
 class Sample(NamedTuple):
-    """A batch: what goes into a network, and what should come out."""
+    """A batch: what goes into a network, what should come out, and what each voxel counts; None: 1."""
 
     images: Float[Tensor, "b channels *patch"]
     labels: Int[Tensor, "b *out"]
+    weights: Float[Tensor, "b *out"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,6 +65,14 @@ class _Read(NamedTuple):
         return sum(each.numel() * each.element_size() for each in tensors)
 
 
+class _Patch(NamedTuple):
+    """A patch that a network reads, and what it should answer."""
+
+    image: Tensor
+    labels: Tensor
+    weights: Tensor | None
+
+
 @dataclass(eq=False)
 class Samples:
     """Batches of patches for `upstroke.train`: `batch(step)` follows from `seed` and `step` alone.
@@ -83,6 +93,8 @@ class Samples:
         augmentation: what is done to a patch.
         output: size of the labels, `UNet.output_size(patch)`; None: that of the patch.
         border: where they begin in the patch, `UNet.border`; None: 0.
+        weights: what makes the weights of voxels from the labels of the whole patch, as they are after
+            augmentation; None: all count alike.
         foreground: share of the patches that is centred on a class other than 0.
         memory: bytes of prepared cases that are kept; others are read again each time, to the same batches.
 
@@ -103,6 +115,7 @@ class Samples:
     augmentation: Augmentation = field(default_factory=Augmentation)
     output: tuple[int, ...] | None = None
     border: tuple[int, ...] | None = None
+    weights: Weights | None = None
     foreground: float = 1 / 3
     memory: int = 4 * 2**30
 
@@ -138,9 +151,14 @@ class Samples:
     def batch(self, step: int) -> Sample:
         """The batch of a step: float32 images and int64 class numbers, -1 where they are not counted."""
         first = step * self.batch_size
-        pairs = [self._patch(number) for number in range(first, first + self.batch_size)]
-        images, labels = zip(*pairs, strict=True)
-        return Sample(images=torch.stack(images), labels=torch.stack(labels).long())
+        patches = [self._patch(number) for number in range(first, first + self.batch_size)]
+        return Sample(
+            images=torch.stack([each.image for each in patches]),
+            labels=torch.stack([each.labels for each in patches]).long(),
+            weights=None
+            if self.weights is None
+            else torch.stack([each.weights for each in patches if each.weights is not None]),
+        )
 
     def keep(self) -> int:
         """Read what fits into memory now, so that workers that are forked share it; the number of cases."""
@@ -166,7 +184,7 @@ class Samples:
         """What a worker process needs: all but the cases in memory, which it reads itself."""
         return {**self.__dict__, "_kept": {}, "_kept_bytes": 0}
 
-    def _patch(self, number: int) -> tuple[Tensor, Tensor]:
+    def _patch(self, number: int) -> _Patch:
         """The patch of this number, counted from the start of training."""
         epoch, place = divmod(number, len(self.cases))
         order = torch.randperm(len(self.cases), generator=_generator(self.seed, "order", epoch))
@@ -190,9 +208,13 @@ class Samples:
         )
         spacing = [read.spacing[axis] for axis in turn.axes]
         image = with_other_values(image, how, spacing=spacing, generator=generator)
+        weights = None
+        if self.weights is not None:
+            # cells that are one beyond the output are one
+            weights = self.weights.map(labels, spacing=spacing, begin=border, size=output)
         for axis, (first, count) in enumerate(zip(border, output, strict=True)):
             labels = labels.narrow(axis, first, count)
-        return image, labels
+        return _Patch(image, labels, weights)
 
     def _start(self, read: _Read, *, size: Sequence[int], generator: Generator) -> list[int]:
         """Where the labels of a patch begin: in the volume where it is larger, else about its middle."""

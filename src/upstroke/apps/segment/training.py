@@ -21,6 +21,7 @@ from upstroke.apps.segment.presets import Preset, preset_named
 from upstroke.apps.segment.samples import Samples
 from upstroke.apps.segment.split import Split, SplitBy, split
 from upstroke.apps.segment.survey import Survey, survey
+from upstroke.apps.segment.weights import Weights, balance
 from upstroke.errors import FileError, OptionError
 from upstroke.files.safetensors import read_safetensors, write_safetensors
 from upstroke.nn import UNet
@@ -202,7 +203,8 @@ def train(
     made = design(found, chosen, wishes)
     with seeded(seed, "weights"):
         network = UNet(**made.recipe.unet)
-    samples = _samples(parts.train, made, chosen, seed=seed)
+    weights = _weights(parts.train, made, chosen)
+    samples = _samples(parts.train, made, chosen, weights=weights, seed=seed)
     held_out = HeldOut(parts.validation, samples)
     checked = HeldOut([parts.validation[each] for each in evenly(len(held_out), CHECKED)], samples)
     named = precision_for(precision, device)
@@ -226,6 +228,7 @@ def train(
         parts,
         made,
         chosen,
+        weights=weights,
         steps=length,
         every=every,
         checked=len(checked),
@@ -249,7 +252,7 @@ def train(
         monitor="val_dice",
         mode="max",
         seed=seed,
-        settings=_settings(parts, found, made, chosen),
+        settings=_settings(parts, found, made, chosen, weights=weights),
         command=command,
         resume=resume,
         overwrite=overwrite,
@@ -383,7 +386,17 @@ def _check_cases(folder: Path, parts: Split) -> None:
             raise OptionError(msg)
 
 
-def _samples(cases: Sequence[Case], made: Design, preset: Preset, *, seed: int) -> Samples:
+def _weights(cases: Sequence[Case], made: Design, preset: Preset) -> Weights | None:
+    """What voxels count, where the preset says that they do not count alike; by what is learnt from alone."""
+    if preset.borders is None:
+        return None
+    border, sigma = preset.borders
+    return Weights(classes=balance(cases, made.recipe.classes), border=border, sigma=sigma)
+
+
+def _samples(
+    cases: Sequence[Case], made: Design, preset: Preset, *, weights: Weights | None, seed: int
+) -> Samples:
     recipe = made.recipe
     return Samples(
         cases,
@@ -395,6 +408,7 @@ def _samples(cases: Sequence[Case], made: Design, preset: Preset, *, seed: int) 
         border=made.border,
         batch_size=preset.batch,
         augmentation=Augmentation.preset(preset.augment),
+        weights=weights,
         seed=seed,
     )
 
@@ -443,7 +457,13 @@ def _seconds(
             if number == 1:
                 begun = time.monotonic()
             sample = samples.batch(number)
-            found = losses_of(trial, sample.images.to(kind), sample.labels.to(kind), dice=preset.dice)
+            found = losses_of(
+                trial,
+                sample.images.to(kind),
+                sample.labels.to(kind),
+                dice=preset.dice,
+                weights=None if sample.weights is None else sample.weights.to(kind),
+            )
             optimizer.zero_grad()
             found["loss"].backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -455,7 +475,7 @@ def _seconds(
     return step, time.monotonic() - begun
 
 
-def _settings(parts: Split, found: Survey, made: Design, preset: Preset) -> Json:
+def _settings(parts: Split, found: Survey, made: Design, preset: Preset, *, weights: Weights | None) -> Json:
     """What a resumed run must share, and what others need to know of it."""
     recipe = made.recipe.as_json()
     return {
@@ -473,6 +493,7 @@ def _settings(parts: Split, found: Survey, made: Design, preset: Preset) -> Json
             "momentum": preset.momentum,
             "average": preset.average,
             "dice": preset.dice,
+            "weights": None if weights is None else weights.as_json(),
         },
         "data": {
             "voxels": list(found.voxels),
@@ -491,6 +512,7 @@ def _plan(
     made: Design,
     preset: Preset,
     *,
+    weights: Weights | None,
     steps: int,
     every: int,
     checked: int,
@@ -520,6 +542,7 @@ def _plan(
         "augment": preset.augment,
         "optimizer": preset.optimizer,
         "rate": preset.rate,
+        "weights": None if weights is None else weights.as_json(),
         "steps": steps,
         "every": every,
         "precision": precision,
