@@ -166,7 +166,7 @@ def learnt(tmp_path_factory):
         (folder / part).mkdir(parents=True)
         for name in "ab":
             Image.fromarray(outline).save(folder / part / f"{name}.png")
-    small = {"preset": "tiny", "steps": 1, "widths": (2, 2), "precision": "32", "device": "cpu"}
+    small = {"preset": "original", "steps": 1, "widths": (2, 2), "precision": "32", "device": "cpu"}
     return learn(folder / "data", folder / "run", progress=False, **small)
 
 
