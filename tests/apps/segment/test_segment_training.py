@@ -79,6 +79,13 @@ def test_the_original_network_is_trained_with_weights_of_what_it_learns_from_alo
     assert again.mean_dice == found.mean_dice
 
 
+def test_the_original_network_learns_without_a_norm(data, tmp_path):
+    options = {**SMALL, "preset": "original", "widths": (8, 16), "patch": (36, 40), "steps": 120}
+    found = train(data, tmp_path / "run", **options)
+    # what answers foreground everywhere, or nowhere, has less than half
+    assert found.mean_dice > 0.8
+
+
 @pytest.mark.parametrize(("precision", "workers"), [("32", 0), ("bf16", 1)])
 def test_a_run_that_is_killed_and_resumed_has_the_weights_of_one_that_is_not(precision, workers):
     done = subprocess.run(
