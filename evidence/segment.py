@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -38,6 +39,7 @@ from upstroke.apps.segment.recipe import Recipe
 from upstroke.apps.segment.samples import Samples
 from upstroke.apps.segment.scores import ClassScores, scores
 from upstroke.apps.segment.split import Split, split
+from upstroke.errors import TrainingError
 from upstroke.files.safetensors import read_safetensors
 from upstroke.grid import Grid, drift
 from upstroke.nn import ResizeConv, UNet
@@ -211,6 +213,8 @@ def rows() -> list[Row]:
 
 OURS = {"widths": list(WIDTHS), "norm": "instance", "activation": "leaky", "down": "max", "up": "transposed"}
 WAYS = ("registered", "nearest", "bilinear")
+# Levels below the finest that answer in training as well, by a convolution of one tap each.
+DEEP = preset_named("tiny").deep
 
 
 def _images(name: str) -> dict[str, Any]:
@@ -227,7 +231,8 @@ def _preset(*, deep: int = 0) -> dict[str, Any]:
 
 
 def _level(name: str) -> dict[str, Any]:
-    return {**_images(name), "unet": OURS, "features": list(FEATURES), "preset": _preset()}
+    unet = {**OURS, "deep": DEEP}
+    return {**_images(name), "unet": unet, "features": list(FEATURES), "preset": _preset(deep=DEEP)}
 
 
 def _times() -> dict[str, dict[str, Any]]:
@@ -571,17 +576,31 @@ def save(found: list[dict[str, Any]], path: Path = RESULTS) -> None:
     os.replace(beside, path)
 
 
-def each_measured(wanted: Sequence[Row], *, jobs: int, runs: Path, data: Path) -> Iterator[dict[str, Any]]:
-    """Rows as they are ready; those of time and memory by themselves, the others so many at once."""
+def each_measured(
+    wanted: Sequence[Row], *, jobs: int, runs: Path, data: Path
+) -> Iterator[dict[str, Any] | TrainingError]:
+    """Rows as they are ready; those of time and memory by themselves, the others so many at once.
+
+    Where a training fails the reason comes in the row's place, and the others go on.
+    """
     alone = [row for row in wanted if row.kind == "cost" or jobs == 1]
     for row in alone:
-        yield measured(row, runs, data)
+        yield attempted(row, runs, data)
     if len(alone) < len(wanted):
         with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
             rest = [row for row in wanted if row not in alone]
             yield from (
-                done.result() for done in as_completed(pool.submit(measured, row, runs, data) for row in rest)
+                done.result()
+                for done in as_completed(pool.submit(attempted, row, runs, data) for row in rest)
             )
+
+
+def attempted(row: Row, runs: Path, data: Path) -> dict[str, Any] | TrainingError:
+    """A row, or why there is none."""
+    try:
+        return measured(row, runs, data)
+    except TrainingError as error:
+        return TrainingError(f"{row.name}: {error}")
 
 
 @contextmanager
@@ -622,12 +641,19 @@ def main() -> None:
     with shortened(asked.steps):
         known = {each["key"]: each for each in load(results)}
         wanted = [row for row in rows() if row.key not in known and asked.only in row.name]
+        failed = []
         for done in each_measured(wanted, jobs=asked.jobs, runs=runs, data=data):
+            if isinstance(done, TrainingError):
+                failed.append(str(done))
+                print(done, flush=True)
+                continue
             known[done["key"]] = done
             print(done["row"], {name: value for name, value in done.items() if name != "key"}, flush=True)
             save([known[row.key] for row in rows() if row.key in known], results)
     if asked.tried is None:
         write()
+    if failed:
+        sys.exit("not measured:\n" + "\n".join(failed))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def level_table(rows: Sequence[Mapping[str, Any]]) -> str:
                     name,
                     f"{found[0]['parameters']:,}",
                     f"{found[0]['steps']:,}",
-                    _spread(found, "dice", "{:.3f}"),
+                    _spread(found, "dice", "{:.4f}"),
                     _spread(found, "unpadded", "{:.3f}"),
                     _spread(found, "hausdorff95", "{:.2f}"),
                     _shown(spent.get("seconds"), "{:.3f}"),

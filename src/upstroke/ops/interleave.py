@@ -108,7 +108,7 @@ def _is_ours(maps: Tensor) -> bool:
     # asked first, so that tracing sees nothing of the rest
     if torch.compiler.is_compiling():
         return False
-    return is_served(maps) and maps.is_contiguous() and not is_recorded()
+    return not is_recorded() and is_served(maps) and maps.is_contiguous()
 
 
 def _applied(
