@@ -159,7 +159,7 @@ def _checked(pictures: Tensor) -> tuple[int, int]:
 def _bins(size: tuple[int, int]) -> tuple[Float[Tensor, "_waves"], Int[Tensor, "_waves"]]:
     """Frequency and bin of every wave, in the order of a flattened transform."""
     y, x = (torch.fft.fftfreq(n, 1 / n, dtype=torch.float64).round().long() for n in size)
-    # in whole numbers a wave halfway between two bins has one place on every machine, whichever way it is turned
+    # in whole numbers a wave halfway between two bins has one place, however the picture is turned
     squared = (y * size[1]).square()[:, None] + (x * size[0]).square()
     halves = (4 * squared // max(size) ** 2).flatten().double().sqrt().floor().long()
     return squared.flatten().double().sqrt() / math.prod(size), (halves + 1) // 2

@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_pictures import write_spots
 
-from upstroke.apps.segment.cases import find_cases
+from upstroke.apps.segment.layouts import find_cases
 from upstroke.apps.segment.recipe import Recipe
 from upstroke.apps.segment.training import train
 from upstroke.apps.segment.weights import balance

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from upstroke.apps.segment.cases import find_cases
 from upstroke.apps.segment.classes import Classes
+from upstroke.apps.segment.layouts import find_cases
 from upstroke.apps.segment.weights import Weights, balance
 from upstroke.errors import OptionError
 
