@@ -25,8 +25,7 @@ def found():
         spacing=extent(1.0, 0.5),
         unit="mm",
         classes=Classes(values=(0, 1), names=("background", "cell")),
-        voxels=(9, 1),
-        empty=0,
+        masks=((9, 1),),
         intensity=(0.0, 1.0),
         notes=(),
     )

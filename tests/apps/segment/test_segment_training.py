@@ -13,6 +13,7 @@ from small_pictures import write_spots
 
 from upstroke.apps.segment.layouts import find_cases
 from upstroke.apps.segment.recipe import Recipe
+from upstroke.apps.segment.survey import survey
 from upstroke.apps.segment.training import train
 from upstroke.apps.segment.weights import balance
 from upstroke.errors import FileError, OptionError
@@ -71,9 +72,9 @@ def test_the_original_network_is_trained_with_weights_of_what_it_learns_from_alo
     settings = read_config(found.out)["settings"]
     classes = Recipe.from_json(read_safetensors(found.weights)[1]).classes
     learnt = [case for case in find_cases(data) if case.name in settings["cases"]["train"]]
-    wanted = {"classes": list(balance(learnt, classes)), "border": 10.0, "sigma": 5.0}
+    wanted = {"classes": list(balance(survey(learnt, classes=classes).masks)), "border": 10.0, "sigma": 5.0}
     assert plans[0]["weights"] == settings["optimizer"]["weights"] == wanted
-    assert wanted["classes"] != list(balance(find_cases(data), classes))
+    assert wanted["classes"] != list(balance(survey(find_cases(data), classes=classes).masks))
     assert plans[0]["network"]["settings"]["bottom_dropout"] == 0.5
     again = train(data, tmp_path / "run", resume=True, **options)
     assert again.mean_dice == found.mean_dice

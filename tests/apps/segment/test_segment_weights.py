@@ -11,6 +11,7 @@ from PIL import Image
 
 from upstroke.apps.segment.classes import Classes
 from upstroke.apps.segment.layouts import find_cases
+from upstroke.apps.segment.survey import survey
 from upstroke.apps.segment.weights import Weights, balance
 from upstroke.errors import OptionError
 
@@ -138,7 +139,7 @@ def test_classes_count_alike_over_all_files_together(tmp_path):
         Image.fromarray(mask).save(tmp_path / "images" / f"{number}.png")
     cases = find_cases(tmp_path)
     classes = Classes(values=(0, 255, 7), names=("background", "cell", "none"))
-    assert balance(cases, classes) == (40 / (2 * 30), 40 / (2 * 10), 1.0)
+    assert balance(survey(cases, classes=classes).masks) == (40 / (2 * 30), 40 / (2 * 10), 1.0)
 
 
 @pytest.mark.parametrize(

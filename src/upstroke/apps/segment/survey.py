@@ -46,8 +46,8 @@ class Survey:
         spacing: of voxels, in `unit`.
         unit: of spacing; "pixel" where files state none.
         classes: of the masks; None where there are no masks.
-        voxels: how many voxels each class has.
-        empty: how many masks hold the background alone.
+        masks: how many voxels each class has in the mask of each case, in the order of the cases; none where
+            there are no masks.
         intensity: least and largest value of any image.
         notes: what was decided or left out on reading, with the number of cases.
     """
@@ -60,10 +60,19 @@ class Survey:
     spacing: Extent
     unit: str
     classes: Classes | None
-    voxels: tuple[int, ...]
-    empty: int
+    masks: tuple[tuple[int, ...], ...]
     intensity: tuple[float, float]
     notes: tuple[str, ...]
+
+    @property
+    def voxels(self) -> tuple[int, ...]:
+        """How many voxels each class has in all masks together."""
+        return tuple(sum(counts) for counts in zip(*self.masks, strict=True))
+
+    @property
+    def empty(self) -> int:
+        """How many masks hold the background alone."""
+        return sum(not any(counts[1:]) for counts in self.masks)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data: a class with its value, name, voxels and their share."""
@@ -147,8 +156,7 @@ def survey(
         spacing=_extent(seen.spacings),
         unit=seen.units[0] if len(set(seen.units)) == 1 else "mixed",
         classes=found,
-        voxels=tuple(sum(mask.get(v, 0) for mask in seen.masks) for v in found.values) if found else (),
-        empty=sum(found is not None and set(mask) == {found.values[0]} for mask in seen.masks),
+        masks=tuple(tuple(mask.get(v, 0) for v in found.values) for mask in seen.masks) if found else (),
         intensity=(min(seen.least), max(seen.largest)),
         notes=tuple(f"{note} ({count} of {len(cases)} cases)" for note, count in seen.notes.items()),
     )

@@ -203,7 +203,8 @@ def train(
     made = design(found, chosen, wishes)
     with seeded(seed, "weights"):
         network = UNet(**made.recipe.unet)
-    weights = _weights(parts.train, made, chosen)
+    # by what is learnt from alone, which was read first
+    weights = _weights(found.masks[: len(parts.train)], chosen)
     samples = _samples(parts.train, made, chosen, weights=weights, seed=seed)
     held_out = HeldOut(parts.validation, samples)
     checked = HeldOut([parts.validation[each] for each in evenly(len(held_out), CHECKED)], samples)
@@ -386,12 +387,12 @@ def _check_cases(folder: Path, parts: Split) -> None:
             raise OptionError(msg)
 
 
-def _weights(cases: Sequence[Case], made: Design, preset: Preset) -> Weights | None:
-    """What voxels count, where the preset says that they do not count alike; by what is learnt from alone."""
+def _weights(masks: Sequence[Sequence[int]], preset: Preset) -> Weights | None:
+    """What voxels count, where the preset says that they do not count alike."""
     if preset.borders is None:
         return None
     border, sigma = preset.borders
-    return Weights(classes=balance(cases, made.recipe.classes), border=border, sigma=sigma)
+    return Weights(classes=balance(masks), border=border, sigma=sigma)
 
 
 def _samples(

@@ -11,8 +11,6 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from upstroke.apps.segment.cases import Case
-from upstroke.apps.segment.classes import Classes
 from upstroke.errors import MissingExtraError, OptionError
 
 __all__ = ["REACH", "Weights", "balance"]
@@ -95,18 +93,21 @@ class Weights:
         return {"classes": list(self.classes), "border": self.border, "sigma": self.sigma}
 
 
-def balance(cases: Sequence[Case], classes: Classes) -> tuple[float, ...]:
-    """What makes all classes count alike over the voxels of these cases, and a voxel 1 in the mean.
+def balance(masks: Sequence[Sequence[int]]) -> tuple[float, ...]:
+    """What makes all classes count alike over the voxels of these masks, and a voxel 1 in the mean.
 
-    w_c = all voxels / (number of classes x voxels of class c), over all files together, as they are; 1 where
-    there is none of a class.
+    w_c = all voxels / (number of classes x voxels of class c), over all masks together; 1 where there is none
+    of a class.
+
+    Args:
+        masks: how many voxels each class has in each of them, as `Survey.masks` has it.
+
+    >>> balance([(18, 2), (12, 8)])
+    (0.6666666666666666, 2.0)
     """
-    voxels = numpy.zeros(classes.count, dtype=numpy.int64)
-    for case in cases:
-        numbers = classes.numbers(case.read_labels())
-        voxels += numpy.bincount(numbers[numbers >= 0].ravel(), minlength=classes.count)
-    has = int((voxels > 0).sum())
-    return tuple(float(voxels.sum() / (has * each)) if each else 1.0 for each in voxels.tolist())
+    voxels = [sum(counts) for counts in zip(*masks, strict=True)]
+    has = sum(each > 0 for each in voxels)
+    return tuple(sum(voxels) / (has * each) if each else 1.0 for each in voxels)
 
 
 def _gaps(
