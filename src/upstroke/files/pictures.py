@@ -1,7 +1,6 @@
 """Turn picture files into arrays of grey levels."""
 
 import os
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy
 from jaxtyping import Float64
 
-from upstroke.errors import FileError, MissingExtraError
+from upstroke.errors import FileError
+from upstroke.files.opened_picture import load, lost_depth, opened_picture
 from upstroke.files.readable import check_readable
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageFile
+    from PIL import Image
 
 __all__ = ["Picture", "Skipped", "read_picture", "read_pictures"]
 
@@ -83,31 +83,11 @@ def read_picture(path: Path) -> Picture:
         FileError: there is no such file, or it is not a whole picture of a reasonable size.
         MissingExtraError: pillow is not installed.
     """
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError as error:
-        msg = "reading pictures needs the package pillow; pip install 'upstroke[train]'"
-        raise MissingExtraError(msg) from error
     check_readable(path, wanted="a picture")
-    try:
-        with warnings.catch_warnings():
-            # pillow warns of odd metadata, which does not concern us, and of sizes, which does
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                depth = _lost_depth(image)
-                image.load()
-                grey, notes = _grey(image)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        msg = f"{path} has more than {Image.MAX_IMAGE_PIXELS} pixels once unpacked; cut a part out of it"
-        raise FileError(msg) from error
-    except UnidentifiedImageError as error:
-        msg = f"{path} is not a picture that pillow can read"
-        raise FileError(msg) from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:
-        # what pillow raises on broken files differs from format to format
-        msg = f"{path} is not a whole picture: {_one_line(error)}"
-        raise FileError(msg) from error
+    with opened_picture(path, name=str(path)) as image:
+        depth = lost_depth(image)
+        load(image)
+        grey, notes = _grey(image)
     if not numpy.isfinite(grey).all():
         msg = f"{path} holds values that are NaN or infinite, so it has no means"
         raise FileError(msg)
@@ -147,20 +127,9 @@ def _grey(image: "Image.Image") -> tuple[Float64[numpy.ndarray, "height width"],
     return grey, tuple(notes)
 
 
-def _lost_depth(image: "ImageFile.ImageFile") -> tuple[str, ...]:
-    """What pillow is about to do to 16 bits: it keeps them for grey alone."""
-    # until a picture is loaded, its tiles name the layout that is stored, such as RGB;16B
-    stored = any(";16" in str(tile[3]) for tile in image.tile)
-    return ("16 bits, cut to 8",) if stored and not image.mode.startswith("I") else ()
-
-
 def _opacity(image: "Image.Image") -> Float64[numpy.ndarray, "height width"] | None:
     """Alpha from 0 to 1, or None where nothing shows through."""
     if not image.has_transparency_data:
         return None
     alpha = numpy.asarray(image.convert("RGBA").getchannel("A"), dtype=numpy.float64) / 255
     return None if (alpha == 1).all() else alpha
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -11,6 +11,7 @@ from typing import Any
 from upstroke.apps.segment.cases import Case, Part
 from upstroke.apps.segment.coco import annotated
 from upstroke.errors import FileError, OptionError, first_line, listed
+from upstroke.files.natural import natural
 from upstroke.files.volumes import SUFFIXES, stem_of, suffix_of
 
 __all__ = ["find_cases", "find_predictions"]
@@ -70,7 +71,7 @@ def find_cases(
         msg = f"{data} must hold {wanted}; none was found; known are folders images and labels of {known}"
         raise FileError(msg)
     _check_once(data, found)
-    ordered = sorted(found, key=lambda case: _natural(case.name))
+    ordered = sorted(found, key=lambda case: natural(case.name))
     return tuple(replace(case, group=_group(case.name, expression)) for case in ordered)
 
 
@@ -275,7 +276,7 @@ def _of_one_image(image: Path, files: Iterable[Path]) -> list[Path]:
     """The files of all channels of an image, x_0000, x_0001 and so on, of which one is given."""
     name = CHANNEL_ENDING.sub("", stem_of(image))
     own = [file for file in files if CHANNEL_ENDING.sub("", stem_of(file)) == name]
-    return sorted(own, key=lambda file: _natural(file.name)) if name != stem_of(image) else [image]
+    return sorted(own, key=lambda file: natural(file.name)) if name != stem_of(image) else [image]
 
 
 def _grouped_bare(files: list[Path], folder: Path, *, channels: int) -> Iterator[Case]:
@@ -347,7 +348,7 @@ def _files(folder: Path) -> list[Path]:
             if not name.startswith(".") and os.path.realpath(os.path.join(root, name)) not in seen
         ]
         found += [Path(root, name) for name in files if not name.startswith(".") and suffix_of(Path(name))]
-    return sorted(found, key=lambda path: _natural(str(path.relative_to(folder))))
+    return sorted(found, key=lambda path: natural(str(path.relative_to(folder))))
 
 
 def _siblings(path: Path) -> list[Path]:
@@ -359,20 +360,13 @@ def _siblings(path: Path) -> list[Path]:
 def _folders(folder: Path) -> list[Path]:
     return sorted(
         (each for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")),
-        key=lambda path: _natural(path.name),
+        key=lambda path: natural(path.name),
     )
 
 
 def _name(path: Path, folder: Path) -> str:
     """The path below a folder without suffix, "/" between its parts."""
     return (path.relative_to(folder).parent / stem_of(path)).as_posix()
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that puts 2 before 10."""
-    return [
-        (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part
-    ]
 
 
 def _part(name: str) -> Part:
