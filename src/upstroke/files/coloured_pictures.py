@@ -15,7 +15,7 @@ from upstroke.files.readable import check_readable
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
-__all__ = ["SUFFIXES", "ColouredPicture", "read_coloured"]
+__all__ = ["SUFFIXES", "ColouredPicture", "read_coloured", "without_colourless"]
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib"),
@@ -70,7 +70,7 @@ def read_coloured(
     """
     called = str(source) if name is None else name
     if isinstance(source, Path):
-        check_readable(source, wanted="a picture")
+        check_readable(source, wanted="a picture", name=called)
     with opened_picture(source, name=called, formats=TRIED) as image:
         depth, layout = lost_depth(image), stored_layout(image)
         whole = image.size
@@ -90,7 +90,7 @@ def read_coloured(
         kind = FORMATS[image.format or ""]
     return ColouredPicture(
         file=called,
-        pixels=_without_colourless(numpy.array(levels)),
+        pixels=without_colourless(numpy.array(levels)),
         size=(whole[1], whole[0]),
         format=kind,
         notes=(*frames, *depth, *notes),
@@ -162,7 +162,7 @@ def _turned(image: "Image.Image", orientation: int) -> "Image.Image":
     return image.transpose(ways[orientation])
 
 
-def _without_colourless(
+def without_colourless(
     levels: UInt8[numpy.ndarray, "height width *colours"],
 ) -> UInt8[numpy.ndarray, "height width channels"]:
     """One channel where red, green and blue are the same everywhere."""
