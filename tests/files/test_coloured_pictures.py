@@ -343,5 +343,5 @@ def test_other_formats_are_not_tried(tmp_path):
     refused(io.BytesIO(b"<html>not found</html>"), "p is not a picture that pillow can read")
     path = tmp_path / "p.png"
     path.touch()
-    refused(path, f"{path} must be a picture; it is empty (0 bytes); copy it again")
-    refused(tmp_path, f"{tmp_path} must be a picture; it is a folder; name a file")
+    refused(path, "p must be a picture; it is empty (0 bytes); copy it again")
+    refused(tmp_path, "p must be a picture; it is a folder; name a file")

@@ -90,7 +90,7 @@ def read_coloured(
         kind = FORMATS[image.format or ""]
     return ColouredPicture(
         file=called,
-        pixels=without_colourless(numpy.array(levels)),
+        pixels=without_colourless(numpy.atleast_3d(numpy.array(levels))),
         size=(whole[1], whole[0]),
         format=kind,
         notes=(*frames, *depth, *notes),
@@ -163,10 +163,7 @@ def _turned(image: "Image.Image", orientation: int) -> "Image.Image":
 
 
 def without_colourless(
-    levels: UInt8[numpy.ndarray, "height width *colours"],
-) -> UInt8[numpy.ndarray, "height width channels"]:
+    levels: UInt8[numpy.ndarray, "height width channels"],
+) -> UInt8[numpy.ndarray, "height width kept"]:
     """One channel where red, green and blue are the same everywhere."""
-    if levels.ndim == 2:
-        return levels[:, :, None]
-    red, green, blue = numpy.moveaxis(levels, 2, 0)
-    return levels[:, :, :1] if (red == green).all() and (red == blue).all() else levels
+    return levels[:, :, :1] if (levels == levels[:, :, :1]).all() else levels
