@@ -76,10 +76,7 @@ def read_coloured(
         whole = image.size
         if at_least is not None:
             image.draft(None, (at_least, at_least))
-        read_at = image.size
         load(image)
-        if image.size not in (read_at, whole):  # pillow has turned it, as it does with TIFF files
-            whole = whole[::-1]
         frames = ("first frame of several",) if getattr(image, "is_animated", False) else ()
         levels, notes = _levels(image, layout, called)
         orientation = _orientation(image)

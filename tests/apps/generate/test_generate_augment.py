@@ -121,6 +121,35 @@ def test_values_change_as_the_formula_says():
         assert ((factor - 1).abs() <= 0.7 + 1e-9).all()
 
 
+def test_changes_go_either_way_as_often_and_each_by_its_own_draw():
+    x = drawn(1, size=(8, 8)).expand(4000, -1, -1, -1)
+    mean, spread = x.mean((1, 2, 3)), x[:, 0, 0, 0] - x.mean((1, 2, 3))
+
+    def changed(**how):
+        return augmented(x, Augmenting(**how), generator=seed(5))
+
+    colour = changed(saturation=1.0)[:, 0, 0, 0] - x[:, :, 0, 0].mean(1)
+    ones = torch.ones_like(x)
+    moved = augmented(ones, Augmenting(translation=0.5), generator=seed(5))[:, 0]
+    cut = 1 - augmented(ones, Augmenting(cutout=0.25), generator=seed(5))[:, 0]
+    places = torch.arange(8.0, dtype=x.dtype)
+    numbers = [
+        (changed(brightness=1.0) - x)[:, 0, 0, 0],
+        colour / (x[:, 0, 0, 0] - x[:, :, 0, 0].mean(1)) - 1,
+        (changed(contrast=1.0)[:, 0, 0, 0] - mean) / spread - 1,
+        *((moved.amax(axis) * (places - 3.5)).sum(1) for axis in (1, 2)),
+        *((cut.amax(axis) * (places - 3.5)).sum(1) / cut.amax(axis).sum(1) for axis in (1, 2)),
+    ]
+    for number in numbers[:3]:
+        # evenly between -1 and 1: the mean of 4000 strays by 0.009
+        assert abs(float(number.mean())) < 0.04
+        torch.testing.assert_close(float(number.std()), 3**-0.5, atol=0.02, rtol=0)
+    # correlations of what is independent stray by 0.016
+    among = torch.corrcoef(torch.stack(numbers)) - torch.eye(7, dtype=x.dtype)
+    assert among.abs().max() < 0.07
+    assert all(abs(float(number.mean() / number.std())) < 0.07 for number in numbers)
+
+
 def test_grey_pictures_have_no_saturation():
     x = drawn(channels=1)
     torch.testing.assert_close(augmented(x, Augmenting(saturation=1.0), generator=seed(1)), x)
