@@ -68,6 +68,8 @@ def test_the_same_seed_gives_the_same_and_another_other_folds():
     assert detector_accuracy(*sets, seed=5, shuffles=9) != first
     assert (first.pictures, first.samples, first.real) == (24, 24, 31)
     assert first.as_json()["accuracy"] == first.accuracy
+    fewer = detector_accuracy(*sets, seed=4, shuffles=9, most=12)
+    assert (fewer.pictures, fewer.samples, fewer.real) == (12, 24, 31)
 
 
 def test_samples_that_are_all_copies_are_right_as_often_as_wrong():
@@ -174,6 +176,7 @@ def test_the_interval_is_wilsons(share, count, wanted):
     [
         (((20, 1, 8, 8), (20, 3, 8, 8)), {}, "samples and real pictures must have the same channels and size; got 1x8x8 and 3x8x8; resize one set"),
         (((20, 1, 8, 8), (20, 1, 8, 8)), {"folds": 1}, "at least 2 folds, 1 repeat and 1 shuffle are needed; got 1, 2 and 99"),
+        (((20, 1, 8, 8), (20, 1, 8, 8)), {"most": 9}, "at least 10 pictures of each set must take part for 5 folds; got most 9"),
         (((20, 1, 8, 8), (20, 1, 8, 8)), {"shuffles": 0}, "at least 2 folds, 1 repeat and 1 shuffle are needed; got 5, 2 and 0"),
     ],
 )  # fmt: skip

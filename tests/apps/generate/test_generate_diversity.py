@@ -19,7 +19,7 @@ from upstroke.apps.generate.diversity import (
     diversity,
     nearest_neighbours,
     pixel_rows,
-    repeats,
+    repeated,
 )
 from upstroke.errors import OptionError, ShapeError
 
@@ -162,7 +162,7 @@ def test_pixels_are_blurred_along_both_axes(blur):
 )
 def test_repeats_and_copies_are_found(ours, theirs):
     samples, training = (np.array(each, np.uint8).repeat(6).reshape(-1, 1, 2, 3) for each in (ours, theirs))
-    found = repeats(samples)
+    found = repeated(samples)
     assert found.first.tolist() == [ours.index(each) for each in ours]
     assert (found.pictures, found.distinct) == (len(ours), len(set(ours)))
     assert found.most == max(map(ours.count, ours))
