@@ -5,6 +5,9 @@ samples share. So is whatever else they share: faces that are all lighter at the
 which is in the phase means of every period. Two things keep that apart from a grid. A Hann window takes from
 a slope what it has at the image frequencies. And real pictures are measured alike: what they have as well,
 such as eyes that lie in one place, is no mark of a generator.
+
+An upsampler whose phases have equal gains and unequal taps leaves no grid in the mean, but details that are
+louder in some phases than in others. So the same is measured of the squares of details.
 """
 
 import math
@@ -17,20 +20,23 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from upstroke.axes import times
 from upstroke.diagnose import phase_means, set_subgrid_variance
 from upstroke.errors import OptionError
 
-__all__ = ["LEVEL", "PERIODS", "GridMark", "GridMarks", "SetMark", "Verdict", "grid_marks"]
+__all__ = ["LEVEL", "PERIODS", "GridMark", "GridMarks", "Kind", "SetMark", "Verdict", "grid_marks"]
 
+Kind: TypeAlias = Literal["level", "detail"]
 Verdict: TypeAlias = Literal["at chance", "as in real pictures", "above both"]
 
 # What a ladder of four upsamplers of scale 2 can leave.
 PERIODS = (2, 4, 8, 16)
-# The chance of a mark that is none, in any period of any channel.
+# The chance of a mark that is none, of any kind, in any period of any channel.
 LEVEL = 0.05
 DRAWS = 1000
+KINDS: tuple[Kind, ...] = ("level", "detail")
 # Relative, and far above what another order of summation changes.
 TIE = 1e-9
 
@@ -41,8 +47,9 @@ class SetMark:
 
     Attributes:
         value: PSV of the mean of the windowed pictures, in squared levels of 0 to 255; that of a grid which
-            all share is its variance.
-        relative: PSV by the mean variance of the pictures, dimensionless.
+            all share is its variance. Of details that of their squares, in levels to the fourth power.
+        relative: PSV by the mean variance of the pictures, or by the square of the mean square of details,
+            dimensionless.
         null_mean: mean of the null distribution: each picture shifted by its own random amount.
         null_95: its 95 % quantile.
         null_99: its 99 % quantile.
@@ -66,20 +73,23 @@ class GridMark:
     What repeats every 2 pixels repeats every 4, 8 and 16, so a grid marks all multiples of its period.
 
     Attributes:
+        kind: of levels, or of how loud details are: the squared difference of a pixel from the mean of the
+            3 by 3 pixels around it.
         period: in pixels, along both axes.
         channel: counted from 0.
         samples: of the samples.
         real: of the real pictures.
-        excess: PSV of the samples less that of the real pictures, in squared levels.
+        excess: PSV of the samples less that of the real pictures, in the unit of these.
         excess_p: share of random exchanges of pictures between the sets with as large an excess, not
             corrected.
-        chance_p: the p-value of the samples, corrected for all periods and channels (Holm).
+        chance_p: the p-value of the samples, corrected for all kinds, periods and channels (Holm).
         above_real_p: the p-value of the excess, likewise.
         verdict: at chance: the samples share no pattern of this period that the level of all could show. As
             in real pictures: they share one, but not more of it than real pictures do. Above both: more of
             it than chance gives and than real pictures have.
     """
 
+    kind: Kind
     period: int
     channel: int
     samples: SetMark
@@ -93,10 +103,10 @@ class GridMark:
 
 @dataclass(frozen=True, kw_only=True)
 class GridMarks:
-    """All periods and channels.
+    """Both kinds, all periods and channels.
 
     Attributes:
-        marks: by period, then channel.
+        marks: by kind, then period, then channel.
         level: the chance that any verdict of samples without a pattern is not `at chance`; and that any of
             samples with the pattern of real pictures is `above both`.
         draws: of each null distribution.
@@ -144,28 +154,31 @@ def grid_marks(
     >>> real = generator.integers(0, 200, (60, 1, 16, 16), dtype=np.uint8)
     >>> grid = np.tile(np.array([[0, 40], [40, 0]], dtype=np.uint8), (8, 8))
     >>> found = grid_marks(real[:30] + grid, real[30:], periods=(2, 8))
-    >>> [(each.period, each.verdict) for each in found.marks]
+    >>> [(each.period, each.verdict) for each in found.marks if each.kind == "level"]
     [(2, 'above both'), (8, 'above both')]
     """
     _check(samples, real, periods)
     if not 0 < level < 1:
         msg = f"the level of a test lies between 0 and 1; got {level:g}"
         raise OptionError(msg)
-    tests = len(periods) * samples.shape[1]
+    tests = len(KINDS) * len(periods) * samples.shape[1]
     # the least p-value, corrected for all tests, must lie below the level
     least = math.ceil(tests / level)
     if draws < least:
         msg = f"{tests} tests at a level of {level:g} together need at least {least} draws; got {draws}"
         raise OptionError(msg)
     measured = [
-        (period, channel, *_measured(samples[:, channel], real[:, channel], period, draws, seed))
+        (kind, period, channel, *_measured(contents, period, kind, draws, seed))
+        for kind in KINDS
         for period in periods
         for channel in range(samples.shape[1])
+        for contents in [[_content(each[:, channel], kind) for each in (samples, real)]]
     ]
-    chance_p = _holm([ours.p_value for _, _, ours, _, _ in measured])
+    chance_p = _holm([ours.p_value for *_, ours, _, _ in measured])
     above_p = _holm([excess_p for *_, excess_p in measured])
     marks = tuple(
         GridMark(
+            kind=kind,
             period=period,
             channel=channel,
             samples=ours,
@@ -176,7 +189,7 @@ def grid_marks(
             above_real_p=above,
             verdict=_verdict(chance, above, level),
         )
-        for (period, channel, ours, theirs, excess_p), chance, above in zip(
+        for (kind, period, channel, ours, theirs, excess_p), chance, above in zip(
             measured, chance_p, above_p, strict=True
         )
     )
@@ -203,42 +216,57 @@ def _check(samples: NDArray[np.uint8], real: NDArray[np.uint8], periods: Sequenc
         raise OptionError(msg)
 
 
+def _content(pictures: NDArray[np.uint8], kind: Kind) -> Float[Tensor, "pictures y x"]:
+    """Levels of pictures (pictures, y, x), or the squares of their details."""
+    levels = torch.from_numpy(pictures).double()
+    if kind == "level":
+        return levels
+    around = F.avg_pool2d(F.pad(levels[:, None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[:, 0]
+    return (levels - around).square()
+
+
 def _measured(
-    samples: NDArray[np.uint8], real: NDArray[np.uint8], period: int, draws: int, seed: int
+    contents: Sequence[Float[Tensor, "_pictures y x"]], period: int, kind: Kind, draws: int, seed: int
 ) -> tuple[SetMark, SetMark, float]:
-    """One period in one channel, (pictures, y, x), of both sets, and the p-value of the excess."""
-    windowed = [_windowed(each, period) for each in (samples, real)]
+    """One period in one channel of samples and real pictures, and the p-value of the excess."""
+    windowed = [_windowed(each, period) for each in contents]
     marks = [
-        _of_set(each, plain, period, draws, seed)
-        for each, plain in zip(windowed, (samples, real), strict=True)
+        _of_set(each, _size_of(content, kind), period, draws, seed)
+        for each, content in zip(windowed, contents, strict=True)
     ]
     means = [torch.stack([phase_means(each, period).flatten() for each in part]) for part in windowed]
     return marks[0], marks[1], _excess_p(means[0], means[1], draws, seed)
 
 
-def _windowed(pictures: NDArray[np.uint8], period: int) -> Float[Tensor, "pictures y x"]:
+def _windowed(content: Float[Tensor, "pictures y x"], period: int) -> Float[Tensor, "pictures y_cut x_cut"]:
     """Whole periods of each picture without its mean, under a Hann window."""
-    size = [n - n % period for n in pictures.shape[1:]]
-    whole = torch.from_numpy(pictures[:, : size[0], : size[1]]).double()
+    size = [n - n % period for n in content.shape[1:]]
+    whole = content[:, : size[0], : size[1]]
     axes = [torch.sin(math.pi * (torch.arange(n, dtype=torch.float64) + 0.5) / n).square() for n in size]
     window = 4 * axes[0][:, None] * axes[1]
     return (whole - whole.mean(dim=(1, 2), keepdim=True)) * window
 
 
+def _size_of(content: Float[Tensor, "pictures y x"], kind: Kind) -> float:
+    """What a PSV is held against: the variance of levels, the square of the mean of squares."""
+    if kind == "level":
+        return float(content.var(dim=(1, 2), correction=0).mean())
+    return float(content.mean().square())
+
+
 def _of_set(
-    windowed: Float[Tensor, "pictures y x"], pictures: NDArray[np.uint8], period: int, draws: int, seed: int
+    windowed: Float[Tensor, "pictures y x"], size: float, period: int, draws: int, seed: int
 ) -> SetMark:
     found = set_subgrid_variance(list(windowed), period, draws=draws, seed=seed)
-    variance = float(pictures.astype(np.float64).var(axis=(1, 2)).mean())
     value = float(found.value)
     return SetMark(
         value=value,
-        relative=value / variance if variance else 0.0,
+        relative=value / size if size else 0.0,
         null_mean=float(found.null_mean),
         null_95=float(found.null_95),
         null_99=float(found.null_99),
         p_value=float(found.p_value),
-        pictures=len(pictures),
+        pictures=len(windowed),
     )
 
 
