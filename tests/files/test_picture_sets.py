@@ -72,7 +72,7 @@ def test_a_bad_file_is_skipped_with_its_reason_and_the_rest_is_read(target):
     found = list(find_pictures(written(target, files)).read())
     assert [isinstance(each, Skipped) for each in found] == [False, True, True, True, False]
     assert found[1].reason.startswith("2.png is not a whole picture: ")
-    assert found[2].reason == "3.png is empty (0 bytes), not a picture"
+    assert found[2].reason == "3.png must be a picture; it is empty (0 bytes); copy it again"
     assert found[3].reason == "4.png is not a picture that pillow can read"
     assert [each.file for each in found] == list(files)
 
@@ -145,14 +145,14 @@ def test_links_are_followed_and_lead_in_no_circle(tmp_path):
     found = list(find_pictures(data).read())
     assert [each.file for each in found] == ["a/1.png", "b/2.png", "gone.png"]
     assert found[2].reason.endswith(
-        "gone.png must be a picture or a folder of pictures; there is no such file"
+        "gone.png must be a picture; there is no such file"
     )
 
 
 def test_pipes_in_a_folder_are_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     (found,) = find_pictures(tmp_path).read()
-    assert found.reason == ("a.png is not a picture file; it is a device or a pipe")
+    assert found.reason == "a.png must be a picture; it is a device or a pipe; name a file"
 
 
 def test_names_that_would_break_a_line_are_written_out(target):

@@ -163,7 +163,7 @@ def test_some_bad_files_among_many_are_listed(tmp_path):
         Skipped(
             file="dot.gif", reason="dot.gif has 30 x 1 pixels; to be seen at 12 it needs 2 on either side"
         ),
-        Skipped(file="empty.png", reason="empty.png is empty (0 bytes), not a picture"),
+        Skipped(file="empty.png", reason="empty.png must be a picture; it is empty (0 bytes); copy it again"),
         Skipped(file="page.jpg", reason="page.jpg is not a picture that pillow can read"),
     )
     assert found.as_json()["skipped"][3] == {"file": "empty.png", "reason": found.skipped[3].reason}
@@ -174,7 +174,7 @@ def test_more_than_half_that_fail_are_refused(tmp_path):
     data = write_pictures(tmp_path / "data", more=bad)
     assert len(gather(data, size=12).skipped) == 20
     write_pictures(data, count=0, more={"worse.png": b"<html>"})
-    empty = "is empty (0 bytes), not a picture"
+    empty = "must be a picture; it is empty (0 bytes); copy it again"
     refused(
         data, f"{data}: 21 of its 41 pictures cannot be used: bad0.png {empty}; bad1.png {empty}; and more"
     )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from upstroke.apps.generate.values import signed
 from upstroke.axes import times
 from upstroke.errors import OptionError, ShapeError
 
@@ -79,7 +80,7 @@ class OwnFeatures:
         with torch.no_grad():
             return torch.cat(
                 [
-                    self.network(_values(pictures[start : start + AT_ONCE]))
+                    self.network(signed(pictures[start : start + AT_ONCE]))
                     for start in range(0, max(1, len(pictures)), AT_ONCE)
                 ]
             )
@@ -161,7 +162,7 @@ def _train(network: nn.Module, pictures: NDArray[np.uint8], steps: int, generato
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
     for _ in range(steps):
         drawn = torch.randperm(len(pictures), generator=generator)[:BATCH].numpy()
-        batch = _values(pictures[drawn])
+        batch = signed(pictures[drawn])
         told = network(torch.cat([_changed(batch, generator) for _ in range(2)]))
         loss = _telling_apart(told)
         optimiser.zero_grad()
@@ -197,11 +198,6 @@ def _changed(
 
 def _around(count: int, most: float, generator: Generator) -> Tensor:
     return most * (2 * torch.rand(count, generator=generator) - 1)
-
-
-def _values(pictures: NDArray[np.uint8]) -> Float[Tensor, "pictures channels y x"]:
-    """Bytes as values from -1 to 1."""
-    return torch.from_numpy(pictures).float() / 127.5 - 1
 
 
 def _fingerprint(network: nn.Module) -> str:

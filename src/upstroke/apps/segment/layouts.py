@@ -318,9 +318,9 @@ def _check_paired(data: Path, joined: _Joined, masks: Mapping[str, str]) -> None
     parts = []
     if images:
         every = len(images) + sum(map(len, joined.pairs.values()))
-        parts.append(f"{len(images)} of {every} images have no mask ({listed(sorted(images, key=_natural))})")
+        parts.append(f"{len(images)} of {every} images have no mask ({listed(sorted(images, key=natural))})")
     if left:
-        parts.append(f"{len(left)} masks have no image ({listed(sorted(left, key=_natural))})")
+        parts.append(f"{len(left)} masks have no image ({listed(sorted(left, key=natural))})")
     msg = f"{data}: every image needs its mask; {' and '.join(parts)}; add what is missing or take these away"
     raise FileError(msg)
 
