@@ -144,9 +144,7 @@ def test_links_are_followed_and_lead_in_no_circle(tmp_path):
     (data / "gone.png").symlink_to(tmp_path / "nowhere.png")
     found = list(find_pictures(data).read())
     assert [each.file for each in found] == ["a/1.png", "b/2.png", "gone.png"]
-    assert found[2].reason.endswith(
-        "gone.png must be a picture; there is no such file"
-    )
+    assert found[2].reason.endswith("gone.png must be a picture; there is no such file")
 
 
 def test_pipes_in_a_folder_are_not_waited_for(tmp_path):

@@ -10,7 +10,7 @@ from upstroke.nn.resize import ResizeConv
 from upstroke.nn.separable import SeparableTransposedConv
 from upstroke.nn.subpixel import SubpixelConv
 from upstroke.nn.transposed import TransposedConv
-from upstroke.nn.upsampler import Upsampler
+from upstroke.nn.upsampler import Method, Upsampler
 
 if TYPE_CHECKING:
     from upstroke.nn.discriminator import Discriminator
@@ -22,6 +22,7 @@ __all__ = [
     "ConservingInterpolation",
     "Discriminator",
     "Generator",
+    "Method",
     "ResizeConv",
     "SeparableTransposedConv",
     "SubpixelConv",

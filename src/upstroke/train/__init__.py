@@ -3,11 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from upstroke.errors import MissingExtraError
+from upstroke.train.asked import check_asked
 from upstroke.train.average import MovingAverage
 from upstroke.train.batches import Batches
 from upstroke.train.first import is_first_process
 from upstroke.train.fit import fit
 from upstroke.train.fitted import Fitted
+from upstroke.train.machine import PrecisionWord, check_device, device_for, precision_for
 from upstroke.train.plan import Mode, Precision
 from upstroke.train.randomness import derived_seed, seeded
 
@@ -20,10 +22,15 @@ __all__ = [
     "Mode",
     "MovingAverage",
     "Precision",
+    "PrecisionWord",
     "Task",
+    "check_asked",
+    "check_device",
     "derived_seed",
+    "device_for",
     "fit",
     "is_first_process",
+    "precision_for",
     "seeded",
 ]
 

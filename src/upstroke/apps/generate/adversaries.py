@@ -80,7 +80,11 @@ def step(
     is_real = discriminator(augmented(real, recipe.augment))
     is_drawn = discriminator(augmented(drawn.detach(), recipe.augment))
     loss = judging_loss(is_real, is_drawn, recipe.loss)
-    told = {"discriminator": loss.detach(), "real": is_real.mean().detach(), "drawn": is_drawn.mean().detach()}
+    told = {
+        "discriminator": loss.detach(),
+        "real": is_real.mean().detach(),
+        "drawn": is_drawn.mean().detach(),
+    }
     if recipe.penalty and number % recipe.lazy == 0:
         # half of the bits do not hold squares of gradients
         with torch.autocast(real.device.type, enabled=False):

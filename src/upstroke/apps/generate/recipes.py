@@ -54,8 +54,8 @@ class Recipe:
         """Refuse numbers that mean nothing."""
         if self.batch < 2 or self.steps < 1 or self.lazy < 1:
             msg = (
-                "a recipe has a batch of 2 or more, because norms and spreads are over pictures, and 1 or more "
-                f"steps; got a batch of {self.batch}, {self.steps} steps and a penalty every {self.lazy}"
+                "a recipe has a batch of 2 or more, because norms and spreads are over pictures, and 1 or "
+                f"more steps; got a batch of {self.batch}, {self.steps} steps and a penalty every {self.lazy}"
             )
             raise OptionError(msg)
 

@@ -1,12 +1,11 @@
 """A folder of images with masks becomes a run folder with a network that outlines others."""
 
 import copy
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy
 import torch
@@ -22,16 +21,26 @@ from upstroke.apps.segment.samples import Samples
 from upstroke.apps.segment.split import Split, SplitBy, split
 from upstroke.apps.segment.survey import Survey, survey
 from upstroke.apps.segment.weights import Weights, balance
-from upstroke.errors import FileError, OptionError
+from upstroke.errors import OptionError
 from upstroke.files.safetensors import read_safetensors, write_safetensors
 from upstroke.nn import UNet
-from upstroke.train import Fitted, Precision, derived_seed, fit, is_first_process, seeded
+from upstroke.train import (
+    Fitted,
+    Precision,
+    PrecisionWord,
+    check_asked,
+    check_device,
+    derived_seed,
+    device_for,
+    fit,
+    is_first_process,
+    precision_for,
+    seeded,
+)
 from upstroke.train.folder import read_config
 
-__all__ = ["PrecisionWord", "Trained", "precision_for", "train"]
+__all__ = ["Trained", "train"]
 
-PrecisionWord = Literal["auto", "32", "bf16", "16"]
-NAMES: dict[str, Precision] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 # Of a run; each looks at so many held-out cases at most, and the end at all of them.
 VALIDATIONS, CHECKED = 20, 12
 # Steps between two of them at least: what so few change is not worth a look.
@@ -181,8 +190,8 @@ def train(
         TrainingError: a loss or a weight became NaN or infinite.
     """
     folder = Path(out)
-    _check(folder, steps=steps, minutes=minutes, resume=resume, overwrite=overwrite)
-    _check_device(device, precision)
+    check_asked(folder, steps=steps, minutes=minutes, resume=resume, overwrite=overwrite)
+    check_device(device, precision)
     wishes = Wishes(
         patch=_tuple(patch),
         batch=batch,
@@ -267,83 +276,8 @@ def train(
     return _finished(fitted, held_out, plan=plan, notes=(*found.notes, *made.notes))
 
 
-def precision_for(word: PrecisionWord, device: str) -> Precision:
-    """What a run computes in, as `fit` names it; "auto" takes bf16 where there are instructions for it.
-
-    >>> precision_for("32", "cpu"), precision_for("bf16", "cpu")
-    ('32-true', 'bf16-mixed')
-    """
-    if word != "auto":
-        return NAMES[word]
-    kind = device_for(device)
-    if kind.startswith("cuda"):
-        has_it = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        has_it = kind == "cpu" and _processor_has_bf16()
-    return "bf16-mixed" if has_it else "32-true"
-
-
-def device_for(word: str) -> str:
-    """What "auto" stands for on this machine; any other word itself.
-
-    >>> device_for("cpu")
-    'cpu'
-    """
-    if word != "auto":
-        return word
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _processor_has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16: without instructions for it, it is slower than float32."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return re.search(r"\b(avx512_bf16|amx_bf16)\b", flags) is not None
-
-
-def _check(
-    folder: Path, *, steps: int | None, minutes: int | float | None, resume: bool, overwrite: bool
-) -> None:
-    """Refuse before all files are read what would be refused afterwards."""
-    if steps is not None and minutes is not None:
-        msg = f"give steps or minutes, not both; got {steps} and {minutes:g}"
-        raise OptionError(msg)
-    if minutes is not None and not 0 < minutes < float("inf"):
-        msg = f"minutes must be a number above 0; got {minutes:g}"
-        raise OptionError(msg)
-    if resume and overwrite:
-        msg = "resume goes on with a run and overwrite begins anew; give one of them"
-        raise OptionError(msg)
-    if resume:
-        read_config(folder)
-    elif not overwrite and is_first_process() and (folder / "config.json").exists():
-        msg = f"a new run needs a new folder; {folder} holds a run already; resume it, or choose another name"
-        raise FileError(msg)
-
-
 def _tuple(given: Sequence[AnyNumber] | None) -> tuple[AnyNumber, ...] | None:
     return None if given is None else tuple(given)
-
-
-def _check_device(device: str, precision: PrecisionWord) -> None:
-    """Refuse before all files are read a device that is not there, and bits that it does not compute in."""
-    has_cuda = torch.cuda.is_available()
-    if device.partition(":")[0] == "cuda" and not has_cuda:
-        msg = f"device must be one that this machine has; got {device} and there is no GPU; choose cpu"
-        raise OptionError(msg)
-    if device != "auto":
-        try:
-            torch.device(device)
-        except RuntimeError as error:
-            msg = f"device must be auto, cpu, cuda, mps or cuda:1; got {device!r}; choose one"
-            raise OptionError(msg) from error
-    if precision == "16" and (device == "cpu" or (device == "auto" and not has_cuda)):
-        msg = "precision 16 needs a GPU; got 16 on the CPU; choose bf16 or 32"
-        raise OptionError(msg)
 
 
 def _parted(
