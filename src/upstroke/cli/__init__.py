@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from upstroke._version import __version__
-from upstroke.cli import check, diff, downscale, explain, fix, inspect, plan, rules, segment
+from upstroke.cli import check, diff, downscale, explain, fix, generate, inspect, plan, rules, segment
 from upstroke.cli.bare_options import with_value
 from upstroke.errors import UpstrokeError
 from upstroke.ops.kernels import instructions
@@ -134,6 +134,7 @@ app.command("check")(check.check)
 app.command("fix")(fix.fix)
 app.command("diff")(diff.diff)
 app.add_typer(downscale.app, name="downscale")
+app.add_typer(generate.app, name="generate")
 app.add_typer(segment.app, name="segment")
 app.command("rules")(rules.rules)
 app.command("explain")(explain.explain)

@@ -8,19 +8,13 @@ from rich.text import Text
 
 from upstroke.report.html import visible
 from upstroke.report.page import say, written
+from upstroke.report.training_words import PRECISIONS
 
 __all__ = ["segment_plan_text"]
 
 Json = dict[str, Any]
 # Columns of the names at the left.
 HEAD = 12
-PRECISIONS = {
-    "32-true": "float32",
-    "64-true": "float64",
-    "bf16-mixed": "bfloat16, the weights and the losses in float32",
-    "16-mixed": "float16, the weights and the losses in float32",
-    "bf16-true": "bfloat16",
-}
 
 
 def segment_plan_text(record: Json, *, width: int = 100, colour: bool = False) -> str:

@@ -60,6 +60,8 @@ WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     ("Trying to infer the `batch_size` from an ambiguous collection", UserWarning),
     # Lightning, about processes' own copies of one number: every process validates the same batches
     ("It is recommended to use `self.log\\(.*sync_dist=True\\)`", UserWarning),
+    # a gradient of another layout than its weight is copied between processes, which costs little
+    ("Grad strides do not match bucket view strides", UserWarning),
 )
 
 

@@ -47,7 +47,7 @@ def drawn(
     Raises:
         OptionError: it draws NaN.
     """
-    return numpy.concatenate([as_bytes(network(part.to(device))) for part in z.split(AT_ONCE)])
+    return numpy.concatenate([as_bytes(network(part.to(device))) for part in torch.split(z, AT_ONCE)])
 
 
 @torch.no_grad()

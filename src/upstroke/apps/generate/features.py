@@ -8,7 +8,7 @@ no part of those changes, so that features tell them.
 """
 
 import hashlib
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ FEWEST = 8
 AT_ONCE = 256
 
 
+@runtime_checkable
 class FeatureNetwork(Protocol):
     """What turns pictures into features."""
 

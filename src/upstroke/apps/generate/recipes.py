@@ -70,7 +70,7 @@ RECIPES = {
         Recipe(
             name="r1",
             words="a penalty on gradients at real pictures, averaged weights, changed pictures",
-            penalty=1.0,
+            penalty=0.1,
             lazy=8,
             rate=5e-4,
             judging_rate=5e-4,

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy
 import torch
 from jaxtyping import UInt8
 from numpy import ndarray
@@ -212,7 +213,7 @@ def train(
     length = _length(
         generator, discriminator, batches, chosen,
         steps=steps, minutes=minutes, precision=named, device=device,
-        kept=read_config(folder)["steps"] if resume or not is_first_process() else None, judged=judged,
+        folder=folder, is_begun=resume or not is_first_process(), judged=judged,
     )  # fmt: skip
     every = max(1, length // LOOKS)
     plan = _plan(
@@ -306,7 +307,7 @@ def _changed(
 def _digest(pictures: UInt8[ndarray, "n channels size size"]) -> str:
     """What two sets of pictures have in common only where they are the same in the same order."""
     digest = blake2b(repr(pictures.shape).encode(), digest_size=16)
-    digest.update(memoryview(pictures).cast("B"))
+    digest.update(numpy.ascontiguousarray(pictures).data)
     return digest.hexdigest()
 
 
@@ -350,14 +351,15 @@ def _length(
     minutes: int | float | None,
     precision: Precision,
     device: str,
-    kept: int | None,
+    folder: Path,
+    is_begun: bool,
     judged: int,
 ) -> int:
     """How many steps a run has: as said, as it was begun, or as many as fit into the minutes."""
     if steps is not None:
         return steps
-    if kept is not None:
-        return kept
+    if is_begun:
+        return int(read_config(folder)["steps"])
     if minutes is None:
         return recipe.steps
     seconds, picture = _seconds(
@@ -378,7 +380,7 @@ def _seconds(
     device: str,
 ) -> tuple[float, float]:
     """Of a step, and of drawing a picture; of copies, so that the run begins as if nothing had been timed."""
-    drawing, judging = (copy.deepcopy(each).to(device) for each in (generator, discriminator))
+    drawing, judging = copy.deepcopy(generator).to(device), copy.deepcopy(discriminator).to(device)
     optimizers = (adam(drawing, recipe, recipe.rate), adam(judging, recipe, recipe.judging_rate))
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     kind = torch.device(device).type

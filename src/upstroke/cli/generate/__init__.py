@@ -1,0 +1,14 @@
+"""The verbs of `upstroke generate`, one file each."""
+
+import typer
+
+from upstroke.cli.generate import train
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="generate",
+    help="Draw pictures from latent vectors by a generator without a grid in them.",
+    no_args_is_help=True,
+)
+app.command("train")(train.train)
