@@ -8,17 +8,11 @@ same steps. "Time": `tiny` against it in the same time of the processor. "Joins"
 joined where they belong, and the same with maps that are resized at half pixels, as is usual, and sit apart.
 """
 
-import argparse
 import dataclasses
-import hashlib
-import json
 import multiprocessing
-import os
-import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from evidence import rows as measured
+from evidence.rows import Measure, Row
 from upstroke.apps.segment.augment import Augmentation
 from upstroke.apps.segment.cases import Case
 from upstroke.apps.segment.classes import Classes
@@ -39,7 +35,6 @@ from upstroke.apps.segment.recipe import Recipe
 from upstroke.apps.segment.samples import Samples
 from upstroke.apps.segment.scores import ClassScores, scores
 from upstroke.apps.segment.split import Split, split
-from upstroke.errors import TrainingError
 from upstroke.files.safetensors import read_safetensors
 from upstroke.grid import Grid, drift
 from upstroke.nn import ResizeConv, UNet
@@ -59,26 +54,6 @@ WIDTHS = FEATURES[:-1]
 # What 600 seconds of one core are enough for; what was taken is measured and shown.
 TINY_STEPS, BASIC_STEPS, BASIC_STEPS_ALIKE = 2400, 1000, 3200
 VALUES = {"changed": 0.5, "contrast": 0.1, "brightness": 0.1}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A row of a table: its name, which table, and all numbers that it depends on."""
-
-    name: str
-    kind: str
-    settings: Mapping[str, Any]
-
-    @property
-    def key(self) -> str:
-        """What must be the same for a row to be the same."""
-        return json.dumps({"kind": self.kind, **self.settings}, sort_keys=True)
-
-    @property
-    def run(self) -> Path:
-        """Where its networks are trained."""
-        digest = hashlib.sha256(self.key.encode()).hexdigest()[:8]
-        return RUNS / f"{re.sub(r'[^A-Za-z0-9]+', '-', self.name)}-{digest}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -547,7 +522,7 @@ def _count(net: nn.Module) -> int:
     return sum(each.numel() for each in net.parameters())
 
 
-MEASURE: dict[str, Callable[[Row, Path, Path], dict[str, Any]]] = {
+MEASURE: dict[str, Measure] = {
     "cost": measure_cost,
     "level": measure_level,
     "time": measure_time,
@@ -555,52 +530,9 @@ MEASURE: dict[str, Callable[[Row, Path, Path], dict[str, Any]]] = {
 }
 
 
-def measured(row: Row, runs: Path, data: Path) -> dict[str, Any]:
-    """One row, on one thread."""
-    torch.set_num_threads(1)
-    return {"row": row.name, "key": row.key, **MEASURE[row.kind](row, runs / row.run.name, data)}
-
-
 def load(path: Path = RESULTS) -> list[dict[str, Any]]:
     """The rows that were measured."""
-    found: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
-    return found
-
-
-def save(found: list[dict[str, Any]], path: Path = RESULTS) -> None:
-    """Write the rows at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = ",\n".join("  " + json.dumps(each) for each in found)
-    beside = path.with_suffix(".tmp")
-    beside.write_text(f'{{"schema": "{SCHEMA}", "rows": [\n{lines}\n]}}\n')
-    os.replace(beside, path)
-
-
-def each_measured(
-    wanted: Sequence[Row], *, jobs: int, runs: Path, data: Path
-) -> Iterator[dict[str, Any] | TrainingError]:
-    """Rows as they are ready; those of time and memory by themselves, the others so many at once.
-
-    Where a training fails the reason comes in the row's place, and the others go on.
-    """
-    alone = [row for row in wanted if row.kind == "cost" or jobs == 1]
-    for row in alone:
-        yield attempted(row, runs, data)
-    if len(alone) < len(wanted):
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-            rest = [row for row in wanted if row not in alone]
-            yield from (
-                done.result()
-                for done in as_completed(pool.submit(attempted, row, runs, data) for row in rest)
-            )
-
-
-def attempted(row: Row, runs: Path, data: Path) -> dict[str, Any] | TrainingError:
-    """A row, or why there is none."""
-    try:
-        return measured(row, runs, data)
-    except TrainingError as error:
-        return TrainingError(f"{row.name}: {error}")
+    return measured.load(path)
 
 
 @contextmanager
@@ -623,37 +555,26 @@ def main() -> None:
     """Measure every row that is not there yet, and write the page."""
     from evidence.page import write
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="", help="rows whose name has this in it")
-    parser.add_argument("--list", action="store_true", help="print the names of the rows")
-    parser.add_argument("--jobs", type=int, default=1, help="rows at once, each on one thread")
-    parser.add_argument("--steps", type=int, help="try with so few steps, into the folder of --try")
-    parser.add_argument("--try", dest="tried", type=Path, help="a folder for results that are no table's")
+    parser = measured.asked(__doc__.splitlines()[0])
     asked = parser.parse_args()
     if (asked.steps is None) != (asked.tried is None):
         parser.error("--steps and --try go together: what is tried is no table's")
     if asked.list:
         print(*(row.name for row in rows()), sep="\n")
         return
-    data = Path(os.environ.get("UPSTROKE_DATA", HERE.parent.parent / "shared" / "data"))
-    results = RESULTS if asked.tried is None else asked.tried / "segment.json"
-    runs = RUNS if asked.tried is None else asked.tried / "runs"
     with shortened(asked.steps):
-        known = {each["key"]: each for each in load(results)}
-        wanted = [row for row in rows() if row.key not in known and asked.only in row.name]
-        failed = []
-        for done in each_measured(wanted, jobs=asked.jobs, runs=runs, data=data):
-            if isinstance(done, TrainingError):
-                failed.append(str(done))
-                print(done, flush=True)
-                continue
-            known[done["key"]] = done
-            print(done["row"], {name: value for name, value in done.items() if name != "key"}, flush=True)
-            save([known[row.key] for row in rows() if row.key in known], results)
+        failed = measured.measure_all(
+            MEASURE,
+            rows(),
+            only=asked.only,
+            jobs=asked.jobs,
+            results=RESULTS if asked.tried is None else asked.tried / "segment.json",
+            runs=RUNS if asked.tried is None else asked.tried / "runs",
+            schema=SCHEMA,
+        )
     if asked.tried is None:
         write()
-    if failed:
-        sys.exit("not measured:\n" + "\n".join(failed))
+    measured.end(failed)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Learning(Task):
         generator: as it is before training.
         discriminator: likewise.
         recipe: how they are trained.
-        real: what samples are compared with.
+        real: what samples are compared with; None where none are looked at while training goes on.
         seed: of the samples that are shown and judged, the same ones every time.
         metadata: what stands in the file of the weights.
     """
@@ -56,7 +56,7 @@ class Learning(Task):
         discriminator: Discriminator,
         recipe: Recipe,
         *,
-        real: Real,
+        real: Real | None,
         seed: int,
         metadata: Mapping[str, Any],
     ) -> None:
@@ -91,6 +91,7 @@ class Learning(Task):
         `val_kid` is the kernel distance by the feature network; `val_diversity` the mean distance of two
         samples by that of two real pictures, of pixels.
         """
+        assert self.real is not None
         with torch.autocast(self.device.type, enabled=False):
             self.shown = drawn(
                 settled(self._averaged()), latents(batch.tolist(), self.generator.latent, seed=self.seed),
