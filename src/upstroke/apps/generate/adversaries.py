@@ -14,7 +14,7 @@ from upstroke.apps.generate.recipes import Loss, Recipe
 __all__ = ["adam", "drawing_loss", "gradient_penalty", "judging_loss", "step"]
 
 
-def judging_loss(real: Float[Tensor, " b"], drawn: Float[Tensor, " b"], loss: Loss) -> Float[Tensor, ""]:
+def judging_loss(real: Float[Tensor, " b"], drawn: Float[Tensor, " n"], loss: Loss) -> Float[Tensor, ""]:
     """What a discriminator makes small, of its logits of real and of drawn pictures.
 
     >>> judging_loss(torch.tensor([2.0]), torch.tensor([-0.5]), "hinge")

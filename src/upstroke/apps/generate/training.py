@@ -190,7 +190,9 @@ def train(
     )
     # before all files are read, what the networks refuse
     with seeded(seed, "weights"):
-        Generator(latent, 1, channels or 3, size, method=method, kernel=kernel)
+        Generator(latent, width, channels or 3, size, method=method, kernel=kernel, balanced=balanced)
+        judge_width = width if judge_width is None else judge_width
+        Discriminator(channels or 3, judge_width, size)
     gathered = gather(Path(data), size=size, fit=fit_by, channels=channels, progress=read)
     digest = _digest(gathered.pictures)
     if resume:
@@ -201,7 +203,11 @@ def train(
             latent, width, channels, size, method=method, kernel=kernel, balanced=balanced, icnr=icnr
         )
         discriminator = Discriminator(
-            channels, judge_width or width, size, norm=chosen.norm, spread=chosen.spread
+            channels,
+            width if judge_width is None else judge_width,
+            size,
+            norm=chosen.norm,
+            spread=chosen.spread,
         )
     for network in (generator, discriminator):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
