@@ -27,10 +27,11 @@ from upstroke.apps.generate.batches import PictureBatches
 from upstroke.apps.generate.detector import detector_accuracy
 from upstroke.apps.generate.distances import feature_distances
 from upstroke.apps.generate.diversity import diversity, nearest_neighbours, pixel_rows
-from upstroke.apps.generate.drawing import drawn, latents
+from upstroke.apps.generate.drawing import drawn, latents, settled
 from upstroke.apps.generate.features import own_features
 from upstroke.apps.generate.grid_marks import GridMarks, grid_marks
 from upstroke.apps.generate.learning import Learning
+from upstroke.apps.generate.picture_grids import picture_grids
 from upstroke.apps.generate.recipes import Recipe, recipe_named
 from upstroke.apps.generate.sheets import sheet
 from upstroke.diagnose import radial_ratio, radial_spectrum
@@ -144,14 +145,21 @@ def as_recipe(numbers: Mapping[str, Any]) -> Recipe:
     return dataclasses.replace(recipe_named("r1"), **given)
 
 
+def at_start(settings: Mapping[str, Any]) -> tuple[Generator, Discriminator]:
+    """Both networks with the weights that the seed draws."""
+    recipe, size = as_recipe(settings["recipe"]), settings["size"]
+    with seeded(settings["seed"], "weights"):
+        return (
+            Generator(settings["latent"], settings["width"], 1, size, **settings["way"]),
+            Discriminator(1, settings["width"], size, norm=recipe.norm, spread=recipe.spread),
+        )
+
+
 def trained(row: Row, folder: Path, pictures: NDArray[np.uint8]) -> tuple[Generator, float]:
     """Train the generator of a row, or take what a run has left; and the seconds of the processor."""
     settings, recipe = row.settings, as_recipe(row.settings["recipe"])
     weights = folder / "model.safetensors"
-    made = {"latent": settings["latent"], "width": settings["width"], "channels": 1, "size": settings["size"]}
-    with seeded(settings["seed"], "weights"):
-        generator = Generator(**made, **settings["way"])
-        judge = Discriminator(1, settings["width"], settings["size"], norm=recipe.norm, spread=recipe.spread)
+    generator, judge = at_start(settings)
     if not weights.exists():
         for net in (generator, judge):
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -192,6 +200,7 @@ def judged(net: Generator, pictures: NDArray[np.uint8]) -> tuple[dict[str, Any],
         "nearest": nearest_neighbours(*rows_of).ratio,
         "detector": detector_accuracy(samples, real).accuracy,
         "high_db": float(ratio.decibel[ends].mean()),
+        "grids": [each.as_json() for each in picture_grids(samples, real)],
         "marks": _marks(grid_marks(samples, real)),
     }, samples
 
@@ -211,11 +220,20 @@ def _marks(found: GridMarks) -> list[dict[str, Any]]:
 
 
 def measure_ways(row: Row, folder: Path, data: Path) -> dict[str, Any]:
-    """One way of upsampling."""
+    """One way of upsampling, and the grids that its pictures have before anything is learnt."""
     pictures = pictures_of(row.settings, data)
     net, seconds = trained(row, folder, pictures)
     found, _ = judged(net, pictures)
-    return {**found, **_counts(net), "steps": row.settings["steps"], "cpu_seconds": round(seconds, 1)}
+    begun = settled(at_start(row.settings)[0])
+    samples = drawn(begun, latents(range(SAMPLES), begun.latent, seed=1))
+    start = [each.as_json() for each in picture_grids(samples, pictures[:COMPARED])]
+    return {
+        **found,
+        "start": start,
+        **_counts(net),
+        "steps": row.settings["steps"],
+        "cpu_seconds": round(seconds, 1),
+    }
 
 
 def measure_reached(row: Row, folder: Path, data: Path) -> dict[str, Any]:

@@ -17,21 +17,28 @@ _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 def serves(x: Tensor, weight: Tensor, groups: int) -> bool:
     """Whether every channel has a kernel of its own and the compiled kernels take these tensors and pay.
 
-    Under autocast the dtype of PyTorch's layer is kept, which is why only float32 is taken there.
+    Under autocast the dtype of PyTorch's layer is kept, which is why only maps that it would take are taken
+    there: those of float32, or of the dtype that it computes in already.
     """
-    dtypes = _DTYPES[:1] if torch.is_autocast_enabled("cpu") else _DTYPES
     return (
         # before sizes are looked at, which a tracer has as tensors
         not is_recorded()
         and weight.shape[0] == groups
         and weight.shape[1] == 1
-        and x.dtype in dtypes
-        and x.dtype == weight.dtype
+        and _fit(x.dtype, weight.dtype)
         and x.device == weight.device
         and runs_on(x.device)
         and x.shape[0] * x.shape[1] > 0
         and pays(x)
     )
+
+
+def _fit(maps: torch.dtype, weight: torch.dtype) -> bool:
+    if not torch.is_autocast_enabled("cpu"):
+        return maps in _DTYPES and maps == weight
+    own = torch.get_autocast_dtype("cpu")
+    # what a layer before has left is of that dtype, and the kernels take weights as they are
+    return weight == torch.float32 and (maps == torch.float32 or (maps == own == torch.bfloat16))
 
 
 def conv_transpose(
