@@ -114,6 +114,7 @@ bench: setup  ## time everything against everybody, each checked first (some 40 
 	$(if $(BENCH),,$(BIN)/python -m benchmarks.downscale)
 
 # EVIDENCE='--only TEXT' measures some rows; EVIDENCE=--list prints their names
-evidence: setup  ## the training comparisons (some three hours on two cores; goes on where it was ended)
+evidence: setup  ## the training comparisons (some four hours on two cores; goes on where it was ended)
 	UPSTROKE_DATA=$(DATA) $(BIN)/python -m evidence.downscale $(EVIDENCE)
 	UPSTROKE_DATA=$(DATA) $(BIN)/python -m evidence.segment $(or $(EVIDENCE),--jobs 2)
+	UPSTROKE_DATA=$(DATA) $(BIN)/python -m evidence.generate $(or $(EVIDENCE),--jobs 2)

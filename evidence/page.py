@@ -13,13 +13,14 @@ NOTHING = "–"
 
 def page(text: str) -> str:
     """docs/evidence.md with everything between its markers made anew."""
-    from evidence import downscale, segment
-    from evidence.segment_tables import TABLES
+    from evidence import downscale, generate, generate_tables, segment, segment_tables
 
     text = _between(text, "downscale", downscale_table(downscale.load()))
-    rows = segment.load()
-    for name, table in TABLES.items():
-        text = _between(text, f"segment, {name}", table(rows))
+    programs = {"segment": (segment, segment_tables), "generate": (generate, generate_tables)}
+    for program, (measured, tables) in programs.items():
+        rows = measured.load()
+        for name, table in tables.TABLES.items():
+            text = _between(text, f"{program}, {name}", table(rows))
     return text
 
 

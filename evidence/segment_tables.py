@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-NOTHING = "–"
+from evidence.markdown import NOTHING, shown, spread, table
+
 NETWORKS = {"ours": "upstroke", "basic": "BasicUNet"}
 
 
@@ -21,15 +22,15 @@ def level_table(rows: Sequence[Mapping[str, Any]]) -> str:
                     name,
                     f"{found[0]['parameters']:,}",
                     f"{found[0]['steps']:,}",
-                    _spread(found, "dice", "{:.4f}"),
-                    _spread(found, "unpadded", "{:.3f}"),
-                    _spread(found, "hausdorff95", "{:.2f}"),
-                    _shown(spent.get("seconds"), "{:.3f}"),
-                    _shown(spent.get("memory"), "{:.0f}"),
+                    spread(found, "dice", "{:.4f}"),
+                    spread(found, "unpadded", "{:.3f}"),
+                    spread(found, "hausdorff95", "{:.2f}"),
+                    shown(spent.get("seconds"), "{:.3f}"),
+                    shown(spent.get("memory"), "{:.0f}"),
                 ]
             )
     head = "data|network|parameters|steps|Dice|Dice unpadded|HD 95|s per step|memory, MiB"
-    return _table(head, lines, words=2)
+    return table(head, lines, words=2)
 
 
 def time_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -39,14 +40,14 @@ def time_table(rows: Sequence[Mapping[str, Any]]) -> str:
             name,
             f"{found[0]['parameters']:,}",
             f"{found[0]['steps']:,}",
-            _spread(found, "cpu_seconds", "{:.0f}"),
-            _spread(found, "dice", "{:.3f}"),
-            _spread(found, "hausdorff95", "{:.2f}"),
-            _spread(found, "boundary", "{:.3f}"),
+            spread(found, "cpu_seconds", "{:.0f}"),
+            spread(found, "dice", "{:.3f}"),
+            spread(found, "hausdorff95", "{:.2f}"),
+            spread(found, "boundary", "{:.3f}"),
         ]
         for name, found in _by(rows, "time").items()
     ]
-    return _table("network|parameters|steps|CPU seconds|Dice|HD 95|boundary", lines, words=1)
+    return table("network|parameters|steps|CPU seconds|Dice|HD 95|boundary", lines, words=1)
 
 
 def joins_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -63,14 +64,14 @@ def joins_table(rows: Sequence[Mapping[str, Any]]) -> str:
                 data,
                 way,
                 f"{seeds[0]['drift'][0]:g}, {seeds[0]['drift'][-1]:g}",
-                _spread(seeds, "dice", "{:.4f}"),
-                NOTHING if way == "registered" else _spread(against, "dice", "{:+.4f}"),
-                _spread(seeds, "boundary", "{:.3f}"),
-                _spread(seeds, "cpu_seconds", "{:.0f}"),
+                spread(seeds, "dice", "{:.4f}"),
+                NOTHING if way == "registered" else spread(against, "dice", "{:+.4f}"),
+                spread(seeds, "boundary", "{:.3f}"),
+                spread(seeds, "cpu_seconds", "{:.0f}"),
             ]
         )
     head = "data|resize|drift, pixels|Dice|against registered, same seed|boundary|CPU seconds"
-    return _table(head, lines, words=2)
+    return table(head, lines, words=2)
 
 
 TABLES: dict[str, Callable[[Sequence[Mapping[str, Any]]], str]] = {
@@ -88,24 +89,3 @@ def _by(rows: Iterable[Mapping[str, Any]], kind: str) -> dict[str, list[Mapping[
         if first == kind:
             found.setdefault(rest.rsplit(", ", 1)[0], []).append(row)
     return found
-
-
-def _spread(found: Sequence[Mapping[str, Any]], name: str, form: str) -> str:
-    """The mean, and the least and the largest where there are several."""
-    known = [each[name] for each in found if each.get(name) is not None]
-    if not known:
-        return NOTHING
-    mean = form.format(sum(known) / len(known))
-    return mean if len(known) == 1 else f"{mean} ({form.format(min(known))} … {form.format(max(known))})"
-
-
-def _shown(number: float | None, form: str) -> str:
-    return NOTHING if number is None else form.format(number)
-
-
-def _table(head: str, lines: Sequence[Sequence[str]], *, words: int) -> str:
-    names = head.split("|")
-    rule = "|".join([" --- "] * words + [" ---: "] * (len(names) - words))
-    return "\n".join(
-        [f"| {' | '.join(names)} |", f"|{rule}|", *(f"| {' | '.join(line)} |" for line in lines)]
-    )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from evidence import downscale, page, segment, segment_tables
+from evidence import downscale, generate, page, segment, segment_tables
 
 from upstroke.apps.downscale.cells import CellAxis, Cells
 
@@ -15,14 +15,14 @@ def test_the_page_says_what_the_results_say():
     assert page.PAGE.read_text() == page.page(page.PAGE.read_text())
 
 
-@pytest.mark.parametrize("table", [downscale, segment])
+@pytest.mark.parametrize("table", [downscale, generate, segment])
 def test_every_result_is_a_row_that_would_be_measured(table):
     keys = {row.key: row.name for row in table.rows()}
     for each in table.load():
         assert keys[each["key"]] == each["row"]
 
 
-@pytest.mark.parametrize("table", [downscale, segment])
+@pytest.mark.parametrize("table", [downscale, generate, segment])
 def test_rows_have_names_and_keys_of_their_own(table):
     rows = table.rows()
     assert len({row.name for row in rows}) == len({row.key for row in rows}) == len(rows)
