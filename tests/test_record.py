@@ -13,6 +13,7 @@ from torch import nn
 from upstroke import fix
 from upstroke.apps.downscale.evaluate import evaluate
 from upstroke.apps.downscale.run import run
+from upstroke.apps.generate.training import train as learn_to_draw
 from upstroke.apps.segment.classes import Classes
 from upstroke.apps.segment.evaluate import evaluate as evaluate_outlines
 from upstroke.apps.segment.export import Compared, Exported
@@ -27,6 +28,8 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "record.md"
 ROW = re.compile(r"^\| `(?P<key>\w+)` \| (?P<holds>.+) \|$", re.MULTILINE)
 LINK = re.compile(r"^(?P<how>by code, |by name, |list of |)\[[\w -]+\]\(#(?P<section>[\w-]+)\)")
 COUNTED, NUMBERED = "by code, how many", "by name, one number"
+# names that are the user's, such as endings of files
+NAMED = re.compile(r"how many files .*, by ")
 
 
 def sections():
@@ -47,6 +50,9 @@ def walk(value, heading, page, seen):
             continue
         if page[heading][key].startswith(NUMBERED):
             assert all(number is None or isinstance(number, float) for number in held.values())
+            continue
+        if NAMED.match(page[heading][key]):
+            assert all(isinstance(count, int) and count > 0 for count in held.values())
             continue
         link = LINK.match(page[heading][key])
         if link is None:
@@ -171,6 +177,19 @@ def learnt(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn")
+    (folder / "data").mkdir()
+    for number in range(20):
+        levels = np.random.default_rng(number).integers(0, 256, (32, 40), dtype=np.uint8)
+        Image.fromarray(levels).save(folder / "data" / f"{number}.png")
+    (folder / "data" / "bad.png").write_bytes(b"")
+    (folder / "data" / "notes.txt").write_bytes(b"")
+    small = {"steps": 1, "size": 32, "width": 2, "latent": 4, "batch": 4, "device": "cpu"}
+    return learn_to_draw(folder / "data", folder / "run", progress=False, **small)
+
+
+@pytest.fixture(scope="module")
 def records():
     torch.manual_seed(0)
     net, x = Net().eval(), torch.rand(1, 3, 24, 32)
@@ -183,7 +202,7 @@ def records():
 
 
 def test_the_page_has_every_key_of_a_record_and_no_other(
-    records, fixed, written, evaluated, outlined, learnt
+    records, fixed, written, evaluated, outlined, learnt, drawn
 ):
     page, seen = sections(), set()
     for record in records:
@@ -198,6 +217,7 @@ def test_the_page_has_every_key_of_a_record_and_no_other(
     walk(outlined.as_json(), "segment-evaluate", page, seen)
     walk(predicted().as_json(), "segment-predict", page, seen)
     walk(learnt.as_json(), "segment-train", page, seen)
+    walk(drawn.as_json(), "generate-train", page, seen)
     sizes = (Compared(size=(17, 18), output=(17, 18), difference=1e-6),)
     file = Exported(run=Path("run"), target=Path("x"), opset=18, bytes=9, least=(3, 3), compared=sizes)
     walk(file.as_json(), "segment-export", page, seen)
