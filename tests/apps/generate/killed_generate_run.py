@@ -1,5 +1,6 @@
 """Train whole, and killed in the middle and resumed, by a RECIPE in PRECISION with so many WORKERS; say how they compare."""
 
+import functools
 import json
 import os
 import signal
@@ -10,15 +11,19 @@ from pathlib import Path
 import torch
 from drawn_pictures import write_pictures
 
+from upstroke.apps.generate import training
+from upstroke.apps.generate.features import own_features
 from upstroke.apps.generate.learning import Learning
 from upstroke.apps.generate.model import load_model
-from upstroke.apps.generate.training import train
 
 STEPS, DIES = 24, 17
+# looks at samples every four steps, by features that are soon learnt
+training.LOOKS = 6
+training.own_features = functools.partial(own_features, steps=4)
 
 
 def run(data, out, **options):
-    return train(
+    return training.train(
         data, out, recipe=sys.argv[1], steps=STEPS, size=32, latent=5, width=2, batch=4, flips=True,
         precision=sys.argv[2], device="cpu", workers=int(sys.argv[3]), seed=3, progress=False, command=["test"],
         **options,

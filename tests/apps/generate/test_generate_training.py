@@ -91,7 +91,7 @@ def test_a_run_that_is_killed_and_resumed_has_the_weights_of_one_that_is_not(rec
     )
     told = json.loads(done.stdout)
     assert (told["killed"], told["steps"], told["same"], told["last"]) == (-9, 24, True, True)
-    assert told["kept"] in (16, 17)
+    assert told["kept"] == 16
     assert told["drawn"] == [1, 1, 32, 32]
     assert told["kid"][0] == told["kid"][1]
 
