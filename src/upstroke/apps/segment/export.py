@@ -1,30 +1,24 @@
 """A training run becomes an ONNX file for images of any size, compared with the run before it is written."""
 
-import contextlib
-import io
-import json
-import tempfile
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from upstroke._version import __version__
-from upstroke.apps.segment.model import KEY, load_network, onnx_network
+from upstroke.apps.segment.model import load_network
 from upstroke.apps.segment.recipe import Recipe
 from upstroke.axes import times
-from upstroke.errors import BackendError, FileError, MissingExtraError, UpstrokeError, first_line
+from upstroke.errors import BackendError, FileError
+from upstroke.files.onnx_session import onnx_session
+from upstroke.files.onnx_written import OPSET, difference_of, onnx_bytes
 from upstroke.files.place import check_target, write_atomically
 from upstroke.nn import UNet
 
 __all__ = ["Compared", "Exported", "export"]
 
 SCHEMA = "upstroke.segment-export/1"
-# Has all operators that a U-Net needs, with 3-D pools of partial windows; runtimes of 2022 and later read it.
-OPSET = 18
 INPUT, OUTPUT = "image", "logits"
 # float32 has 24 bits; sums of thousands of products in another order differ by some hundred units in the last
 # place, relative to the largest logit.
@@ -114,7 +108,7 @@ def export(run: str | Path, target: str | Path, *, overwrite: bool = False) -> E
         raise FileError(msg)
     check_target(target, overwrite=overwrite)
     network, recipe = load_network(run)
-    data = _described(_recorded(network), recipe)
+    data = _written(network, recipe)
     compared = _compared(network, data, source=str(target))
     write_atomically(target, data, overwrite=overwrite)
     return Exported(
@@ -127,65 +121,24 @@ def export(run: str | Path, target: str | Path, *, overwrite: bool = False) -> E
     )
 
 
-def _recorded(network: UNet) -> bytes:
-    """The network as ONNX, batch and sizes left open."""
+def _written(network: UNet, recipe: Recipe) -> bytes:
+    """The network as ONNX, batch and sizes left open, with its recipe in the metadata."""
     space = dict(enumerate(("depth", "height", "width")[-network.ndim :], start=2))
     out = space if network.conv == "same" else {axis: f"{name}_out" for axis, name in space.items()}
-    image = torch.zeros(2, network.in_channels, *(n + 3 for n in network.least_size))
-    # TODO(torch without this exporter): dynamo=True, which needs onnxscript
-    try:
-        # what it warns of is for those who write exporters, and on failure it prints a whole graph
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            torch.no_grad(),
-        ):
-            warnings.simplefilter("ignore")
-            file = Path(folder) / "network.onnx"
-            torch.onnx.export(
-                network,
-                (image,),
-                file,
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_axes={INPUT: {0: "batch", **space}, OUTPUT: {0: "batch", **out}},
-            )
-            return file.read_bytes()
-    except ImportError as error:
-        raise _missing() from error
-    except UpstrokeError:
-        raise
-    except Exception as error:  # the exporter's exceptions have no common type
-        msg = f"the network could not be recorded as ONNX: {first_line(error)}; train one with another --up"
-        raise BackendError(msg) from error
-
-
-def _described(data: bytes, recipe: Recipe) -> bytes:
-    """The file with its recipe in the metadata, passed by onnx's checker."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise _missing() from error
-    model = onnx.load_model_from_string(data)
-    onnx.helper.set_model_props(model, {KEY: json.dumps(recipe.as_json())})
-    model.producer_name = "upstroke"
-    model.graph.name = "unet"
-    onnx.checker.check_model(model, full_check=True)
-    written: bytes = model.SerializeToString()
-    return written
-
-
-def _missing() -> MissingExtraError:
-    msg = "ONNX files are written by onnx and compared by onnxruntime; pip install 'upstroke[onnx]'"
-    return MissingExtraError(msg)
+    return onnx_bytes(
+        network,
+        torch.zeros(2, network.in_channels, *(n + 3 for n in network.least_size)),
+        ends=(INPUT, OUTPUT),
+        free=({0: "batch", **space}, {0: "batch", **out}),
+        name="unet",
+        words=recipe.as_json(),
+        remedy="train one with another --up",
+    )
 
 
 def _compared(network: UNet, data: bytes, *, source: str) -> tuple[Compared, ...]:
     """Give both the same images of several sizes."""
-    answer = onnx_network(data, source=source, ndim=network.ndim)
+    answer = onnx_session(data, source=source, ranks=(network.ndim + 2,) * 2)
     generator = torch.Generator().manual_seed(0)
     found = []
     for beyond in BEYOND:
@@ -193,7 +146,7 @@ def _compared(network: UNet, data: bytes, *, source: str) -> tuple[Compared, ...
         image = torch.randn((2, network.in_channels, *size), generator=generator)
         with torch.no_grad():
             wanted = network(image)
-        difference = _difference(wanted, answer(image))
+        difference = difference_of(wanted, answer(image))
         if not difference <= BOUND:
             msg = (
                 f"ONNX Runtime must answer as PyTorch does, to {BOUND:g} of the largest logit; at size "
@@ -202,10 +155,3 @@ def _compared(network: UNet, data: bytes, *, source: str) -> tuple[Compared, ...
             raise BackendError(msg)
         found.append(Compared(size=size, output=tuple(wanted.shape[2:]), difference=difference))
     return tuple(found)
-
-
-def _difference(wanted: Tensor, got: Tensor) -> float:
-    """Largest difference over the largest logit; infinite where the shapes differ."""
-    if wanted.shape != got.shape:
-        return float("inf")
-    return float((wanted - got).abs().max() / wanted.abs().max().clamp(min=1e-30))

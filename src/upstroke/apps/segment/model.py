@@ -18,6 +18,8 @@ from upstroke.apps.segment.resample import resampled
 from upstroke.apps.segment.tiles import TilePlan, geometry, plan_tiles, predict_tiles
 from upstroke.axes import times
 from upstroke.errors import BackendError, FileError, MissingExtraError, first_line
+from upstroke.files.onnx_session import NO_ONNX, onnx_session
+from upstroke.files.onnx_written import KEY
 from upstroke.files.safetensors import read_safetensors
 from upstroke.files.volumes import Volume
 from upstroke.nn import UNet
@@ -25,14 +27,11 @@ from upstroke.nn import UNet
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["KEY", "Model", "load_model", "load_network", "onnx_network"]
+__all__ = ["Model", "load_model", "load_network"]
 
-# Under which name the recipe stands in an ONNX file.
-KEY = "upstroke"
 # Bytes of a recipe: that of a network of six levels and 200 classes takes some 10 kB.
 MOST_WORDS = 2**20
 WANTED = "a segmentation model must be a training run, its model.safetensors or an ONNX file"
-NO_ONNX = "ONNX models are read and run by onnx and onnxruntime; pip install 'upstroke[onnx]'"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -197,7 +196,7 @@ def _onnx_model(path: Path, *, device: str) -> Model:
         source=str(path),
         net=net,
         device=device,
-        _network=onnx_network(data, source=str(path), ndim=recipe.ndim, device=device),
+        _network=onnx_session(data, source=str(path), ranks=(recipe.ndim + 2,) * 2, device=device),
     )
 
 
@@ -263,52 +262,3 @@ def _words(model: "onnx.ModelProto", path: Path) -> dict[str, Any]:
         msg = f"what {path} says of how it is applied is no JSON: {first_line(error)}; export it again"
         raise FileError(msg) from error
     return words if isinstance(words, dict) else {}
-
-
-def onnx_network(data: bytes, *, source: str, ndim: int, device: str = "cpu") -> Callable[[Tensor], Tensor]:
-    """What runs an ONNX model on batches.
-
-    Raises:
-        FileError: ONNX Runtime cannot run it, or it has other inputs and outputs than a U-Net.
-        BackendError: ONNX Runtime has no such device.
-        MissingExtraError: it is not installed.
-    """
-    try:
-        import onnxruntime  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise MissingExtraError(NO_ONNX) from error
-    provider = "CUDAExecutionProvider" if device.startswith("cuda") else "CPUExecutionProvider"
-    if provider not in onnxruntime.get_available_providers():
-        msg = (
-            f"ONNX Runtime as it is installed cannot compute on {device}; install onnxruntime-gpu, or use cpu"
-        )
-        raise BackendError(msg)
-    options = onnxruntime.SessionOptions()
-    # its warnings are for those who make it
-    options.log_severity_level = 3
-    options.intra_op_num_threads = torch.get_num_threads()
-    try:
-        session = onnxruntime.InferenceSession(data, options, providers=[provider])
-    except Exception as error:  # its exceptions have no common type
-        msg = f"ONNX Runtime cannot run {source}: {first_line(error)}; export it again"
-        raise FileError(msg) from error
-    ends = [(end.type, len(end.shape)) for end in (*session.get_inputs(), *session.get_outputs())]
-    if ends != [("tensor(float)", ndim + 2)] * 2:
-        got = ", ".join(f"{kind} of {rank} axes" for kind, rank in ends)
-        msg = (
-            f"{source} must have one input and one output, tensors of floats of {ndim + 2} axes; got {got}; "
-            "export it again"
-        )
-        raise FileError(msg)
-    name = session.get_inputs()[0].name
-
-    def run(batch: Tensor) -> Tensor:
-        try:
-            (answer,) = session.run(None, {name: batch.float().cpu().numpy()})
-        except Exception as error:  # its exceptions have no common type
-            msg = f"ONNX Runtime cannot run {source} on {times(batch.shape)}: {first_line(error)}; "
-            msg += "export it again"
-            raise FileError(msg) from error
-        return torch.from_numpy(answer).to(batch.device)
-
-    return run
