@@ -10,10 +10,12 @@ import xarray
 from PIL import Image
 from torch import nn
 
+from apps.generate.generate_saved import saved
 from upstroke import fix
 from upstroke.apps.downscale.evaluate import evaluate
 from upstroke.apps.downscale.run import run
 from upstroke.apps.generate.training import train as learn_to_draw
+from upstroke.apps.generate.export import export as export_generator
 from upstroke.apps.segment.classes import Classes
 from upstroke.apps.segment.evaluate import evaluate as evaluate_outlines
 from upstroke.apps.segment.export import Compared, Exported
@@ -201,8 +203,15 @@ def records():
     return record, since(record, earlier), check(rounds, torch.rand(1, 1, 8, 12)).as_json()
 
 
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("generated")
+    run = saved(folder / "run")
+    return {"generate-export": export_generator(run, folder / "m.safetensors").as_json()}
+
+
 def test_the_page_has_every_key_of_a_record_and_no_other(
-    records, fixed, written, evaluated, outlined, learnt, drawn
+    records, fixed, written, evaluated, outlined, learnt, drawn, generated
 ):
     page, seen = sections(), set()
     for record in records:
@@ -221,6 +230,8 @@ def test_the_page_has_every_key_of_a_record_and_no_other(
     sizes = (Compared(size=(17, 18), output=(17, 18), difference=1e-6),)
     file = Exported(run=Path("run"), target=Path("x"), opset=18, bytes=9, least=(3, 3), compared=sizes)
     walk(file.as_json(), "segment-export", page, seen)
+    for heading, record in generated.items():
+        walk(record, heading, page, seen)
     # sizes that need something, and samples that no tap reaches
     walk(plan_unet((97, 131), 4, conv="same").as_json(), "plan-of-a-u-net", page, seen)
     generator = plan_generator(4, 64, kernel=4, stride=2, padding=1)

@@ -2,7 +2,7 @@
 
 import typer
 
-from upstroke.cli.generate import train
+from upstroke.cli.generate import export, train
 
 __all__ = ["app"]
 
@@ -12,3 +12,4 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("train")(train.train)
+app.command("export")(export.export)
