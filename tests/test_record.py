@@ -16,6 +16,8 @@ from upstroke.apps.downscale.evaluate import evaluate
 from upstroke.apps.downscale.run import run
 from upstroke.apps.generate.training import train as learn_to_draw
 from upstroke.apps.generate.export import export as export_generator
+from upstroke.apps.generate.interpolate import interpolate
+from upstroke.apps.generate.sample import sample
 from upstroke.apps.segment.classes import Classes
 from upstroke.apps.segment.evaluate import evaluate as evaluate_outlines
 from upstroke.apps.segment.export import Compared, Exported
@@ -207,7 +209,11 @@ def records():
 def generated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("generated")
     run = saved(folder / "run")
-    return {"generate-export": export_generator(run, folder / "m.safetensors").as_json()}
+    return {
+        "generate-sample": sample(run, folder / "grid.png", count=3).as_json(),
+        "generate-interpolate": interpolate(run, folder / "ways", numbers=[3, 7, 5], steps=3).as_json(),
+        "generate-export": export_generator(run, folder / "m.safetensors").as_json(),
+    }
 
 
 def test_the_page_has_every_key_of_a_record_and_no_other(

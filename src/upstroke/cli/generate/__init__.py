@@ -2,7 +2,7 @@
 
 import typer
 
-from upstroke.cli.generate import export, train
+from upstroke.cli.generate import export, interpolate, sample, train
 
 __all__ = ["app"]
 
@@ -12,4 +12,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("train")(train.train)
+app.command("sample")(sample.sample)
+app.command("interpolate")(interpolate.interpolate)
 app.command("export")(export.export)
