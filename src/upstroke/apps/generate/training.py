@@ -4,19 +4,16 @@ import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy
 import torch
-from jaxtyping import UInt8
-from numpy import ndarray
 
 from upstroke._version import __version__
 from upstroke.apps.generate.adversaries import adam, step
 from upstroke.apps.generate.augment import Augmenting
 from upstroke.apps.generate.batches import PictureBatches
+from upstroke.apps.generate.digest import digest_of
 from upstroke.apps.generate.drawing import AT_ONCE, SETTLED, drawn, latents
 from upstroke.apps.generate.features import own_features
 from upstroke.apps.generate.fitting import Fit
@@ -194,7 +191,7 @@ def train(
         judge_width = width if judge_width is None else judge_width
         Discriminator(channels or 3, judge_width, size)
     gathered = gather(Path(data), size=size, fit=fit_by, channels=channels, progress=read)
-    digest = _digest(gathered.pictures)
+    digest = digest_of(gathered.pictures)
     if resume:
         _check_pictures(folder, digest)
     channels = gathered.pictures.shape[1]
@@ -308,13 +305,6 @@ def _changed(
     if augment is not None:
         given["augment"] = Augmenting.preset() if augment == "full" else Augmenting()
     return replace(recipe, **given)
-
-
-def _digest(pictures: UInt8[ndarray, "n channels size size"]) -> str:
-    """What two sets of pictures have in common only where they are the same in the same order."""
-    digest = blake2b(repr(pictures.shape).encode(), digest_size=16)
-    digest.update(numpy.ascontiguousarray(pictures).data)
-    return digest.hexdigest()
 
 
 def _check_pictures(folder: Path, digest: str) -> None:
