@@ -1,9 +1,9 @@
-"""Pictures become a short word that two sets have in common only where they are the same in the same order."""
+"""Pictures become a short word that only the same pictures in the same order have."""
 
 from hashlib import blake2b
 
 from jaxtyping import UInt8
-from numpy import ndarray
+from numpy import ascontiguousarray, ndarray
 
 __all__ = ["digest_of"]
 
@@ -17,5 +17,5 @@ def digest_of(pictures: UInt8[ndarray, "n channels y x"]) -> str:
     (True, False)
     """
     digest = blake2b(repr(pictures.shape).encode(), digest_size=16)
-    digest.update(memoryview(pictures).cast("B"))
+    digest.update(memoryview(ascontiguousarray(pictures)).cast("B"))
     return digest.hexdigest()

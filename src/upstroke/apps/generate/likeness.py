@@ -1,4 +1,4 @@
-"""Turn samples, real pictures and a feature network into distances, and what two halves of real pictures give."""
+"""Turn features of samples and real pictures into distances, and what two halves of real pictures give."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -52,7 +52,7 @@ class Spectra:
 
     @property
     def high(self) -> float:
-        """Power at high frequencies, of samples over that of real pictures, in dB; infinite or nan without."""
+        """Power at high frequencies, samples over real pictures, in dB; infinite or nan without."""
         ours, theirs = (float(_high(each)) for each in (self.samples, self.real))
         if not ours or not theirs:
             return math.nan if ours == theirs else math.copysign(math.inf, ours - theirs)
@@ -168,9 +168,9 @@ def measured(
     found = None
     varied = None
     if eyes is not None and features is not None:
-        sets = tuple(features)
-        found = taken("distances", lambda: likeness(*sets, eyes, seed=seed))
-        varied = taken("diversity of features", lambda: diversity(*(each[:MOST] for each in sets)))
+        one, other = features
+        found = taken("distances", lambda: likeness(one, other, eyes, seed=seed))
+        varied = taken("diversity of features", lambda: diversity(one[:MOST], other[:MOST]))
     told(STAGES[5])
     pixels = taken("diversity", lambda: diversity(pixel_rows(ours), pixel_rows(theirs)))
     told(STAGES[6])
@@ -194,11 +194,12 @@ def _drawn(real: NDArray[np.uint8], most: int, seed: int) -> NDArray[np.uint8]:
     if len(real) <= most:
         return real
     drawn = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))[:most]
-    return real[np.sort(drawn.numpy())]
+    chosen: NDArray[np.uint8] = real[np.sort(drawn.numpy())]
+    return chosen
 
 
 def _grid(samples: NDArray[np.uint8], real: NDArray[np.uint8], seed: int) -> GridMarks:
-    """Marks of grids in pictures that differ: what one repeated picture shows is no grid that samples share."""
+    """Marks of grids in samples that differ: what one shows again and again is no grid that all share."""
     distinct = samples[np.unique(repeated(samples).first)]
     if len(distinct) < FEWEST:
         msg = (

@@ -4,12 +4,13 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
+from upstroke.apps.generate.grid_marks import Kind
 from upstroke.apps.generate.measures import Measures
 
 __all__ = ["ABOUT", "About", "Verdict", "verdicts"]
 
-About: TypeAlias = Literal["grid", "spectrum", "detector", "diversity", "copies"]
-ABOUT: tuple[About, ...] = ("grid", "spectrum", "detector", "diversity", "copies")
+About: TypeAlias = Literal["grid", "details", "spectrum", "detector", "diversity", "copies"]
+ABOUT: tuple[About, ...] = ("grid", "details", "spectrum", "detector", "diversity", "copies")
 # A generator whose samples are half as far from each other as real pictures shows half of them again and
 # again; one that are twice as far shows what is not there.
 COLLAPSED, SCATTERED = 0.5, 2.0
@@ -24,7 +25,8 @@ class Verdict:
     """The answer to one question.
 
     Attributes:
-        about: grid: whether samples share one. Spectrum: whether they have the power of real pictures at high
+        about: grid: whether samples share one. Details: whether these are louder in some phases of one.
+            Spectrum: whether they have the power of real pictures at high
             frequencies. Detector: whether a linear rule tells them by their spectra. Diversity: whether they
             are as varied as real ones. Copies: whether they are pictures of the training.
         word: the answer.
@@ -50,7 +52,8 @@ def verdicts(measures: Measures, *, is_trained_on: bool) -> tuple[Verdict, ...]:
         is_trained_on: whether those are the pictures of the training.
     """
     return (
-        _grid(measures),
+        _grid(measures, "grid", "level"),
+        _grid(measures, "details", "detail"),
         _spectrum(measures),
         _detector(measures),
         _diversity(measures),
@@ -58,12 +61,12 @@ def verdicts(measures: Measures, *, is_trained_on: bool) -> tuple[Verdict, ...]:
     )
 
 
-def _grid(measures: Measures) -> Verdict:
+def _grid(measures: Measures, about: About, kind: Kind) -> Verdict:
     if measures.grid is None:
-        return _open("grid", measures, "grid")
-    words = [each.verdict for each in measures.grid.marks]
+        return _open(about, measures, "grid")
+    words = [each.verdict for each in measures.grid.marks if each.kind == kind]
     word = next(each for each in ("above both", "as in real pictures", "at chance") if each in words)
-    return Verdict(about="grid", word=word, is_good=word != "above both")
+    return Verdict(about=about, word=word, is_good=word != "above both")
 
 
 def _spectrum(measures: Measures) -> Verdict:
