@@ -14,10 +14,10 @@ from apps.generate.generate_saved import saved
 from upstroke import fix
 from upstroke.apps.downscale.evaluate import evaluate
 from upstroke.apps.downscale.run import run
-from upstroke.apps.generate.training import train as learn_to_draw
 from upstroke.apps.generate.export import export as export_generator
 from upstroke.apps.generate.interpolate import interpolate
 from upstroke.apps.generate.sample import sample
+from upstroke.apps.generate.training import train as learn_to_draw
 from upstroke.apps.segment.classes import Classes
 from upstroke.apps.segment.evaluate import evaluate as evaluate_outlines
 from upstroke.apps.segment.export import Compared, Exported

@@ -138,8 +138,10 @@ def test_what_is_stopped_half_way_leaves_nothing_and_what_was_there(run, name, t
         ),
         (
             {"count": 10**9},
-            "a sheet may have at most 67,108,864 pixels; 1,000,000,000 pictures would make "
-            "1,075,148x1,075,180; name a folder, which gets a file for each",
+            (
+                "a sheet may have at most 67,108,864 pixels; 1,000,000,000 pictures would make "
+                "1,075,148x1,075,180; name a folder, which gets a file for each"
+            ),
         ),
         ({"device": "cuda:x"}, None),
     ],

@@ -2,6 +2,7 @@
 
 import math
 import re
+from itertools import pairwise
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ ways = given(
 
 
 def angles(z):
-    return torch.tensor([arc_between(one, other).angle for one, other in zip(z, z[1:], strict=False)])
+    return torch.tensor([arc_between(one, other).angle for one, other in pairwise(z)])
 
 
 @ways

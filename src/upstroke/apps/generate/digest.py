@@ -17,5 +17,5 @@ def digest_of(pictures: UInt8[ndarray, "n channels y x"]) -> str:
     (True, False)
     """
     digest = blake2b(repr(pictures.shape).encode(), digest_size=16)
-    digest.update(memoryview(ascontiguousarray(pictures)).cast("B"))
+    digest.update(ascontiguousarray(pictures).data)
     return digest.hexdigest()
