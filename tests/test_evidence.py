@@ -1,14 +1,18 @@
 """The page of training comparisons says what the results say, and its rows are those that would be measured."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from evidence import downscale, generate, page, segment, segment_tables
+from evidence import downscale, generate, generate_tables, page, segment, segment_tables
 
 from upstroke.apps.downscale.cells import CellAxis, Cells
+from upstroke.apps.generate.features import own_features
+from upstroke.apps.generate.recipes import recipe_named
+from upstroke.nn import Generator
 
 
 def test_the_page_says_what_the_results_say():
@@ -162,3 +166,52 @@ def test_three_tables_of_rows():
             "| a | nearest | -1.5, -1 | 0.4375 | -0.0625 | 2.000 | 10 |",
         ],
     }
+
+
+def test_generators_of_a_seed_differ_in_the_way_alone():
+    rows = [row for row in generate.rows() if row.kind == "ways" and row.settings["seed"] == 1]
+    assert len(rows) == len(generate.WAYS) == 11
+    for row in rows:
+        settings = {**row.settings, "width": 2}
+        generator, judge = generate.at_start(settings)
+        assert (
+            generator.settings.items()
+            >= {**row.settings["way"], "size": 64, "channels": 1, "latent": 100}.items()
+        )
+        assert generate.as_recipe(row.settings["recipe"]) == recipe_named("r1")
+        again, same = generate.at_start(settings)
+        for one, other in ((generator, again), (judge, same)):
+            assert all(torch.equal(each, other.state_dict()[name]) for name, each in one.state_dict().items())
+
+
+def test_a_try_has_keys_of_its_own():
+    keys = {row.key for row in generate.rows() if row.kind != "cost"}
+    with generate.shortened(7):
+        tried = [row for row in generate.rows() if row.kind != "cost"]
+    assert not keys & {row.key for row in tried}
+    assert {row.settings["steps"] for row in tried} == {7}
+    assert {row.key for row in generate.rows() if row.kind != "cost"} == keys
+
+
+def test_what_is_judged_of_a_generator_that_draws_noise(monkeypatch):
+    monkeypatch.setattr(generate, "SAMPLES", 40)
+    monkeypatch.setattr(generate, "own_features", partial(own_features, steps=2))
+    real = np.random.default_rng(0).integers(0, 256, (30, 1, 32, 32), dtype=np.uint8)
+    torch.manual_seed(0)
+    found, samples = generate.judged(Generator(4, 2, 1, 32).eval(), real)
+    assert samples.shape == (40, 1, 32, 32)
+    # before training all samples are nearly the same grey
+    assert found["diversity"] < 0.2
+    assert found["detector"] > 0.9
+    assert [each["period"] for each in found["grids"]] == [2, 4, 8, 16]
+    assert {each["kind"] for each in found["marks"]} == {"level", "detail"}
+    row = {
+        "row": "ways, a, seed 0", "start": found["grids"], "upsampling": 10, "cpu_seconds": 3.0, **found,
+    }  # fmt: skip
+    grids = generate_tables.grids_table([row, {**row, "row": "ways, a, seed 1"}])
+    assert len(grids.splitlines()) == 4
+    assert "real faces" in grids
+    ways = generate_tables.ways_table(
+        [row, {"row": "cost", "ways": {"a": {"upsampling": 5000, "seconds": 0.25}}}]
+    )
+    assert ways.splitlines()[-1].endswith("| 3 | 5,000 | 250 |")
