@@ -83,7 +83,7 @@ show = @printf '\n$$ %s\n' '$(strip $(1))'; PATH="$(CURDIR)/$(BIN):$$PATH"; $(1)
 # too, but leaves no report.
 check = @printf '\n$$ %s\n' '$(strip $(1))'; PATH="$(CURDIR)/$(BIN):$$PATH"; $(1) || [ $$? -eq 1 ]
 
-demo: setup  ## check and fix a real model, inspect three layers and a picture, plan two nets, refine a sea, outline cells; reports and figures into demo/
+demo: setup  ## check and fix a real model, inspect three layers and a picture, plan two nets, refine a sea, outline cells, generate flowers; reports and figures into demo/
 	@mkdir -p demo && rm -f demo/report.html demo/fix.html
 	$(call check,upstroke check "$$(python examples/text_detector.py)" --input 1x3x320x320)
 	$(call check,upstroke check "$$(python examples/text_detector.py)" --input 1x3x320x320 --format html --output demo/report.html)
@@ -102,7 +102,9 @@ demo: setup  ## check and fix a real model, inspect three layers and a picture, 
 	@test -s demo/downscale/report.html
 	$(call show,upstroke segment demo --out demo/segment --overwrite)
 	@test -s demo/segment/report.html
-	@printf '\nOpen in a browser: %s\n' "demo/report.html demo/fix.html demo/downscale/report.html demo/segment/report.html demo/transposed-k3s2.svg demo/bilinear.svg demo/shuffle.svg demo/image.svg"
+	$(call show,upstroke generate demo --out demo/generate --overwrite)
+	@test -s demo/generate/report.html
+	@printf '\nOpen in a browser: %s\n' "demo/report.html demo/fix.html demo/downscale/report.html demo/segment/report.html demo/generate/report.html demo/transposed-k3s2.svg demo/bilinear.svg demo/shuffle.svg demo/image.svg"
 	@echo "The pictures measured: demo/photograph.png demo/checkerboard.png"
 	@echo "The fields: demo/downscale/truth.nc demo/downscale/coarse.nc demo/downscale/fine.nc"
 

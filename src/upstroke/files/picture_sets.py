@@ -248,7 +248,7 @@ def _unpacked(archive: zipfile.ZipFile, entry: Entry) -> BytesIO | Skipped:
         reason = f"{name} would unpack to {info.file_size} bytes; a picture may have {MOST_BYTES}"
         return Skipped(file=name, reason=reason)
     if info.file_size == 0:
-        return Skipped(file=name, reason=f"{name} is empty (0 bytes), not a picture")
+        return Skipped(file=name, reason=f"{name} must be a picture; it is empty (0 bytes); copy it again")
     try:
         with archive.open(info) as file:
             # with a number, because without one all is unpacked first, whatever the entry says of itself

@@ -12,6 +12,7 @@ from strategies import seeded
 from upstroke.apps.generate import features as module
 from upstroke.apps.generate.distances import feature_distances
 from upstroke.apps.generate.features import own_features
+from upstroke.apps.generate.values import signed
 from upstroke.errors import OptionError, ShapeError
 
 
@@ -76,7 +77,7 @@ def test_distances_grow_with_blur(faces, learned):
 
 def test_training_makes_the_parts_of_a_picture_recognisable(faces):
     """The share of unseen pictures whose other part is the nearest one."""
-    other = module._values(faces[200:300])
+    other = signed(faces[200:300])
     shares = []
     for steps in (0, 80):
         network = own_features(faces[:200], steps=steps).network

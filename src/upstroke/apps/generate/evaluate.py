@@ -144,6 +144,7 @@ def _record(model: Model, again: Again, found: Measures, *, samples: int, seed: 
         "samples": samples,
         "seed": seed,
         "verdicts": [each.as_json() for each in answers],
+        "single": None if found.single is None else [each.as_json() for each in found.single],
         "grid": _plain(found.grid),
         "spectrum": _plain(found.spectra),
         "detector": _plain(found.detector),

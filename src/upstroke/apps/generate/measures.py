@@ -17,6 +17,7 @@ from upstroke.apps.generate.diversity import Diversity, Repeats, diversity, pixe
 from upstroke.apps.generate.features import FeatureNetwork, own_features
 from upstroke.apps.generate.grid_marks import PERIODS, GridMarks, grid_marks
 from upstroke.apps.generate.likeness import Likeness, likeness
+from upstroke.apps.generate.picture_grids import PictureGrid, picture_grids
 from upstroke.diagnose import RadialRatio, RadialSpectrum, radial_ratio, radial_spectrum
 from upstroke.errors import OptionError, ShapeError
 
@@ -96,7 +97,8 @@ class Measures:
     """All that was measured; None where it could not be.
 
     Attributes:
-        grid: of which periods samples have marks.
+        single: grids of single pictures, by period, beside those of noise.
+        grid: of which periods samples have marks in common.
         spectra: of both sets.
         detector: how well the sets are told apart by their spectra.
         likeness: distances by a feature network.
@@ -108,6 +110,7 @@ class Measures:
         missing: what could not be measured, and why.
     """
 
+    single: tuple[PictureGrid, ...] | None
     grid: GridMarks | None
     spectra: Spectra | None
     detector: Detected | None
@@ -155,6 +158,8 @@ def measured(
     some = _drawn(real, len(real) if compared is None else compared, seed)
     ours, theirs = samples[:MOST], _drawn(real, MOST, seed)
     told(STAGES[0])
+    periods = [each for each in PERIODS if 2 * each <= min(samples.shape[2:])]
+    single = taken("grids of single pictures", lambda: picture_grids(ours, theirs, periods=periods))
     grid = taken("grid", lambda: _grid(ours, theirs, seed))
     told(STAGES[1])
     spectra = taken("spectrum", lambda: _spectra(ours, theirs))
@@ -176,6 +181,7 @@ def measured(
     told(STAGES[6])
     near = taken("nearest", lambda: closest(samples, real, is_mirrored=is_mirrored, seed=seed))
     return Measures(
+        single=single,
         grid=grid,
         spectra=spectra,
         detector=detector,

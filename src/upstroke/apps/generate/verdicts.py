@@ -9,13 +9,17 @@ from upstroke.apps.generate.measures import Measures
 
 __all__ = ["ABOUT", "About", "Verdict", "verdicts"]
 
-About: TypeAlias = Literal["grid", "details", "spectrum", "detector", "diversity", "copies"]
-ABOUT: tuple[About, ...] = ("grid", "details", "spectrum", "detector", "diversity", "copies")
+About: TypeAlias = Literal["grid", "shared", "details", "spectrum", "detector", "diversity", "copies"]
+ABOUT: tuple[About, ...] = ("grid", "shared", "details", "spectrum", "detector", "diversity", "copies")
 # A generator whose samples are half as far from each other as real pictures shows half of them again and
 # again; one that are twice as far shows what is not there.
 COLLAPSED, SCATTERED = 0.5, 2.0
 # Of the chance that a detector reaches by luck alone what it reaches.
 LEVEL = 0.05
+# Half a level of 255 is lost when a picture is rounded to bytes; a thousand pictures together show less.
+FAINT = 0.5
+# At longer periods what lies in one place in all pictures, such as eyes, has marks of its own.
+SHORT = 4
 # Where half of all samples are as good as copies, there is little else.
 BY_HEART = 0.5
 
@@ -25,10 +29,11 @@ class Verdict:
     """The answer to one question.
 
     Attributes:
-        about: grid: whether samples share one. Details: whether these are louder in some phases of one.
-            Spectrum: whether they have the power of real pictures at high
-            frequencies. Detector: whether a linear rule tells them by their spectra. Diversity: whether they
-            are as varied as real ones. Copies: whether they are pictures of the training.
+        about: grid: whether samples have one, each by itself. Shared: whether all have one in common.
+            Details: whether these are louder in some of its phases. Spectrum: whether they have the power of
+            real pictures at high frequencies. Detector: whether a linear rule tells them by their spectra.
+            Diversity: whether they are as varied as real ones. Copies: whether they are pictures of the
+            training.
         word: the answer.
         is_good: whether it is as one wants it; None where it was not judged.
         reason: why it was not judged.
@@ -52,8 +57,9 @@ def verdicts(measures: Measures, *, is_trained_on: bool) -> tuple[Verdict, ...]:
         is_trained_on: whether those are the pictures of the training.
     """
     return (
-        _grid(measures, "grid", "level"),
-        _grid(measures, "details", "detail"),
+        _single(measures),
+        _shared(measures, "shared", "level"),
+        _shared(measures, "details", "detail"),
         _spectrum(measures),
         _detector(measures),
         _diversity(measures),
@@ -61,11 +67,26 @@ def verdicts(measures: Measures, *, is_trained_on: bool) -> tuple[Verdict, ...]:
     )
 
 
-def _grid(measures: Measures, about: About, kind: Kind) -> Verdict:
+def _single(measures: Measures) -> Verdict:
+    if measures.single is None:
+        return _open("grid", measures, "grids of single pictures")
+    above = [each for each in measures.single if each.is_above]
+    # where real pictures have a grid, such as those of a raster, one is learnt with them
+    if any(each.samples > max(1.0, each.real) for each in above):
+        return Verdict(about="grid", word="above both", is_good=False)
+    return Verdict(about="grid", word="as in real pictures" if above else "at chance", is_good=True)
+
+
+def _shared(measures: Measures, about: About, kind: Kind) -> Verdict:
     if measures.grid is None:
         return _open(about, measures, "grid")
-    words = [each.verdict for each in measures.grid.marks if each.kind == kind]
+    marks = [each for each in measures.grid.marks if each.kind == kind]
+    words = [each.verdict for each in marks]
     word = next(each for each in ("above both", "as in real pictures", "at chance") if each in words)
+    if word == "above both" and kind == "level":
+        short = [each.excess for each in marks if each.verdict == "above both" and each.period <= SHORT]
+        if max(short, default=0.0) < FAINT**2:
+            return Verdict(about=about, word="too faint to see", is_good=True)
     return Verdict(about=about, word=word, is_good=word != "above both")
 
 
