@@ -110,13 +110,7 @@ def test_small_angles_and_nearly_half_turns_are_measured(angle):
     assert found.lengths == pytest.approx((2, 5))
 
 
-@pytest.mark.parametrize(
-    ("sizes", "steps", "message"),
-    [
-        ((3, 3), 1, "steps must be 2 or more, because both ends are among them; got 1"),
-        ((3, 4), 5, "both ends must have as many numbers; got 3 and 4"),
-    ],
-)
-def test_a_way_that_cannot_be_is_refused(sizes, steps, message):
+def test_a_way_of_fewer_steps_than_ends_is_refused():
+    message = "steps must be 2 or more, because both ends are among them; got 1"
     with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
-        slerp(torch.ones(sizes[0]), torch.ones(sizes[1]), steps)
+        slerp(torch.ones(3), torch.zeros(3), 1)

@@ -23,8 +23,8 @@ __all__ = ["Place", "check_share", "place_for"]
 PART = 64
 # Pixels of a sheet: what opens pictures takes more for an attack.
 MOST_PIXELS = 2**26
-# Pictures in a folder; more names are slow everywhere.
-MOST_FILES = 10**6
+# Pictures; more files in a folder are slow everywhere.
+MOST_PICTURES = 10**6
 DIGITS = 6
 NAME = re.compile(r"\d{6,}\.png")
 OTHERS = {
@@ -54,14 +54,14 @@ class Place:
         Raises:
             OptionError: too many, or columns for a folder.
         """
+        if count > MOST_PICTURES:
+            msg = f"at most {MOST_PICTURES:,} pictures are drawn at once; got {count:,}; draw them in parts"
+            raise OptionError(msg)
         if self.kind == "folder":
             if columns is not None:
                 msg = (
                     f"columns are those of a sheet; got {columns} and the folder {self.path}; leave them out"
                 )
-                raise OptionError(msg)
-            if count > MOST_FILES:
-                msg = f"a folder takes at most {MOST_FILES:,} pictures; got {count:,}; draw them in parts"
                 raise OptionError(msg)
             return
         if columns is not None and columns < 1:

@@ -2,7 +2,7 @@
 
 import typer
 
-from upstroke.cli.generate import demo, evaluate, export, interpolate, sample, train
+from upstroke.cli.generate import demo, evaluate, export, interpolate, sample, trace, train
 
 __all__ = ["app"]
 
@@ -14,6 +14,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("interpolate")(interpolate.interpolate)
+app.command("trace")(trace.trace)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("demo")(demo.demo)
