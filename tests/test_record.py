@@ -209,7 +209,15 @@ def records():
 def generated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("generated")
     run = saved(folder / "run")
-    return {         "generate-sample": sample(run, folder / "grid.png", count=3).as_json(), "generate-interpolate": interpolate(run, folder / "ways", numbers=[3, 7, 5], steps=3).as_json(), "generate-export": export_generator(run, folder / "m.safetensors").as_json(), }   def test_the_page_has_every_key_of_a_record_and_no_other(     records, fixed, written, evaluated, outlined, learnt, drawn, generated, return {"generate-export": export_generator(run, folder / "m.safetensors").as_json()}   def test_the_page_has_every_key_of_a_record_and_no_other(     records
+    return {
+        "generate-sample": sample(run, folder / "grid.png", count=3).as_json(),
+        "generate-interpolate": interpolate(run, folder / "ways", numbers=[3, 7, 5], steps=3).as_json(),
+        "generate-export": export_generator(run, folder / "m.safetensors").as_json(),
+    }
+
+
+def test_the_page_has_every_key_of_a_record_and_no_other(
+    records, fixed, written, evaluated, outlined, learnt, drawn, generated
 ):
     page, seen = sections(), set()
     for record in records:

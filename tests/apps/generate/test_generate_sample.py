@@ -15,7 +15,6 @@ from upstroke.apps.generate.sheets import sheet
 from upstroke.apps.generate.slerp import slerp
 from upstroke.errors import FileError, OptionError
 
-
 TOO_LARGE = (
     "a sheet may have at most 67,108,864 pixels; 100,000 pictures would make 13,598x8,498; name a folder, which "
     "gets a file for each"
@@ -143,16 +142,8 @@ def test_what_is_stopped_half_way_leaves_nothing_and_what_was_there(run, name, t
             "truncate is the share of its length that a latent vector keeps, from 0 to 1; got nan",
         ),
         (
-<<<<<<< HEAD
-            {"count": 10**9},
-            (
-                "a sheet may have at most 67,108,864 pixels; 1,000,000,000 pictures would make "
-                "1,075,148x1,075,180; name a folder, which gets a file for each"
-            ),
-=======
             {"count": 10**18},
             "at most 1,000,000 pictures are drawn at once; got 1,000,000,000,000,000,000; draw them in parts",
->>>>>>> 42cf9f1 (What a pixel of a generator depends on is told by algebra and measured)
         ),
         ({"count": 10**5, "columns": 250}, TOO_LARGE),
         ({"device": "cuda:x"}, None),
