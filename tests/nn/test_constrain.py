@@ -225,6 +225,35 @@ def test_a_constant_comes_out_constant(layer):
     assert (y.amax(dim=2) - y.amin(dim=2)).max() < 1e-12
 
 
+@pytest.mark.parametrize("laws", [LAWS[name] for name in ("balanced", "balanced, mass kept", "symmetric")])
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("name", ["its own numbers on every axis", "padded and dilated", "one axis, long"])
+def test_a_float32_weight_is_projected_in_float32_in_its_own_layout(name, inside, laws):
+    torch.manual_seed(0)
+    layer = LAYERS[name]()
+    exact = held(constrain(copy.deepcopy(layer).double(), **laws)).parametrizations["weight"]
+    cheap = held(constrain(layer, **laws)).parametrizations["weight"]
+    original = cheap.original.detach()
+    if inside:
+        original = original.movedim(1, -1).contiguous().movedim(-1, 1)
+    original.requires_grad_()
+    assert cheap[0]._is_cheap(original)
+    projected = cheap[0](original)
+    assert projected.stride() == original.stride()
+    # a number and what is taken from it, rounded, and the rounding of the few sums
+    largest = original.detach().abs().max()
+    assert (projected - exact[0](original.double())).abs().max() <= 4 * torch.finfo(
+        torch.float32
+    ).eps * largest
+    # what keeps the laws loses no more than its last bit
+    assert (cheap[0](projected) - projected).abs().max() <= 2 * torch.finfo(torch.float32).eps * largest
+    gradient = torch.randn(original.shape, generator=seeded(1))
+    (ours,) = torch.autograd.grad(projected, original, gradient)
+    wide = original.detach().double().requires_grad_()
+    (right,) = torch.autograd.grad(exact[0](wide), wide, gradient.double())
+    assert_same(ours, right.float())
+
+
 @SOME_LAWS
 @EVERY_LAYER
 def test_gradients_are_right_through_the_laws(layer, laws):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -10,11 +11,16 @@ from torch import Tensor, nn
 
 from upstroke import polyphase
 from upstroke.errors import ShapeError
+from upstroke.ops.layout import is_channels_last
+from upstroke.ops.recorded import is_recorded
 from upstroke.polyphase import Polyphase
 
 __all__ = ["Laws", "Mass", "OneBias", "WeightOf"]
 
 Mass = float | Tensor | Literal["kept"] | None
+
+# Singular values of a projection's rest are 0 or at least as large as one part in the number of taps.
+NOTHING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +114,8 @@ class Laws(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The nearest weight that keeps the laws."""
+        if self._is_cheap(weight):
+            return self._little(weight)
         # in float64, or complex128
         rows = self.of.rows(weight).to(torch.promote_types(weight.dtype, torch.float64))
         matrix = self.matrix.to(rows)
@@ -118,6 +126,42 @@ class Laws(nn.Module):
         else:
             rows = nn.functional.linear(rows, matrix) + self.per_pair.to(rows) * self.shift.to(rows)
         return self.of.weight(rows.to(weight.dtype))
+
+    def _is_cheap(self, weight: Tensor) -> bool:
+        """Whether the laws take so little from a weight that float32 rounds the result alone."""
+        return (
+            self.of.transposed
+            and self.shift is None
+            and weight.dtype == torch.float32
+            and not torch.is_autocast_enabled(weight.device.type)
+            # what is recorded is done with the one matrix that needs no factors
+            and not torch.compiler.is_compiling()
+            and not is_recorded()
+        )
+
+    def _little(self, weight: Tensor) -> Tensor:
+        """The weight less what the laws take from it, in the weight's own layout.
+
+        Laws bind few directions, three for a kernel of four phases that are balanced. So P w = w - back (down
+        w), down (r, n) and back (n, r): few sums over a kernel, and little that is subtracted from it.
+        """
+        down, back = (each.to(weight.device, weight.dtype) for each in self._factors)
+        if is_channels_last(weight):
+            columns = weight.movedim(1, -1).flatten(1, -2)
+            down, back = (each.expand(len(columns), -1, -1) for each in (down, back))
+            columns = torch.baddbmm(columns, back, torch.bmm(down, columns), alpha=-1)
+            return columns.view(len(columns), *self.of.kernel, -1).movedim(-1, 1)
+        rows = weight.flatten(2).flatten(0, 1)
+        return torch.addmm(rows, rows @ down.t(), back.t(), alpha=-1).view(weight.shape)
+
+    @cached_property
+    def _factors(self) -> tuple[Tensor, Tensor]:
+        """The rest of P, as down and back, so that rest = back @ down; with no more rows than directions."""
+        with torch.device("cpu"):
+            rest = torch.eye(self.of.elements, dtype=torch.float64) - self.matrix.cpu()
+            _, values, right = torch.linalg.svd(rest)
+            down = right[: int((values > NOTHING).sum())].contiguous()
+            return down, rest @ down.t()
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         """A weight that keeps the laws is its own projection."""
