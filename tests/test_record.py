@@ -14,9 +14,11 @@ from apps.generate.generate_saved import saved
 from upstroke import fix
 from upstroke.apps.downscale.evaluate import evaluate
 from upstroke.apps.downscale.run import run
+from upstroke.apps.generate.evaluate import evaluate as judge_samples
 from upstroke.apps.generate.export import export as export_generator
 from upstroke.apps.generate.interpolate import interpolate
 from upstroke.apps.generate.sample import sample
+from upstroke.apps.generate.trace import trace
 from upstroke.apps.generate.training import train as learn_to_draw
 from upstroke.apps.segment.classes import Classes
 from upstroke.apps.segment.evaluate import evaluate as evaluate_outlines
@@ -212,6 +214,7 @@ def generated(tmp_path_factory):
     return {
         "generate-sample": sample(run, folder / "grid.png", count=3).as_json(),
         "generate-interpolate": interpolate(run, folder / "ways", numbers=[3, 7, 5], steps=3).as_json(),
+        "generate-trace": trace(run).as_json(),
         "generate-export": export_generator(run, folder / "m.safetensors").as_json(),
     }
 
@@ -233,6 +236,11 @@ def test_the_page_has_every_key_of_a_record_and_no_other(
     walk(predicted().as_json(), "segment-predict", page, seen)
     walk(learnt.as_json(), "segment-train", page, seen)
     walk(drawn.as_json(), "generate-train", page, seen)
+    # few samples, for which there is no detector
+    judged = [judge_samples(drawn.out, samples=count, progress=False).as_json() for count in (20, 4)]
+    assert [bool(each["missing"]) for each in judged] == [False, True]
+    for each in judged:
+        walk(each, "generate-evaluate", page, seen)
     sizes = (Compared(size=(17, 18), output=(17, 18), difference=1e-6),)
     file = Exported(run=Path("run"), target=Path("x"), opset=18, bytes=9, least=(3, 3), compared=sizes)
     walk(file.as_json(), "segment-export", page, seen)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,7 @@ class Evaluation:
         return self.record
 
 
+@runtime_checkable
 class _Shown(Protocol):
     """What tells people how far it is."""
 
@@ -160,6 +161,7 @@ def _record(model: Model, again: Again, found: Measures, *, samples: int, seed: 
     }
 
 
+@runtime_checkable
 class _AsJson(Protocol):
     def as_json(self) -> Json: ...
 
