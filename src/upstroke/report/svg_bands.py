@@ -48,7 +48,7 @@ def bands(
     def x(turns: float) -> float:
         return LEFT + WIDE * turns / last
 
-    def y(decibel: float) -> float:
+    def y(decibel: int | float) -> float:
         return TOP + HIGH * (high - decibel) / (high - low)
 
     across = [each / 10 for each in range(8) if each / 10 <= last]
@@ -81,7 +81,7 @@ def bands(
             marks.append(Mark(kind=f"curve curve-{number % 2}", path=f"M{'L'.join(points)}"))
         at = LEFT + 150 * number
         marks.append(Mark(kind=f"curve curve-{number % 2}", path=f"M{at:g} 10h24"))
-        marks.append(Mark(kind="start small", x=at + 30, y=10, words=curve.name))
+        marks.append(Mark(kind="start small", x=at + 30, y=10.0, words=curve.name))
     said = "; ".join(filter(None, (_said(frequency, curve) for curve in curves)))
     return Drawing(
         width=LEFT + WIDE + 12, height=TOP + HIGH + BELOW, title=f"{label}: {said} cycles per pixel",

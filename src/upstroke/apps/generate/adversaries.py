@@ -41,8 +41,8 @@ def gradient_penalty(judge: Callable[[Tensor], Tensor], real: Float[Tensor, "b *
         judge: from pictures to logits, one for each, twice differentiable.
         real: pictures.
 
-    >>> gradient_penalty(lambda x: 3 * x.sum(dim=1), torch.zeros(4, 2))
-    tensor(9., grad_fn=<MulBackward0>)
+    >>> gradient_penalty(lambda x: (3 * x.square()).sum(dim=1), torch.ones(4, 2)).item()
+    36.0
     """
     shown = real.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(judge(shown).sum(), shown, create_graph=True)
