@@ -9,7 +9,7 @@ from upstroke.report.svg import Drawing, Mark, box
 
 __all__ = ["Amount", "amounts"]
 
-LEFT, WIDE, ROW, RIGHT, BELOW, ABOVE = 72.0, 360.0, 34.0, 22.0, 24.0, 22.0
+LEFT, WIDE, ROW, RIGHT, BELOW, ABOVE = 104.0, 330.0, 34.0, 22.0, 24.0, 22.0
 SIDE = 5.0
 # Decades below the largest at which smaller amounts stand.
 DECADES = 4

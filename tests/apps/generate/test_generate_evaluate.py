@@ -128,7 +128,7 @@ def test_record_text_and_page_say_the_same(run, data):
         assert name not in page
         assert html.escape(name) in page
     assert "The pictures of <b>flowers are not those that it was trained on" in text
-    assert "http" not in re.sub(r"data:image/png;base64,[\w+/=]+|http://www.w3.org/\w+/svg", "", page)
+    assert "://" not in page
 
 
 def test_what_cannot_be_measured_is_left_open_with_its_reason(run, data):
