@@ -310,26 +310,10 @@ def main(words: Sequence[str] | None = None) -> None:
     """Measure every row that is not there yet, and write the page."""
     from evidence.page import write
 
-    parser = measured.asked((__doc__ or "").splitlines()[0])
-    asked = parser.parse_args(words)
-    if (asked.steps is None) != (asked.tried is None):
-        parser.error("--steps and --try go together: what is tried is no table's")
-    if asked.list:
-        print(*(row.name for row in rows()), sep="\n")
-        return
-    with shortened(asked.steps):
-        failed = measured.measure_all(
-            MEASURE,
-            rows(),
-            only=asked.only,
-            jobs=asked.jobs,
-            results=RESULTS if asked.tried is None else asked.tried / "generate.json",
-            runs=RUNS if asked.tried is None else asked.tried / "runs",
-            schema=SCHEMA,
-        )
-    if asked.tried is None:
-        write()
-    measured.end(failed)
+    table = measured.Table(
+        rows=rows, measure=MEASURE, shortened=shortened, results=RESULTS, runs=RUNS, schema=SCHEMA
+    )
+    measured.main(table, words=words, description=__doc__, write=write)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,27 @@ class Row:
         """The folder in which its networks are trained."""
         digest = hashlib.sha256(self.key.encode()).hexdigest()[:8]
         return f"{re.sub(r'[^A-Za-z0-9]+', '-', self.name)}-{digest}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """What the rows of a program are, how each kind is measured, and where results and networks are kept.
+
+    Attributes:
+        rows: makes them.
+        measure: by kind.
+        shortened: within which rows have so few steps, or their own where it is given None.
+        results: the file.
+        runs: the folder of networks under training.
+        schema: of the file.
+    """
+
+    rows: Callable[[], Sequence[Row]]
+    measure: Mapping[str, Measure]
+    shortened: Callable[[int | None], AbstractContextManager[None]]
+    results: Path
+    runs: Path
+    schema: str
 
 
 def load(path: Path) -> list[dict[str, Any]]:
@@ -86,17 +108,6 @@ def _attempted(measure: Measure, row: Row, runs: Path, data: Path) -> dict[str, 
         return TrainingError(f"{row.name}: {error}")
 
 
-def asked(words: str) -> argparse.ArgumentParser:
-    """What a table is asked for by its command."""
-    parser = argparse.ArgumentParser(description=words)
-    parser.add_argument("--only", default="", help="rows whose name has this in it")
-    parser.add_argument("--list", action="store_true", help="print the names of the rows")
-    parser.add_argument("--jobs", type=int, default=1, help="rows at once, each on one thread")
-    parser.add_argument("--steps", type=int, help="try with so few steps, into the folder of --try")
-    parser.add_argument("--try", dest="tried", type=Path, help="a folder for results that are no table's")
-    return parser
-
-
 def measure_all(
     measure: Mapping[str, Measure],
     rows: Sequence[Row],
@@ -123,7 +134,33 @@ def measure_all(
     return failed
 
 
-def end(failed: Sequence[str]) -> None:
-    """Exit by what could not be measured, where there is any."""
+def main(
+    table: Table, *, words: Sequence[str] | None, description: str | None, write: Callable[[], None]
+) -> None:
+    """Do what the command of a table was asked for: list its rows, try them, or measure and write the page."""
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    parser.add_argument("--only", default="", help="rows whose name has this in it")
+    parser.add_argument("--list", action="store_true", help="print the names of the rows")
+    parser.add_argument("--jobs", type=int, default=1, help="rows at once, each on one thread")
+    parser.add_argument("--steps", type=int, help="try with so few steps, into the folder of --try")
+    parser.add_argument("--try", dest="tried", type=Path, help="a folder for results that are no table's")
+    asked = parser.parse_args(words)
+    if (asked.steps is None) != (asked.tried is None):
+        parser.error("--steps and --try go together: what is tried is no table's")
+    if asked.list:
+        print(*(row.name for row in table.rows()), sep="\n")
+        return
+    with table.shortened(asked.steps):
+        failed = measure_all(
+            table.measure,
+            table.rows(),
+            only=asked.only,
+            jobs=asked.jobs,
+            results=table.results if asked.tried is None else asked.tried / table.results.name,
+            runs=table.runs if asked.tried is None else asked.tried / "runs",
+            schema=table.schema,
+        )
+    if asked.tried is None:
+        write()
     if failed:
         sys.exit("not measured:\n" + "\n".join(failed))

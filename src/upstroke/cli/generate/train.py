@@ -9,13 +9,25 @@ import typer
 
 from upstroke.cli.options import Format, Quiet, Seed, file_name, seed_number, whole
 from upstroke.cli.output import deliver, json_text, page_for
+from upstroke.cli.training_options import (
+    TRAINING,
+    Anew,
+    Device,
+    Devices,
+    Minutes,
+    PrecisionOption,
+    Resume,
+    Run,
+    Steps,
+    Workers,
+)
 from upstroke.errors import OptionError
 from upstroke.nn import Method
 
 __all__ = ["train"]
 
 # The heads under which help lists options.
-DATA, NETWORK, TRAINING = "Pictures", "Networks", "Training"
+DATA, NETWORK = "Pictures", "Networks"
 
 
 def train(
@@ -23,9 +35,7 @@ def train(
         Path,
         typer.Argument(metavar="DATA", parser=file_name, help="A folder of pictures, or a zip of them."),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="RUN", parser=file_name, help="The folder of the run.")
-    ],
+    out: Run,
     recipe: Annotated[
         Literal["r1", "spectral", "dcgan"],
         typer.Option("--recipe", help="Penalty on gradients, spectral norms, or as in 2015."),
@@ -86,16 +96,8 @@ def train(
         str,
         typer.Option("--latent", metavar="N", help="Numbers in a latent vector.", rich_help_panel=NETWORK),
     ] = "100",
-    steps: Annotated[
-        str | None,
-        typer.Option("--steps", metavar="N", help="Batches to learn from.", rich_help_panel=TRAINING),
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            "--minutes", metavar="M", help="As many steps as take about so long.", rich_help_panel=TRAINING
-        ),
-    ] = None,
+    steps: Steps = None,
+    minutes: Minutes = None,
     batch: Annotated[
         str | None,
         typer.Option("--batch", metavar="N", help="Real pictures in a step.", rich_help_panel=TRAINING),
@@ -132,31 +134,13 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    precision: Annotated[
-        Literal["auto", "32", "bf16", "16"],
-        typer.Option("--precision", help="Bits to compute in.", rich_help_panel=TRAINING),
-    ] = "auto",
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device", metavar="auto|cpu|cuda:0", help="What to train on.", rich_help_panel=TRAINING
-        ),
-    ] = "auto",
-    devices: Annotated[
-        str,
-        typer.Option("--devices", metavar="N", help="Processes to train in.", rich_help_panel=TRAINING),
-    ] = "1",
-    workers: Annotated[
-        str,
-        typer.Option(
-            "--workers", metavar="N", help="Processes that make batches ahead.", rich_help_panel=TRAINING
-        ),
-    ] = "0",
+    precision: PrecisionOption = "auto",
+    device: Device = "auto",
+    devices: Devices = "1",
+    workers: Workers = "0",
     seed: Seed = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder, with the same options.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where there is a run.")] = False,
+    resume: Resume = False,
+    overwrite: Anew = False,
     shown: Format = "text",
     quiet: Quiet = False,
 ) -> None:

@@ -9,12 +9,24 @@ import typer
 
 from upstroke.cli.options import Format, Quiet, Seed, file_name, per_axis, seed_number, whole
 from upstroke.cli.output import deliver, json_text, page_for
+from upstroke.cli.training_options import (
+    TRAINING,
+    Anew,
+    Device,
+    Devices,
+    Minutes,
+    PrecisionOption,
+    Resume,
+    Run,
+    Steps,
+    Workers,
+)
 from upstroke.errors import OptionError
 
 __all__ = ["train"]
 
 # The heads under which help lists options.
-DATA, NETWORK, TRAINING = "What is held out", "Network and patches", "Training"
+DATA, NETWORK = "What is held out", "Network and patches"
 
 
 def train(
@@ -26,9 +38,7 @@ def train(
             help="A folder of images with masks: images/ and labels/, x.png beside x_mask.png, or COCO.",
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="RUN", parser=file_name, help="The folder of the run.")
-    ],
+    out: Run,
     preset: Annotated[
         Literal["tiny", "base", "original"],
         typer.Option("--preset", help="Small and quick, as nnU-Net has it, or the unpadded one of 2015."),
@@ -118,16 +128,8 @@ def train(
         Literal["none", "light", "full"] | None,
         typer.Option("--augment", help="How patches are changed.", rich_help_panel=NETWORK),
     ] = None,
-    steps: Annotated[
-        str | None,
-        typer.Option("--steps", metavar="N", help="Batches to learn from.", rich_help_panel=TRAINING),
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            "--minutes", metavar="M", help="As many steps as take about so long.", rich_help_panel=TRAINING
-        ),
-    ] = None,
+    steps: Steps = None,
+    minutes: Minutes = None,
     patience: Annotated[
         str | None,
         typer.Option(
@@ -137,31 +139,13 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    precision: Annotated[
-        Literal["auto", "32", "bf16", "16"],
-        typer.Option("--precision", help="Bits to compute in.", rich_help_panel=TRAINING),
-    ] = "auto",
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device", metavar="auto|cpu|cuda:0", help="What to train on.", rich_help_panel=TRAINING
-        ),
-    ] = "auto",
-    devices: Annotated[
-        str,
-        typer.Option("--devices", metavar="N", help="Processes to train in.", rich_help_panel=TRAINING),
-    ] = "1",
-    workers: Annotated[
-        str,
-        typer.Option(
-            "--workers", metavar="N", help="Processes that make batches ahead.", rich_help_panel=TRAINING
-        ),
-    ] = "0",
+    precision: PrecisionOption = "auto",
+    device: Device = "auto",
+    devices: Devices = "1",
+    workers: Workers = "0",
     seed: Seed = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder, with the same options.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where there is a run.")] = False,
+    resume: Resume = False,
+    overwrite: Anew = False,
     shown: Format = "text",
     quiet: Quiet = False,
 ) -> None:
