@@ -137,7 +137,7 @@ def measure_all(
 def main(
     table: Table, *, words: Sequence[str] | None, description: str | None, write: Callable[[], None]
 ) -> None:
-    """Do what the command of a table was asked for: list its rows, try them, or measure and write the page."""
+    """Do what the command of a table was asked for: list rows, try them, or measure and write the page."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("--only", default="", help="rows whose name has this in it")
     parser.add_argument("--list", action="store_true", help="print the names of the rows")
