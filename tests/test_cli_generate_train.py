@@ -41,7 +41,8 @@ def test_the_plan_and_what_came_of_it_are_said(tmp_path):
         "on cpu, in float32",
     ):
         assert words in plan
-    assert result.stdout.startswith("Trained for 3 steps; step ")
+    assert result.stdout.startswith("Trained for 3 steps; ")
+    assert " times as varied as the pictures, at a KID of " in " ".join(result.stdout.split())
     assert f"Next: upstroke generate sample {out} --out grid.png" in " ".join(result.stdout.split())
     again = upstroke(data, "--out", out, *SMALL, "--overwrite", "-q", "--format", "json")
     assert again.stderr == ""

@@ -20,18 +20,15 @@ def generate_trained_text(record: Json, *, width: int = 100, colour: bool = Fals
 
 
 def _write(console: Console, record: Json) -> None:
-    early = ", early, because it got no better" if record["is_early"] else ""
-    kept = f"step {record['best_step']:,} is kept, whose samples were nearest to the pictures"
+    last = record["best_step"] == record["steps"]
+    kept = "the last step" if last else f"step {record['best_step']:,}, the last before a collapse,"
+    varied = f"{record['diversity']:.2f} times as varied as the pictures"
     lines = [
-        f"Trained for {counted(record['steps'], 'step')}{early}; {kept}{_kid(record)}.",
+        f"Trained for {counted(record['steps'], 'step')}; {kept} is kept.",
+        f"Its samples are {varied}, at a KID of {record['kid']:.4g} from them.",
+        "KID is by a feature network that was trained on the pictures themselves.",
         f"All that drawing needs is in {record['weights']}, how training went in {record['report']}.",
         f"Next: upstroke generate sample {record['run']} --out grid.png",
     ]
     for line in lines:
         say(console, "", Text(visible(line)))
-
-
-def _kid(record: Json) -> str:
-    if record["kid"] is None:
-        return ""
-    return f" (KID {record['kid']:.4g} by a feature network trained on the pictures themselves)"

@@ -42,7 +42,7 @@ def killed(data, out):
             return real(self, batch)
 
         Learning.training_step = step
-        run(data, out, patience=None)
+        run(data, out)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 

@@ -6,12 +6,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
 import torch
 from drawn_pictures import encoded, write_pictures
 
+from upstroke.apps.generate import learning
+from upstroke.apps.generate.learning import Learning
 from upstroke.apps.generate.model import load_model
 from upstroke.apps.generate.training import train
 from upstroke.errors import FileError, OptionError
@@ -56,7 +59,7 @@ def test_a_run_holds_all_that_drawing_needs(trained, data):
     assert (plan["judged"], plan["every"], found.steps) == (64, 1, 4)
     sheets = sorted(path.name for path in (found.out / "pictures").glob("*.png"))
     assert sheets == [f"samples-{step:08}.png" for step in range(1, 5)]
-    assert found.kid is not None
+    assert model.record["judged"] == {"kid": found.kid, "diversity": found.diversity}
     assert "samples" in found.report.read_text()
 
 
@@ -211,3 +214,22 @@ def test_weights_that_are_no_numbers_are_refused(trained, tmp_path):
     )
     with pytest.raises(FileError, match=f"^{re.escape(message)}$"):
         load_model(tmp_path / "b")
+
+
+def test_the_last_weights_are_kept_unless_samples_have_collapsed(data, tmp_path, monkeypatch):
+    real = Learning.validation_step
+    varied = {1: 0.3, 2: 0.7, 3: 1.1, 4: 0.4}
+
+    def seen(task, batch):
+        monkeypatch.setattr(learning, "diversity", lambda *_: SimpleNamespace(ratio=varied[task.global_step]))
+        real(task, batch)
+
+    monkeypatch.setattr(Learning, "validation_step", seen)
+    found = train(data, tmp_path / "run", **SMALL)
+    assert (found.steps, found.best_step, found.diversity) == (4, 3, 1.1)
+    varied.update({2: 2.3, 3: 0.4})
+    found = train(data, tmp_path / "all", **SMALL)
+    # where all have collapsed, the last
+    assert (found.best_step, found.diversity) == (4, 0.4)
+    varied[4] = 1.9
+    assert train(data, tmp_path / "none", **SMALL).best_step == 4

@@ -22,6 +22,8 @@ __all__ = ["Learning", "Real"]
 
 # Pictures on a sheet, and subsets of the kernel distance.
 SHOWN, SUBSETS = 64, 50
+# How many times as varied as real pictures samples may be, or as little; and what a step counts where not.
+VARIED, COLLAPSED = 2.0, 1e-9
 
 
 class Real:
@@ -39,7 +41,7 @@ class Real:
 
 
 class Learning(Task):
-    """Two networks against each other, judged by the kernel distance of samples under averaged weights.
+    """Two networks against each other, of which the last averaged weights are kept that have not collapsed.
 
     Args:
         generator: as it is before training.
@@ -66,6 +68,7 @@ class Learning(Task):
         self.average = MovingAverage(generator, decay=recipe.average)
         self.recipe, self.real, self.metadata = recipe, real, dict(metadata)
         self.seed = derived_seed(seed, "samples")
+        self.judged: dict[str, float] = {}
         self.shown: UInt8[ndarray, "n channels size size"] | None = None
 
     def training_step(self, batch: Float[Tensor, "b channels size size"]) -> dict[str, Tensor]:
@@ -89,7 +92,9 @@ class Learning(Task):
         """Draw the samples of these numbers and log how far they are from real pictures.
 
         `val_kid` is the kernel distance by the feature network; `val_diversity` the mean distance of two
-        samples by that of two real pictures, of pixels.
+        samples by that of two real pictures, of pixels; `val_kept` the number of the step, and next to
+        nothing where that ratio is farther than 2 from 1 either way, so that the last step is the best that
+        has not collapsed.
         """
         assert self.real is not None
         with torch.autocast(self.device.type, enabled=False):
@@ -98,10 +103,12 @@ class Learning(Task):
                 device=self.device,
             )  # fmt: skip
         found = feature_distances(self.real.network(self.shown), self.real.features, subsets=SUBSETS)
+        # of pictures that differ there are sixteen at least
+        ratio = diversity(pixel_rows(self.shown), self.real.rows).ratio or 0.0
+        self.judged = {"kid": found.kid, "diversity": ratio}
         self.log("val_kid", found.kid)
-        ratio = diversity(pixel_rows(self.shown), self.real.rows).ratio
-        if ratio is not None:
-            self.log("val_diversity", ratio)
+        self.log("val_diversity", ratio)
+        self.log("val_kept", self.global_step * (1.0 if 1 / VARIED <= ratio <= VARIED else COLLAPSED))
 
     def pictures(self) -> Mapping[str, UInt8[ndarray, "height width *channels"]]:
         """The first samples, from the same latent vectors every time."""
@@ -120,7 +127,7 @@ class Learning(Task):
 
     def export(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
         """The averaged generator with plain weights, and what is needed to draw with it."""
-        return settled(self._averaged()).state_dict(), self.metadata
+        return settled(self._averaged()).state_dict(), {**self.metadata, "judged": self.judged}
 
     def _averaged(self) -> Generator:
         assert isinstance(self.average.module, Generator)

@@ -141,8 +141,8 @@ def measured(
         compared: at most so many real pictures, drawn at random, take part in distances of features; the
             nearest are looked for among all of them.
         is_mirrored: whether training mirrored its pictures.
-        network: of features; None: the built-in one, trained on the real pictures with a seed that training
-            did not choose weights by.
+        network: of features; None: the built-in one, trained on the real pictures with another seed than
+            in training.
         seed: of all draws.
         told: is called with each of `STAGES` before it.
     """
@@ -166,7 +166,7 @@ def measured(
     told(STAGES[2])
     detector = taken("detector", lambda: detector_accuracy(samples, some, seed=seed))
     told(STAGES[3])
-    # training judged by seed 0, and what was chosen by it cannot be judged by it
+    # another one than that by which people followed the training
     eyes = network or taken("features", lambda: own_features(real, seed=seed + 1))
     features = None if eyes is None else [eyes(each) for each in (samples, some)]
     told(STAGES[4])

@@ -21,6 +21,7 @@ from upstroke.apps.generate.gather import Gathered, gather
 from upstroke.apps.generate.model import SCHEMA as MODEL
 from upstroke.apps.generate.recipes import Loss, Recipe, recipe_named
 from upstroke.errors import OptionError
+from upstroke.files.safetensors import read_safetensors
 from upstroke.nn import Discriminator, Generator, Method
 from upstroke.train import (
     Fitted,
@@ -58,11 +59,11 @@ class Trained:
         out: the run folder.
         weights: the file in it that holds everything needed to draw.
         report: the page in it.
-        kid: kernel distance of samples from the pictures, of the weights that were kept, by the built-in
-            feature network; None where no judgement was made.
+        kid: kernel distance of samples from the pictures, with the weights that were kept, by the built-in
+            feature network.
+        diversity: mean distance of two of these samples by that of two pictures.
         steps: done.
-        best_step: whose averaged weights were kept, those with the least kernel distance.
-        is_early: whether training stopped before the last step.
+        best_step: whose averaged weights were kept: the last at which samples had not collapsed.
         seconds: of training.
         plan: what was trained, `upstroke.generate-plan/1`.
         rank: of this process; the first, 0, speaks.
@@ -71,10 +72,10 @@ class Trained:
     out: Path
     weights: Path
     report: Path
-    kid: float | None
+    kid: float
+    diversity: float
     steps: int
     best_step: int
-    is_early: bool
     seconds: float
     plan: Mapping[str, Any]
     rank: int
@@ -88,9 +89,9 @@ class Trained:
             "weights": str(self.weights),
             "report": str(self.report),
             "kid": self.kid,
+            "diversity": self.diversity,
             "steps": self.steps,
             "best_step": self.best_step,
-            "is_early": self.is_early,
             "seconds": self.seconds,
             "plan": dict(self.plan),
         }
@@ -119,7 +120,6 @@ def train(
     average: float | None = None,
     rate: float | None = None,
     batch: int | None = None,
-    patience: int | None = None,
     precision: PrecisionWord = "auto",
     device: str = "auto",
     devices: int = 1,
@@ -137,7 +137,8 @@ def train(
     1. All files are read once and made square; what cannot be used is refused before anything is trained.
     2. A small feature network is trained on the pictures themselves, by which samples are judged.
     3. `upstroke.train.fit` trains. Twenty times samples of the same latent vectors are drawn by the averaged
-       weights, shown, and judged by the kernel distance; the weights with the least are kept.
+       weights, shown and judged. The last weights are kept, or the last ones before samples collapsed:
+       became less than half as varied as the pictures, or more than twice.
 
     Args:
         data: a folder of pictures, or a zip.
@@ -161,7 +162,6 @@ def train(
         average: share of the old in the averaged weights; the recipe's unless given.
         rate: learning rate of the generator; the discriminator's changes alike.
         batch: real pictures in a step.
-        patience: stop after so many judgements without a new best.
         precision: "auto" takes bf16 where a GPU or processor computes in it, else 32.
         device: as in `fit`.
         devices: processes, each with its own batches.
@@ -250,9 +250,8 @@ def train(
         batches=batches,
         validation=[torch.arange(judged)],
         every=every,
-        patience=patience,
-        monitor="val_kid",
-        mode="min",
+        monitor="val_kept",
+        mode="max",
         seed=seed,
         settings=settings,
         command=command,
@@ -268,14 +267,15 @@ def train(
 
 
 def _trained(fitted: Fitted, plan: Json) -> Trained:
+    judged = read_safetensors(fitted.weights)[1]["judged"]
     return Trained(
         out=fitted.out,
         weights=fitted.weights,
         report=fitted.report,
-        kid=fitted.best,
+        kid=judged["kid"],
+        diversity=judged["diversity"],
         steps=fitted.step,
         best_step=fitted.best_step or fitted.step,
-        is_early=fitted.is_early,
         seconds=fitted.seconds,
         plan=plan,
         rank=fitted.rank,

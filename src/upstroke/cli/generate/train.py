@@ -125,15 +125,6 @@ def train(
         float | None,
         typer.Option("--rate", metavar="R", help="Learning rate.", rich_help_panel=TRAINING),
     ] = None,
-    patience: Annotated[
-        str | None,
-        typer.Option(
-            "--patience",
-            metavar="N",
-            help="Stop after so many looks, of twenty, that were no better.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
     precision: PrecisionOption = "auto",
     device: Device = "auto",
     devices: Devices = "1",
@@ -166,7 +157,6 @@ def train(
         "kernel": kernel,
         "judge_width": judge_width,
         "batch": batch,
-        "patience": patience,
     }
     read = {
         name: None if words is None else whole(words, option=f"--{name.replace('_', '-')}")
