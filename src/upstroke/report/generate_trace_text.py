@@ -29,7 +29,7 @@ def generate_trace_text(record: Json, *, width: int = 100, colour: bool = False)
             say(console, "  ", Text(line), hang=4)
         for each in record["pixel"]["reads"]:
             place = ",".join(map(str, each["cell"]))
-            console.print(Text(f"    cell {place}  {100 * each['share']:5.1f} % of pixel's change"))
+            console.print(Text(f"    cell {place}  {100 * each['share']:5.1f} % of its change"))
 
     return written(write, width=width, colour=colour)
 

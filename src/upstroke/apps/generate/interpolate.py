@@ -94,7 +94,7 @@ def interpolate(
     steps: int = 9,
     rows: bool = False,
     seed: int = 0,
-    truncate: float | None = None,
+    truncate: int | float | None = None,
     overwrite: bool = False,
     device: str = "cpu",
     told: Told | None = None,

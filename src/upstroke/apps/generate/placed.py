@@ -132,7 +132,7 @@ def place_for(out: str | Path, *, overwrite: bool) -> Place:
     return Place(path=path, kind="folder", overwrite=overwrite)
 
 
-def check_share(truncate: float | None) -> float:
+def check_share(truncate: int | float | None) -> float:
     """The share of their lengths that latent vectors keep: all unless given.
 
     Raises:

@@ -72,7 +72,7 @@ def sample(
     count: int | None = None,
     numbers: Sequence[int] | None = None,
     seed: int = 0,
-    truncate: float | None = None,
+    truncate: int | float | None = None,
     columns: int | None = None,
     overwrite: bool = False,
     device: str = "cpu",
@@ -142,7 +142,8 @@ def check_numbers(numbers: Sequence[int]) -> None:
     Raises:
         OptionError: there is none, one is below 0, or one occurs twice.
     """
-    if isinstance(numbers, range) and numbers and min(numbers) >= 0:
+    # not one by one: it may be as long as anyone can type
+    if isinstance(numbers, range) and numbers and min(numbers[0], numbers[-1]) >= 0:
         return
     seen: set[int] = set()
     for number in numbers:
