@@ -132,6 +132,8 @@ class Laws(nn.Module):
         return (
             self.of.transposed
             and self.shift is None
+            # taps that mirror each other are one number, bit for bit
+            and not self.symmetric
             and weight.dtype == torch.float32
             and not torch.is_autocast_enabled(weight.device.type)
             # what is recorded is done with the one matrix that needs no factors
