@@ -4,13 +4,13 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from upstroke.errors import FileError
 
-__all__ = ["check_target", "write_atomically", "write_together"]
+__all__ = ["check_target", "refuse_parts", "write_atomically", "write_together"]
 
 REMEDIES = {
     errno.EACCES: "choose a folder you may write to",
@@ -143,3 +143,18 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def refuse_parts(folder: Path, names: Sequence[str], *, overwrite: bool) -> None:
+    """Refuse before any work to write parts of these names into a folder that has some already.
+
+    Raises:
+        FileError: one is there, and may not be replaced.
+    """
+    there = [name for name in names if os.path.lexists(folder / name)]
+    if there and not overwrite:
+        msg = (
+            f"cannot write into {folder}: {', '.join(there)} exist already; choose another folder or allow "
+            "overwriting"
+        )
+        raise FileError(msg)

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from upstroke.report.inspect_text import figures
+from upstroke.report.training_words import counted
 
 __all__ = [
     "answers",
@@ -53,15 +54,6 @@ WANTED = {
 LISTED = 3
 
 
-def several(count: int, what: str) -> str:
-    """A count with its noun.
-
-    >>> several(1, "sample"), several(1200, "sample")
-    ('1 sample', '1,200 samples')
-    """
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
 def state_of(is_good: bool | None) -> Json:
     """Whether an answer is as one wants it: a shape, a word and a colour."""
     if is_good is None:
@@ -107,7 +99,7 @@ def is_as_wanted(record: Json) -> bool | None:
 def beside_words(record: Json) -> str:
     """What was held against what, and the distance, in sentences."""
     data, found = record["data"], record["distances"]
-    words = f"{several(record['samples'], 'sample')} against {several(data['pictures'], 'real picture')}."
+    words = f"{counted(record['samples'], 'sample')} against {counted(data['pictures'], 'real picture')}."
     if found is not None:
         half, floor = found["half"], found["floor"]
         words += (
@@ -353,9 +345,9 @@ def note_words(record: Json) -> list[str]:
             "all is judged by these."
         )
     if data["skipped"]:
-        notes.append(f"{several(data['skipped'], 'file')} could not be read and took no part.")
+        notes.append(f"{counted(data['skipped'], 'file')} could not be read and took no part.")
     if data["repeated"]:
-        notes.append(f"{several(data['repeated'], 'real picture')} came more than once.")
+        notes.append(f"{counted(data['repeated'], 'real picture')} came more than once.")
     if any(each["word"] == "collapsed" for each in record["verdicts"]):
         notes.append(
             "Whatever one sample shows, collapsed samples share: a mark of a grid may be no more than that."

@@ -34,8 +34,8 @@ from upstroke.report.svg_strips import Strip, strips
 __all__ = ["generate_page"]
 
 Json = dict[str, Any]
-# Pixels between the pictures of a sheet, and the sides that pictures of pairs are shown at, at least.
-GAP, SHOWN = 1, 96
+# The sides that pictures of pairs are shown at, at least.
+SHOWN = 96
 
 
 def generate_page(record: Json, pictures: Mapping[str, Any]) -> str:
@@ -86,16 +86,8 @@ def generate_page(record: Json, pictures: Mapping[str, Any]) -> str:
     )
 
 
-def _sheet(words: str, pictures: NDArray[np.uint8]) -> Json:
-    """Pictures in rows, about as many as columns."""
-    count, channels, height, width = pictures.shape
-    columns = math.ceil(math.sqrt(count))
-    rows = -(-count // columns)
-    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), 255, np.uint8)
-    for number, picture in enumerate(pictures):
-        top, left = number // columns * (height + GAP), number % columns * (width + GAP)
-        sheet[top : top + height, left : left + width] = np.moveaxis(picture, 0, -1)
-    return {"words": words, "picture": _embedded(sheet), "height": sheet.shape[0], "width": sheet.shape[1]}
+def _sheet(words: str, levels: NDArray[np.uint8]) -> Json:
+    return {"words": words, "picture": embedded(levels), "height": len(levels), "width": levels.shape[1]}
 
 
 def _embedded(levels: NDArray[np.uint8]) -> str:

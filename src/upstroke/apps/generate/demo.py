@@ -9,8 +9,8 @@ from upstroke.apps.generate.evaluate import Evaluation, evaluate
 from upstroke.apps.generate.sample import Sampled, sample
 from upstroke.apps.generate.synthetic import synthetic_flower
 from upstroke.apps.generate.training import Trained, train
-from upstroke.errors import FileError, OptionError
-from upstroke.files.place import write_atomically
+from upstroke.errors import OptionError
+from upstroke.files.place import refuse_parts, write_atomically
 from upstroke.files.png import png_bytes
 from upstroke.report.generate_page import generate_page
 
@@ -82,7 +82,7 @@ def demo(
         MissingExtraError: the extra `train` is not installed.
     """
     out = Path(folder)
-    _refuse(out, overwrite=overwrite)
+    refuse_parts(out, ("data", "run", SHEET, PAGE), overwrite=overwrite)
     draw(out / "data", pictures=pictures, size=SIZE, seed=seed, overwrite=overwrite)
     trained = train(
         out / "data",
@@ -138,14 +138,3 @@ def draw(
     for number in range(1, pictures + 1):
         picture = png_bytes(synthetic_flower(size, seed=seed * pictures + number))
         write_atomically(out / f"flower_{number:04d}.png", picture, overwrite=overwrite)
-
-
-def _refuse(out: Path, *, overwrite: bool) -> None:
-    """Refuse before any work to write into what is there."""
-    there = [name for name in ("data", "run", SHEET, PAGE) if os.path.lexists(out / name)]
-    if there and not overwrite:
-        msg = (
-            f"cannot write into {out}: {', '.join(there)} exist already; choose another folder or allow "
-            "overwriting"
-        )
-        raise FileError(msg)

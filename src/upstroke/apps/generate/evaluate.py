@@ -17,6 +17,7 @@ from upstroke.apps.generate.features import FeatureNetwork
 from upstroke.apps.generate.given_features import Scale, given_features
 from upstroke.apps.generate.measures import STAGES, Measures, measured
 from upstroke.apps.generate.model import Model, load_model
+from upstroke.apps.generate.sheets import sheet
 from upstroke.apps.generate.verdicts import verdicts
 from upstroke.errors import OptionError
 from upstroke.train import check_device, device_for
@@ -40,7 +41,7 @@ class Evaluation:
 
     Attributes:
         record: plain data, `upstroke.generate-evaluate/1`.
-        pictures: what only a page needs: `samples` and `real`, the first of each; `pairs`, a sample with its
+        pictures: what only a page needs: `samples` and `real`, a sheet of each; `pairs`, a sample with its
             nearest real picture, as in `closest.nearest` of the record and in its order; and `distances` of
             samples and of real pictures to the nearest.
     """
@@ -190,8 +191,8 @@ def _pictures(drawn: NDArray[np.uint8], again: Again, found: Measures) -> Json:
     # spread over the whole set, since neighbours in a folder are often alike
     shown = np.unique(np.linspace(0, len(real) - 1, min(SHEET, len(real))).round().astype(int))
     return {
-        "samples": drawn[:SHEET],
-        "real": real[shown],
+        "samples": sheet(drawn[:SHEET]),
+        "real": sheet(real[shown]),
         "pairs": []
         if near is None
         else [

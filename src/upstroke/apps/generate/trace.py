@@ -1,12 +1,14 @@
 """A trained generator becomes which pixels each cell of its 4x4 sketch reaches, by algebra and measured."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from numpy import ndarray
+from torch import Tensor
 
 from upstroke._version import __version__
 from upstroke.apps.generate.model import load_model
@@ -104,7 +106,7 @@ def trace(run: str | Path, *, pixel: Place | None = None, cell: Place | None = N
     return Traced(record=record, maps=maps)
 
 
-def _check(place: Place, size: Any, *, name: str, of: str) -> None:  # noqa: ANN401 - a part of a shape
+def _check(place: Place, size: Sequence[int], *, name: str, of: str) -> None:
     if not all(0 <= n < most for n, most in zip(place, size, strict=True)):
         msg = (
             f"a {name} of the {of} is a row and a column from 0,0 to {size[0] - 1},{size[1] - 1}; "
@@ -117,13 +119,13 @@ def _settings(network: Generator) -> Json:
     return {name: network.settings[name] for name in ("method", "kernel", "width", "channels", "norm")}
 
 
-def _places(size: Any) -> list[Place]:  # noqa: ANN401 - a part of a shape
+def _places(size: Sequence[int]) -> list[Place]:
     return [(row, column) for row in range(size[0]) for column in range(size[1])]
 
 
-def _counts(seen: Any) -> Json:  # noqa: ANN401 - a tensor of whole numbers
+def _counts(seen: Tensor) -> Json:
     """How many pixels depend on how many cells."""
-    cells, pixels = seen.unique(return_counts=True)
+    cells, pixels = torch.unique(seen, return_counts=True)
     return {
         "least": int(seen.min()),
         "most": int(seen.max()),
@@ -134,7 +136,7 @@ def _counts(seen: Any) -> Json:  # noqa: ANN401 - a tensor of whole numbers
     }
 
 
-def _reach(allowed: Any, found: Any, cell: Place) -> Json:  # noqa: ANN401 - tensors of truths
+def _reach(allowed: Tensor, found: Tensor, cell: Place) -> Json:
     rows, columns = (allowed.any(dim=1 - axis).nonzero() for axis in range(2))
     return {
         "cell": list(cell),
@@ -145,7 +147,7 @@ def _reach(allowed: Any, found: Any, cell: Place) -> Json:  # noqa: ANN401 - ten
     }
 
 
-def _seen(pixel: Place, allowed: Any, found: Any, change: Any) -> Json:  # noqa: ANN401 - tensors by cell
+def _seen(pixel: Place, allowed: Tensor, found: Tensor, change: Tensor) -> Json:
     """The cells of a pixel, and how much each of them changes it."""
     whole = float(change.sum())
     return {

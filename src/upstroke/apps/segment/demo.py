@@ -10,8 +10,8 @@ from upstroke.apps.segment.evaluate import Evaluation, evaluate
 from upstroke.apps.segment.predict import Predicted, predict
 from upstroke.apps.segment.synthetic import CELL, MEMBRANE, synthetic_cells
 from upstroke.apps.segment.training import Trained, train
-from upstroke.errors import FileError, OptionError
-from upstroke.files.place import write_atomically
+from upstroke.errors import OptionError
+from upstroke.files.place import refuse_parts, write_atomically
 from upstroke.files.png import png_bytes
 from upstroke.report.segment_page import segment_page
 
@@ -83,7 +83,7 @@ def demo(
         MissingExtraError: the extra `medical` is not installed.
     """
     out = Path(folder)
-    _refuse(out, overwrite=overwrite)
+    refuse_parts(out, ("data", "new", "run", "predictions", PAGE), overwrite=overwrite)
     draw(out / "data", pictures=pictures, new=out / "new", seed=seed, overwrite=overwrite)
     trained = train(
         out / "data",
@@ -151,14 +151,3 @@ def draw(
     for path, data in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data, overwrite=overwrite)
-
-
-def _refuse(out: Path, *, overwrite: bool) -> None:
-    """Refuse before any work to write into what is there."""
-    there = [name for name in ("data", "new", "run", "predictions", PAGE) if os.path.lexists(out / name)]
-    if there and not overwrite:
-        msg = (
-            f"cannot write into {out}: {', '.join(there)} exist already; choose another folder or allow "
-            "overwriting"
-        )
-        raise FileError(msg)
